@@ -1,0 +1,102 @@
+"""Pure: the exceptions of the shell, as a tree. Pure functions return rejections and diagnostics instead of raising.
+
+    PolicyLayerError
+    +-- ConfigError          the configuration does not load (carries all diagnostics)
+    +-- PolicyError          the policy set does not load, or its tests fail
+    +-- IdentityError        no or bad credential
+    +-- AuditUnavailable     a row cannot be made durable
+    +-- ApprovalError        a vote or a transition that is not allowed
+    +-- UpstreamError        the server failed
+        +-- NotSent          no byte of the call reached it
+        +-- Lost             it was sent, and no (whole) answer came
+        +-- TimedOut         it was sent, and the deadline passed
+        +-- ProtocolFault    it answered something that is not MCP
+
+Each class has a stable `code`, which the API and the logs use. What each becomes on the wire is a table in
+`wire/replies.py`; messages are one sentence, lower case, without a full stop; `help` is the fix.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PolicyLayerError(Exception):
+    """The root. `message` says what and where, `help` what to do."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, help: str = "") -> None:
+        if type(self) is PolicyLayerError:
+            raise TypeError("raise a subclass of PolicyLayerError")
+        super().__init__(message)
+        self.message = message
+        self.help = help
+
+
+class ConfigError(PolicyLayerError):
+    """The configuration does not load."""
+
+    code = "config"
+
+
+class PolicyError(PolicyLayerError):
+    """The policy set does not load, or its tests fail."""
+
+    code = "policy"
+
+
+class IdentityError(PolicyLayerError):
+    """No or bad credential."""
+
+    code = "identity"
+
+
+class AuditUnavailable(PolicyLayerError):
+    """A row cannot be made durable."""
+
+    code = "audit_unavailable"
+
+
+class ApprovalError(PolicyLayerError):
+    """A vote or transition that is not allowed.
+
+    `reason` is `self_approval`, `not_an_approver`, `not_found`, `state` or `note_required`; `state` the approval's.
+    """
+
+    code = "approval"
+
+    def __init__(self, reason: str, message: str, help: str = "", state: str | None = None) -> None:
+        super().__init__(message, help)
+        self.reason = reason
+        self.state = state
+
+
+class UpstreamError(PolicyLayerError):
+    """The server failed."""
+
+    code = "upstream"
+
+
+class NotSent(UpstreamError):
+    """No byte of the call reached the server."""
+
+    code = "upstream_not_sent"
+
+
+class Lost(UpstreamError):
+    """The call was sent, and no whole answer came."""
+
+    code = "upstream_lost"
+
+
+class TimedOut(UpstreamError):
+    """The call was sent, and its deadline passed."""
+
+    code = "upstream_timed_out"
+
+
+class ProtocolFault(UpstreamError):
+    """The server answered something that is not MCP, or more than is allowed."""
+
+    code = "upstream_protocol"

@@ -1,0 +1,245 @@
+"""Pure: what a policy file says, as frozen values with positions; nothing here is resolved or compiled yet.
+
+`parse` makes these from text, `compile` makes matchers of them. Must not know YAML nor how anything is evaluated.
+Shapes and defaults are those of the policy language's specification (docs/policy-reference.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal, TypeAlias
+
+from policylayer.core.decision import Effect
+
+Scalar: TypeAlias = str | int | float | bool
+Path: TypeAlias = tuple[str, ...]
+"""A condition path cut at its dots, quotes removed: `args.a."b.c"` is `("args", "a", "b.c")`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where something stands: file relative to the policy folder, line and column from 1."""
+
+    file: str
+    line: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """`{ref: path}`: another path's value."""
+
+    path: Path
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One matcher of a mapping: its name and operand.
+
+    `value` is a scalar, a tuple of scalars, a `Ref`, a bool (`exists`), a mapping of nested matchers as a tuple of
+    `Matcher` (`length`, `decimal`), an `Every` operand (`every`, `some`), or a raw JSON value (`schema`).
+    """
+
+    name: str
+    value: object
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """A path with the matchers that its value must meet, all of them. `absent` and `ignore_case` belong to the path."""
+
+    path: Path
+    matchers: tuple[Matcher, ...]
+    span: Span
+    absent: Literal["match", "no_match"] | None = None
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """The operand of `every` and `some`: matchers on the element, or conditions whose paths begin with `item`."""
+
+    element: Test | None = None
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """True if all parts are; a `when` mapping is an `All`."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Any_:
+    """True if any part is."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """True if its part is false."""
+
+    part: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class During:
+    """A weekly window on a zone's wall clock; `between` in minutes of the day, days 0 (Monday) to 6."""
+
+    days: frozenset[int]
+    between: tuple[int, int] | None
+    zone: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """`after` <= t or t < `before`, microseconds since 1970."""
+
+    kind: Literal["after", "before"]
+    at_us: int
+    span: Span
+
+
+Condition: TypeAlias = All | Any_ | Not | Test | During | Bound
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One glob or exact name of a selector, with its place."""
+
+    text: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Targets (alternatives) and selectors (conjoined) of a rule or an except block. None: not written."""
+
+    tools: tuple[Pattern, ...] | None = None
+    prompts: tuple[Pattern, ...] | None = None
+    resources: tuple[Pattern, ...] | None = None
+    methods: tuple[Pattern, ...] | None = None
+    principals: tuple[Pattern, ...] | None = None
+    on_behalf_of: tuple[Pattern, ...] | None = None
+    servers: tuple[Pattern, ...] | None = None
+    risk: tuple[Pattern, ...] | None = None
+    traits: tuple[Pattern, ...] | None = None
+    annotations: Mapping[str, bool] | None = None
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """A require_approval rule's demands; `expires` in seconds."""
+
+    approvers: tuple[Pattern, ...] = ()
+    quorum: int = 1
+    expires: int | None = None
+    note_required: bool = False
+    each_round: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One limit: 1 a call, or the value at `sum`. `per` in seconds; `name` is set for the file's named limits."""
+
+    max: Decimal
+    per: int
+    span: Span
+    name: str | None = None
+    sum: Path | None = None
+    decimal: bool = False
+    by: tuple[Path, ...] = (("principal", "id"),)
+    over: Literal["deny", "require_approval"] = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPath:
+    """A redact or mask path: segments, where `*` is one step and `**` any number; `text` as written."""
+
+    text: str
+    segments: Path
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRule:
+    """One mask: by path, by a named pattern, or by an RE2 expression."""
+
+    span: Span
+    path: ResultPath | None = None
+    pattern: str | None = None
+    regex: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `effect` None: it only adds limits and obligations. `limits` holds names and inline limits."""
+
+    id: str
+    span: Span
+    selection: Selection
+    effect: Effect | None
+    except_: tuple[Selection, ...] = ()
+    approval: Approval | None = None
+    limits: tuple[str | Limit, ...] = ()
+    label: tuple[str, ...] = ()
+    earn: Mapping[str, int] = field(default_factory=dict)
+    redact: tuple[ResultPath, ...] = ()
+    mask: tuple[MaskRule, ...] = ()
+    cap: int | None = None
+    reason: str | None = None
+    instead: str | None = None
+    list: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AppliesTo:
+    """Whom and what a file, or a folder's scope.yaml, concerns."""
+
+    principals: tuple[Pattern, ...]
+    servers: tuple[Pattern, ...]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One policy file. `scopes` are the scope.yaml of its folder and those above, all of which it is under."""
+
+    name: str
+    span: Span
+    applies_to: AppliesTo
+    rules: tuple[Rule, ...]
+    scopes: tuple[AppliesTo, ...] = ()
+    description: str | None = None
+    observe: bool = False
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    redact: tuple[ResultPath, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A group's member; `until_us` microseconds since 1970, None: for good."""
+
+    name: str
+    span: Span
+    until_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """principals.yaml: declared attributes, principals with owner and attributes, groups, token issuers."""
+
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    principals: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    owners: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
+    issuers: tuple[str, ...] = ()
+    span: Span | None = None

@@ -1,0 +1,78 @@
+"""Collects which line of an issue's "Must show" each test shows, and prints the table at the end of a run.
+
+With `POLICYLAYER_REQUIRE=all` a skipped test fails the run, and a line in `tests/lines.txt` without a test does too
+(full runs only).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+LINES = Path(__file__).with_name("lines.txt")
+_shown: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+_lines_of: dict[str, tuple[str, ...]] = {}
+_selected_all = False
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Async tests run on asyncio only: so does the program."""
+    return "asyncio"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Remember which lines each test shows."""
+    global _selected_all
+    named = any(arg.rstrip("/") != "tests" for arg in config.args) and config.args != [str(config.rootpath)]
+    _selected_all = not named and not config.option.keyword and not config.option.markexpr
+    for item in items:
+        marks = [line for mark in item.iter_markers("shows") for line in mark.args]
+        _lines_of[item.nodeid] = tuple(marks)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Count outcomes per line."""
+    if report.when == "call" or report.outcome != "passed":
+        for line in _lines_of.get(report.nodeid, ()):
+            _shown[line][report.outcome] += 1
+
+
+def _required() -> list[str]:
+    return [line for line in LINES.read_text().split() if line] if LINES.exists() else []
+
+
+def _missing() -> list[str]:
+    return [line for line in _required() if line not in _shown] if _selected_all else []
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail where everything is required and something was skipped or has no test."""
+    if exitstatus != 0 or session.config.option.collectonly:
+        return
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = reporter.stats.get("skipped", []) if reporter else []
+    if _missing() or (skipped and os.environ.get("POLICYLAYER_REQUIRE") == "all"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of lines."""
+    if not _shown and not _missing():
+        return
+    terminalreporter.section("lines shown")
+    for line in sorted({*_shown, *_missing()}, key=_natural):
+        counts = _shown.get(line, {})
+        if not counts:
+            terminalreporter.write_line(f"{line:12} NO TEST")
+            continue
+        row = "  ".join(f"{counts.get(k, 0)} {k}" for k in ("passed", "failed", "skipped"))
+        terminalreporter.write_line(f"{line:12} {row}")
+
+
+def _natural(line: str) -> tuple[str, int]:
+    name, _, number = line.partition(".")
+    return name, int(number) if number.isdigit() else 0
