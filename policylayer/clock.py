@@ -40,7 +40,7 @@ class Clock:
 
 
 def uuid7(quarter_us: int, random: int) -> str:
-    """RFC 9562 version 7: `quarter_us` counts 250 ns since 1970 (12 bits below the millisecond), `random` has 62 bits."""
+    """RFC 9562 version 7: `quarter_us` counts 250 ns since 1970 (12 bits below 1 ms), `random` has 62 bits."""
     milliseconds, fraction = divmod(quarter_us, 4000)
     value = (milliseconds & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | fraction << 64
     return str(uuid.UUID(int=value | 0b10 << 62 | random))

@@ -14,7 +14,6 @@ import pytest
 
 LINES = Path(__file__).with_name("lines.txt")
 _shown: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-_lines_of: dict[str, tuple[str, ...]] = {}
 _selected_all = False
 
 
@@ -24,21 +23,25 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Remember which lines each test shows."""
+def pytest_configure(config: pytest.Config) -> None:
+    """A run counts as full when nothing was selected."""
     global _selected_all
-    named = any(arg.rstrip("/") != "tests" for arg in config.args) and config.args != [str(config.rootpath)]
-    _selected_all = not named and not config.option.keyword and not config.option.markexpr
-    for item in items:
-        marks = [line for mark in item.iter_markers("shows") for line in mark.args]
-        _lines_of[item.nodeid] = tuple(marks)
+    arguments = {Path(arg).resolve() for arg in config.args}
+    whole = arguments <= {config.rootpath, config.rootpath / "tests"}
+    _selected_all = whole and not config.option.keyword and not config.option.markexpr
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Let each report carry the lines its test shows (reports cross process borders, items do not)."""
+    item.user_properties.extend(("shows", line) for mark in item.iter_markers("shows") for line in mark.args)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Count outcomes per line."""
     if report.when == "call" or report.outcome != "passed":
-        for line in _lines_of.get(report.nodeid, ()):
-            _shown[line][report.outcome] += 1
+        for name, line in report.user_properties:
+            if name == "shows":
+                _shown[line][report.outcome] += 1
 
 
 def _required() -> list[str]:
