@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
+from policylayer.core.call import Json
 from policylayer.core.decision import Effect
 
 Scalar: TypeAlias = str | int | float | bool
@@ -90,7 +92,10 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class During:
-    """A weekly window on a zone's wall clock; `between` in minutes of the day, days 0 (Monday) to 6."""
+    """A weekly window on a zone's wall clock; `between` in minutes of the day, days 0 (Monday) to 6.
+
+    `zone` is as written: `compile` reports one that there is not.
+    """
 
     days: frozenset[int]
     between: tuple[int, int] | None
@@ -243,3 +248,69 @@ class Directory:
     groups: Mapping[str, tuple[Member, ...]] = field(default_factory=dict)
     issuers: tuple[str, ...] = ()
     span: Span | None = None
+
+
+# --- tests ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TestSubject:
+    """Who a test's call is made by or for; `groups` (with their `group:`) add to those of principals.yaml."""
+
+    __test__: ClassVar[bool] = False
+    id: str
+    span: Span
+    groups: tuple[str, ...] = ()
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TestCall:
+    """What a test calls: `kind` says what `name` is. `arguments` are the params where kind is `method`."""
+
+    __test__: ClassVar[bool] = False
+    server: str
+    kind: Literal["tool", "prompt", "resource", "method"]
+    name: str
+    span: Span
+    arguments: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Fixture:
+    """What a test file says of a server instead of the configuration."""
+
+    cwd: str | None = None
+    mode: Literal["enforce", "observe"] = "enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a test expects. None: not asked. `rules` are `policy/rule`, in any order; `()` is none at all."""
+
+    effect: Effect
+    span: Span
+    rules: tuple[str, ...] | None = None
+    reason_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TestCase:
+    """One test of a `*_test.yaml` file. `limits` maps `policy/limit` or `policy/rule#n` to what is used so far."""
+
+    __test__: ClassVar[bool] = False
+    name: str
+    span: Span
+    subject: TestSubject
+    call: TestCall
+    expected: Expected
+    on_behalf_of: TestSubject | None = None
+    at: datetime | None = None
+    labels: frozenset[str] = frozenset()
+    limits: Mapping[str, Decimal] = field(default_factory=dict)
+    ip: str | None = None
+    client: str | None = None
+    protocol: str | None = None
+    input: Mapping[str, Json] = field(default_factory=dict)
+    approved: frozenset[str] = frozenset()
+    servers: Mapping[str, Fixture] = field(default_factory=dict)
