@@ -1,0 +1,170 @@
+"""The strict framer: what it refuses, and that cutting the input differently never changes anything."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policylayer.serve.framing import MAX_HEAD, Framer, Piece, Refusal
+
+GOOD = b"POST /mcp/shop HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello"
+CHUNKED = (
+    b"POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=1\r\n0123456789\r\n0\r\n\r\n"
+)
+
+
+def run(*parts: bytes) -> tuple[bytes, int, Refusal | None]:
+    """What was accepted, how many requests ended, and the refusal if any."""
+    framer, accepted, ends = Framer(), b"", 0
+    for part in parts:
+        framer.feed(part)
+        while (piece := framer.next()) is not None:
+            if isinstance(piece, Refusal):
+                return accepted, ends, piece
+            accepted, ends = accepted + piece.data, ends + piece.end
+    return accepted, ends, None
+
+
+def head(*lines: str, version: str = "1.1", method: str = "POST", target: str = "/x") -> bytes:
+    return (
+        f"{method} {target} HTTP/{version}\r\n".encode() + "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n"
+    )
+
+
+@pytest.mark.parametrize("message", [GOOD, CHUNKED, b"GET /a?b=c HTTP/1.1\r\nHost: a\r\n\r\n"])
+def test_good_requests_pass_unchanged(message: bytes) -> None:
+    assert run(message) == (message, 1, None)
+    assert run(message + message) == (message + message, 2, None)
+
+
+@given(st.lists(st.integers(0, 400), max_size=12), st.sampled_from([GOOD + CHUNKED + GOOD, CHUNKED * 3, GOOD * 2]))
+def test_cutting_the_input_changes_nothing(cuts: list[int], message: bytes) -> None:
+    edges = sorted({0, len(message), *(cut for cut in cuts if cut < len(message))})
+    parts = [message[a:b] for a, b in pairwise(edges)]
+    assert run(*parts) == run(message)
+
+
+@given(st.lists(st.integers(0, 200), max_size=8))
+def test_cutting_a_bad_chunk_is_refused_all_the_same(cuts: list[int]) -> None:
+    message = head("Host: a", "Transfer-Encoding: chunked") + b"3\r\nabcX\r\n0\r\n\r\n"
+    edges = sorted({0, len(message), *(cut for cut in cuts if cut < len(message))})
+    refusal = run(*[message[a:b] for a, b in pairwise(edges)])[2]
+    assert refusal is not None
+    assert refusal.status == 400
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise(data: bytes) -> None:
+    run(data)
+    run(head("Host: a", "Transfer-Encoding: chunked") + data)
+
+
+BAD_HEADS = {
+    "both framings": head("Host: a", "Content-Length: 3", "Transfer-Encoding: chunked"),
+    "both framings, other order": head("Host: a", "Transfer-Encoding: chunked", "Content-Length: 3"),
+    "equal lengths twice": head("Host: a", "Content-Length: 3", "Content-Length: 3"),
+    "unequal lengths": head("Host: a", "Content-Length: 3", "Content-Length: 4"),
+    "list of lengths": head("Host: a", "Content-Length: 3, 3"),
+    "signed length": head("Host: a", "Content-Length: +3"),
+    "negative length": head("Host: a", "Content-Length: -3"),
+    "hexadecimal length": head("Host: a", "Content-Length: 0x3"),
+    "underscore length": head("Host: a", "Content-Length: 1_0"),
+    "empty length": head("Host: a", "Content-Length: "),
+    "huge length": head("Host: a", "Content-Length: " + "9" * 20),
+    "space before the colon": head("Host: a", "Content-Length : 3"),
+    "folded header": head("Host: a", "X-A: b", " c"),
+    "folded with a tab": head("Host: a", "X-A: b", "\tc"),
+    "coding list": head("Host: a", "Transfer-Encoding: gzip, chunked"),
+    "unknown coding": head("Host: a", "Transfer-Encoding: xchunked"),
+    "coding twice": head("Host: a", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked"),
+    "coding with a vertical tab": head("Host: a", "Transfer-Encoding: \x0bchunked"),
+    "chunked in 1.0": head("Host: a", "Transfer-Encoding: chunked", version="1.0"),
+    "two hosts": head("Host: a", "Host: a"),
+    "no host": head("X-A: b"),
+    "empty host": head("Host: "),
+    "NUL": head("Host: a", "X-A: b\x00c"),
+    "bare CR": head("Host: a", "X-A: b\rc"),
+    "empty name": head("Host: a", ": x"),
+    "no colon": head("Host: a", "nonsense"),
+    "absolute target": head("Host: a", target="http://b/x"),
+    "asterisk": head("Host: a", target="*", method="OPTIONS"),
+    "fragment": head("Host: a", target="/x#y"),
+    "unencoded target": head("Host: a", target="/x\x7f"),
+    "HTTP/2": head("Host: a", version="2.0"),
+    "HTTP/0.9": b"GET /x\r\n\r\n",
+    "preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "leading blank line": b"\r\n" + GOOD,
+    "bare LF line": b"POST /x HTTP/1.1\r\nHost: a\nContent-Length: 0\r\n\r\n",
+    "bare LF everywhere": b"POST /x HTTP/1.1\nHost: a\n\n",
+    "LF before the blank line": b"POST /x HTTP/1.1\r\nHost: a\r\nX: y\n\nContent",
+}
+
+
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("name", BAD_HEADS)
+def test_doubtful_heads_are_refused(name: str) -> None:
+    accepted, ends, refusal = run(BAD_HEADS[name])
+    assert (accepted, ends) == (b"", 0)
+    assert refusal is not None
+    assert refusal.status == 400
+
+
+BAD_CHUNKS = {
+    "0x size": b"0x3\r\nabc\r\n",
+    "underscore": b"1_0\r\n",
+    "negative": b"-1\r\nabc",
+    "plus": b"+3\r\nabc",
+    "2^64": b"10000000000000000\r\n",
+    "empty size": b"\r\nabc",
+    "space": b" 3\r\nabc\r\n",
+    "LF only": b"3\nabc\n0\n\n",
+    "long extension": b"3;" + b"a" * 1_000_000 + b"\r\n",
+    "control in an extension": b"3;a\x00b\r\n",
+    "bare CR in an extension": b"3;a\rb\r\nabc\r\n",
+    "data longer than the size": b"3\r\nabcd\r\n",
+    "data then LF": b"3\r\nabc\n",
+    "trailer": b"0\r\nX: y\r\n\r\n",
+    "LF at the end": b"0\r\n\n",
+}
+
+
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("name", BAD_CHUNKS)
+def test_doubtful_chunks_are_refused(name: str) -> None:
+    _, ends, refusal = run(head("Host: a", "Transfer-Encoding: chunked"), BAD_CHUNKS[name])
+    assert ends == 0
+    assert refusal is not None
+    assert refusal.status == 400
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (head("Host: a", "X-Long: " + "x" * 200_000), 431),
+        (head("Host: a", *(f"X-{n}: y" for n in range(101))), 431),
+        (b"GET /" + b"a" * MAX_HEAD, 431),
+        (head("Host: a", target="/" + "a" * 9000), 431),
+        (head("Host: a", method="CONNECT", target="a:443"), 405),
+        (head("Host: a", "Expect: magic"), 417),
+    ],
+)
+def test_refusals_with_their_own_status(message: bytes, status: int) -> None:
+    refusal = run(message)[2]
+    assert refusal is not None
+    assert refusal.status == status
+
+
+def test_upgrade_is_dropped() -> None:
+    message = head("Host: a", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "X: y", method="GET")
+    assert run(message) == (head("Host: a", "X: y", method="GET"), 1, None)
+
+
+def test_the_length_of_nothing_needs_no_body() -> None:
+    message = head("Host: a", "Content-Length: 0")
+    framer = Framer()
+    framer.feed(message)
+    assert framer.next() == Piece(message, end=True, head=True)
+    assert not framer.in_body
