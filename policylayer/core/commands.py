@@ -73,8 +73,8 @@ class Record:
     `charge`: reserve the decision's limits. `consume`: the approval that this row uses up. `redeem`: the round.
     `hold`: open or join the approval of this call. `approved`: the hold rules already satisfied, which a new approval
     keeps, and whose limits may be charged beyond their maximum.
-    Reply: `Recorded`, `OverLimit`, `AlreadyConsumed` or `Unrecorded`. In the middle two a denial or nothing has been
-    written, as each says.
+    Reply: `Recorded` (with the approval's id where `hold`), `OverLimit`, `AlreadyConsumed` or `Unrecorded`. In the
+    middle two a denial or nothing has been written, as each says.
     """
 
     kind: Kind
@@ -97,11 +97,15 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """Send the judged bytes, relay what comes back. Reply: `Outcome`. At most once per recorded row."""
+    """Send the judged bytes, relay what comes back. Reply: `Outcome`. At most once per call.
+
+    `approval_id` is the approval behind it, if any; `rules` the hold rules that later rounds may count as satisfied.
+    """
 
     row_id: str
     decision: Decision
     approval_id: str | None = None
+    rules: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +162,9 @@ class OverLimit:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyConsumed:
-    """Someone else used the approval or round first; nothing was written."""
+    """Someone else used the approval, or this round, first; nothing was written."""
+
+    what: Literal["approval", "round"] = "approval"
 
 
 @dataclass(frozen=True, slots=True)

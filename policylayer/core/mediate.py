@@ -1,12 +1,13 @@
 """Pure: the life of one call, as a generator that yields commands and receives their replies.
 
-Theory of operation. A call is decided; a denial is recorded and told; an allowed call is recorded, then forwarded, then
-its outcome recorded; a held call is recorded, waited for, decided again, and released by a second row that consumes the
-approval. Whatever fails before a row is durable ends in `Unavailable`; nothing is forwarded without `Recorded`.
+Theory of operation. One loop: ask policy; a denial is recorded and told; an allow is recorded, forwarded, and its
+outcome recorded; a hold is recorded and waited for, and what an approver released goes round the loop again, so that it
+is decided anew, and the row that lets it through uses up the approval. Whatever fails before a row is durable ends in
+`Unavailable`; only a `Recorded` allow is forwarded.
 
-Properties (tests/flows/test_mediate.py): no Forward without an earlier successful Record of an enforced allow; at most
-one Forward per row; a release only after deciding again; exactly one terminal record per call (a denial's own row, or
-one outcome); every failure to decide or record ends in a denial.
+Properties (tests/flows/test_properties.py): no Forward without an earlier successful Record of an enforced allow; at
+most one Forward per call; a release only after deciding again; exactly one terminal record per call (a denial's own
+row, or one outcome); every failure to decide or record ends in a denial.
 
 Must not know how a command is done (`proxy/perform.py`), what policy is, or which protocol era is spoken.
 """
@@ -22,12 +23,14 @@ from policylayer.core.commands import (
     Command,
     Decide,
     Forward,
+    Found,
     Hold,
     Kind,
     Outcome,
     OutcomeState,
     OverLimit,
     Record,
+    Recorded,
     RecordOutcome,
     Refused,
     Relayed,
@@ -37,6 +40,7 @@ from policylayer.core.commands import (
     Undecided,
     Unrecorded,
     Verdict,
+    Waited,
 )
 from policylayer.core.decision import Decision, Effect, ReasonCode, Retry
 
@@ -52,144 +56,142 @@ ENDINGS: Final[dict[str, tuple[ReasonCode, Retry]]] = {
 """How a hold that was not released is told: reason code, and whether a retry helps."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Rehold:
-    """A release that did not come about: hold again under `decision`, using up `consume`."""
+@dataclass(slots=True)
+class _Life:
+    """What one call has come to so far.
 
-    decision: Decision
+    `approved` are the hold rules already satisfied, by `approval` or by the round; `held` is the row that holds it;
+    `every_round` names rules whose approval later rounds may not lean on.
+    """
+
+    resumed: Round | None
+    origin: str | None
     approved: frozenset[str]
-    consume: str | None = None
+    approval: str | None = None
+    held: str | None = None
+    sought: bool = False
+    every_round: frozenset[str] = frozenset()
+
+    def row(self, decision: Decision, *, hold: bool = False) -> Record:
+        """The next row: it lets through, holds, or refuses, as `decision` and `hold` say."""
+        first = Kind.ROUND if self.resumed else Kind.DECISION
+        later = self.held is not None or (self.approval is not None and not hold)
+        sends = decision.enforced is Effect.ALLOW
+        return Record(
+            Kind.RELEASE if later else first,
+            decision,
+            parent=self.held or self.origin,
+            charge=sends,
+            consume=self.approval if sends or hold else None,
+            redeem=self.resumed if sends else None,
+            hold=hold,
+            approved=self.approved if sends or hold else frozenset(),
+        )
+
+    def start_over(self) -> None:
+        """Someone else used the approval: nothing is satisfied any more but what the round carries."""
+        self.approval, self.approved = None, self.resumed.rules if self.resumed else frozenset()
+
+    def take(self, settled: Found | Waited) -> None:
+        """An approver released the call."""
+        self.approval, self.approved = settled.approval_id, self.approved | settled.rules
 
 
-def mediate(resumed: Round | None = None) -> Steps:
+def mediate(resumed: Round | None = None, parent: str | None = None) -> Steps:
     """Yield the commands of one judged call; return what to tell the agent."""
-    approved = resumed.rules if resumed else frozenset()
-    kind = Kind.ROUND if resumed else Kind.DECISION
-    decision = yield Decide(approved)
-    if isinstance(decision, Undecided):
-        return (yield from _undecided(decision, kind, None))
-    if decision.enforced is Effect.DENY:
-        return (yield from _refuse(decision, kind, None))
-    if decision.enforced is Effect.REQUIRE_APPROVAL:
-        return (yield from _hold(decision, kind, resumed, approved))
-    row = Record(kind, decision, charge=True, redeem=resumed, approved=approved)
-    sent = yield from _send(row, resumed.approval_id if resumed else None)
-    if isinstance(sent, _Rehold):
-        return (yield from _hold(sent.decision, kind, resumed, approved))
-    return sent
-
-
-def _undecided(failure: Undecided, kind: Kind, parent: str | None) -> Steps:
-    """Record that no decision could be had, and say so: never an allow."""
-    decision = Decision(
-        effect=Effect.DENY,
-        enforced=Effect.DENY,
-        reason_code=failure.reason_code,
-        revision="",
-        reason=failure.reason,
-    )
-    reply = yield Record(kind, decision, parent=parent)
-    if isinstance(reply, Unrecorded):
-        return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, reply.reason)
-    return Unavailable(failure.reason_code, failure.reason, reply.row_id)
-
-
-def _refuse(
-    decision: Decision,
-    kind: Kind,
-    parent: str | None,
-    approval_id: str | None = None,
-    note: str | None = None,
-) -> Steps:
-    """Record a denial; the row is the call's terminal record."""
-    reply = yield Record(kind, decision, parent=parent)
-    if isinstance(reply, Unrecorded):
-        return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, reply.reason)
-    return Refused(decision, reply.row_id, approval_id, note)
-
-
-def _send(row: Record, approval_id: str | None) -> Generator[Command, Any, Verdict | _Rehold]:
-    """Record an allow and forward it; or say what to hold for."""
-    reply = yield row
-    if isinstance(reply, Unrecorded):
-        return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, reply.reason)
-    if isinstance(reply, OverLimit):
-        if reply.row_id is None:
-            return _Rehold(reply.decision, row.approved, row.consume)
-        return Refused(reply.decision, reply.row_id)
-    if isinstance(reply, AlreadyConsumed):
-        if row.redeem is not None:
-            return (yield from _refuse(_replayed(row.decision), row.kind, row.parent))
-        return _Rehold(row.decision, frozenset())
-    outcome = yield Forward(reply.row_id, row.decision, approval_id)
-    yield RecordOutcome(reply.row_id, outcome, row.decision)
-    return Relayed(reply.row_id, outcome)
-
-
-def _hold(decision: Decision, kind: Kind, resumed: Round | None, approved: frozenset[str]) -> Steps:
-    """Hold a call until it is released, refused, or its waiting time is over."""
-    parent: str | None = None
-    consume: str | None = None
-    found = yield Seek(decision)
-    if isinstance(found, Unrecorded):
-        return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, found.reason)
-    if found is not None and found.state == "denied":
-        refused = _ended(decision, "denied")
-        return (yield from _refuse(refused, kind, None, found.approval_id, found.note))
-    if found is not None and found.state == "approved":
-        step = yield from _release(found.approval_id, found.rules | approved, resumed, None)
-        if not isinstance(step, _Rehold):
-            return step
-        decision, approved, consume = step.decision, step.approved, step.consume
+    origin = resumed.parent if resumed else parent
+    life = _Life(resumed, origin, resumed.rules if resumed else frozenset())
     while True:
-        reply = yield Record(kind, decision, parent=parent, hold=True, consume=consume, approved=approved)
-        if isinstance(reply, Unrecorded):
-            return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, reply.reason)
-        if isinstance(reply, AlreadyConsumed):
-            approved, consume = frozenset(), None
-            continue
-        parent = reply.row_id
-        waited = yield Hold(reply.approval_id, decision)
-        if waited.state != "approved":
-            return (yield from _give_up(decision, parent, waited.state, waited))
-        step = yield from _release(waited.approval_id, waited.rules | approved, resumed, parent)
-        if not isinstance(step, _Rehold):
-            return step
-        decision, approved, consume = step.decision, step.approved, step.consume
+        decision = yield Decide(life.approved)
+        if not isinstance(decision, Decision):
+            return (yield from _undecided(decision, life))
+        if decision.enforced is Effect.ALLOW:
+            reply = yield life.row(decision)
+            if isinstance(reply, Recorded):
+                return (yield from _forward(reply, decision, life))
+            if isinstance(reply, AlreadyConsumed) and reply.what == "approval" and life.approval:
+                life.start_over()
+                continue
+            if not (isinstance(reply, OverLimit) and reply.row_id is None):
+                return (yield from _not_sent(reply, decision, life))
+            decision = reply.decision
+        if decision.enforced is not Effect.REQUIRE_APPROVAL:
+            return (yield from _refuse(decision, life))
+        ended = yield from _hold(decision, life)
+        if ended is not None:
+            return ended
 
 
-def _release(
-    approval_id: str, approved: frozenset[str], resumed: Round | None, parent: str | None
-) -> Generator[Command, Any, Verdict | _Rehold]:
-    """Decide an approved call again, and send it with a row that consumes the approval."""
-    again = yield Decide(approved)
-    if isinstance(again, Undecided):
-        return (yield from _undecided(again, Kind.RELEASE, parent))
-    if again.enforced is Effect.DENY:
-        return (yield from _refuse(again, Kind.RELEASE, parent, approval_id))
-    if again.enforced is Effect.REQUIRE_APPROVAL:
-        return _Rehold(again, approved, approval_id)
-    row = Record(
-        Kind.RELEASE,
-        again,
-        parent=parent,
-        charge=True,
-        consume=approval_id,
-        redeem=resumed,
-        approved=approved,
-    )
-    return (yield from _send(row, approval_id))
+def _hold(decision: Decision, life: _Life) -> Generator[Command, Any, Verdict | None]:
+    """Hold a call. None: go round again, released or with another approval to wait for."""
+    life.every_round |= {hold.ref.name for hold in decision.holds if hold.each_round}
+    if not life.sought:
+        life.sought = True
+        found = yield Seek(decision)
+        if isinstance(found, Found) and found.state == "approved":
+            life.take(found)
+            return None
+        if isinstance(found, Found) and found.state == "denied":
+            return (yield from _refuse(_ended(decision, "denied"), life, found.approval_id, found.note))
+        if found is not None and not isinstance(found, Found):
+            return _unrecorded(found)
+    reply = yield life.row(decision, hold=True)
+    if isinstance(reply, AlreadyConsumed) and life.approval:
+        life.start_over()
+        return None
+    if not isinstance(reply, Recorded) or reply.approval_id is None:
+        return _unrecorded(reply)
+    life.held, life.approval = reply.row_id, None
+    waited: Waited = yield Hold(reply.approval_id, decision)
+    if waited.state == "approved":
+        life.take(waited)
+        return None
+    ended = _ended(decision, waited.state)
+    yield RecordOutcome(life.held, Outcome(OutcomeState.NEVER_SENT, str(ended.reason_code)), decision)
+    return Refused(ended, life.held, waited.approval_id, waited.note)
 
 
-def _give_up(decision: Decision, parent: str, state: str, waited: Any) -> Steps:
-    """Close a held row whose call was not released: its outcome is that nothing was sent."""
-    ended = _ended(decision, state)
-    yield RecordOutcome(parent, Outcome(OutcomeState.NEVER_SENT, str(ended.reason_code)), decision)
-    return Refused(ended, parent, waited.approval_id, waited.note)
+def _forward(row: Recorded, decision: Decision, life: _Life) -> Steps:
+    """Send what a durable row allows, and write down how it ended."""
+    approval = life.approval or (life.resumed.approval_id if life.resumed else None)
+    outcome = yield Forward(row.row_id, decision, approval, life.approved - life.every_round)
+    yield RecordOutcome(row.row_id, outcome, decision)
+    return Relayed(row.row_id, outcome)
+
+
+def _not_sent(reply: object, decision: Decision, life: _Life) -> Steps:
+    """An allow that did not become a row: limits are exceeded, the round was used, or the log failed."""
+    if isinstance(reply, OverLimit) and reply.row_id is not None:
+        return Refused(reply.decision, reply.row_id)
+    if isinstance(reply, AlreadyConsumed) and life.resumed:
+        return (yield from _refuse(_replayed(decision), life))
+    return _unrecorded(reply)
+
+
+def _refuse(decision: Decision, life: _Life, approval_id: str | None = None, note: str | None = None) -> Steps:
+    """Record a denial; the row is the call's terminal record."""
+    reply = yield life.row(replace(decision, enforced=Effect.DENY))
+    if not isinstance(reply, Recorded):
+        return _unrecorded(reply)
+    return Refused(decision, reply.row_id, approval_id or life.approval, note)
+
+
+def _undecided(failure: object, life: _Life) -> Steps:
+    """Record that no decision could be had, and say so: never an allow."""
+    why = failure if isinstance(failure, Undecided) else Undecided()
+    reply = yield life.row(Decision(Effect.DENY, why.reason_code, Effect.DENY, revision="", reason=why.reason))
+    if not isinstance(reply, Recorded):
+        return _unrecorded(reply)
+    return Unavailable(why.reason_code, why.reason, reply.row_id)
+
+
+def _unrecorded(reply: object) -> Unavailable:
+    why = reply if isinstance(reply, Unrecorded) else Unrecorded()
+    return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, why.reason)
 
 
 def _ended(decision: Decision, state: str) -> Decision:
-    code, retry = ENDINGS[state]
+    code, retry = ENDINGS.get(state, ENDINGS["pending"])
     return replace(decision, enforced=Effect.DENY, reason_code=code, retry=retry)
 
 
