@@ -1,0 +1,196 @@
+"""One process of a stdio server: started clean, read line by line, ended as a group.
+
+Knows lines, not messages (`conversation.py` does). Its environment is a short list of names and what is configured for
+it, never ours; it leads a process group of its own, so that whatever it starts ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+import structlog
+
+from policylayer.core.errors import Lost, NotSent
+from policylayer.tasks import spawn
+from policylayer.upstream.settings import StdioServer
+
+INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
+
+LONGEST_SAID: Final = 500
+"""Characters of one line of standard error that are logged."""
+
+MOST_SAID: Final = 200
+"""Lines of standard error that are logged between two messages; a process that says more is cut short."""
+
+log = structlog.get_logger()
+
+
+def environment(configured: Mapping[str, str], ours: Mapping[str, str]) -> dict[str, str]:
+    """What a process sees: the inherited names that are set, then what is configured for it."""
+    return {name: ours[name] for name in INHERITED if name in ours} | dict(configured)
+
+
+class Child:
+    """A running process. `on_line` is called with each line it writes, `on_end` once, after the last one."""
+
+    def __init__(
+        self,
+        settings: StdioServer,
+        process: asyncio.subprocess.Process,
+        on_line: Callable[[bytes], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._process = process
+        self._on_line = on_line
+        self._on_end = on_end
+        self._said = 0
+        self._log = log.bind(server=settings.name, pid=process.pid)
+        self._running = spawn(self._run(), f"stdio {settings.name} {process.pid}")
+        self._stderr = spawn(self._listen_to_stderr(), f"stderr {settings.name} {process.pid}")
+
+    @classmethod
+    async def start(
+        cls, settings: StdioServer, on_line: Callable[[bytes], None], on_end: Callable[[str], None]
+    ) -> Child:
+        """Start the configured command. Raises `NotSent` where it cannot be."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *settings.command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=settings.cwd,
+                env=environment(settings.env, os.environ),
+                start_new_session=True,
+                limit=settings.limits.max_answer_bytes,
+            )
+        except OSError as error:
+            raise _not_started(settings, error) from error
+        log.info("server process started", server=settings.name, pid=process.pid, command=settings.command[0])
+        return cls(settings, process, on_line, on_end)
+
+    @property
+    def running(self) -> bool:
+        """Whether it can still be written to."""
+        return self._process.returncode is None and not self._running.done()
+
+    @property
+    def code(self) -> int | None:
+        """Its exit code (negative: the signal that ended it), or None while it runs."""
+        return self._process.returncode
+
+    async def write(self, message: bytes) -> None:
+        """Write one message as one line. Raises `Lost` where the process is gone."""
+        self.post(message)
+        assert self._process.stdin is not None
+        try:
+            await self._process.stdin.drain()
+        except (ConnectionError, RuntimeError) as error:
+            raise Lost(f"the process of server `{self._settings.name}` ended") from error
+
+    def post(self, message: bytes) -> None:
+        """As `write`, without waiting for it to be taken.
+
+        Outside strings, where JSON has no raw line breaks, a line break is white space like any other.
+        """
+        self._said = 0
+        assert self._process.stdin is not None
+        with suppress(ConnectionError, RuntimeError):
+            self._process.stdin.write(message.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+
+    async def stop(self) -> None:
+        """End it: close its input, then ask, then kill; it and what it started. Returns when it is gone."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        for ask in (None, signal.SIGTERM, signal.SIGKILL):
+            if ask is not None:
+                self._signal(ask)
+            done, _ = await asyncio.wait({self._running}, timeout=self._settings.stop_timeout)
+            if done:
+                return
+
+    async def _run(self) -> None:
+        """Read lines until it ends; then see to it that nothing of its group is left."""
+        lines = spawn(self._read_lines(), "stdio lines")
+        exit = spawn(self._process.wait(), "stdio exit")
+        try:
+            await asyncio.wait({lines, exit}, return_when=asyncio.FIRST_COMPLETED)
+            await self._clear(lines, exit)
+        finally:
+            self._signal(signal.SIGKILL)
+            for task in (lines, exit, self._stderr):
+                task.cancel()
+        why = (lines.done() and not lines.cancelled() and lines.result()) or f"it ended with code {self.code}"
+        self._log.info("server process ended", code=self.code, why=why)
+        self._on_end(why)
+
+    async def _clear(self, lines: asyncio.Task[str], exit: asyncio.Task[int]) -> None:
+        """Its output or the process itself has ended: so must the other, and all it started, in this order."""
+        grace = self._settings.stop_timeout
+        if lines.done() and not lines.result():
+            await asyncio.wait({exit}, timeout=grace)
+        for ask in (signal.SIGTERM, signal.SIGKILL):
+            if not (lines.done() and exit.done()):
+                self._signal(ask)
+                await asyncio.wait({lines, exit}, timeout=grace)
+
+    async def _read_lines(self) -> str:
+        """Pass on each line; return what was wrong, or nothing at the end of its output."""
+        assert self._process.stdout is not None
+        while True:
+            try:
+                line = await self._process.stdout.readuntil(b"\n")
+            except asyncio.IncompleteReadError as end:
+                if end.partial.strip():
+                    self._on_line(end.partial.strip())
+                return ""
+            except asyncio.LimitOverrunError:
+                return f"it wrote a line of more than {self._settings.limits.max_answer_bytes} bytes"
+            except ConnectionError:
+                return ""
+            if line := line.strip():
+                self._on_line(line)
+
+    async def _listen_to_stderr(self) -> None:
+        """Drain its standard error into the log, cut short, with configured secrets masked."""
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(16 * 1024):
+            for line in data.splitlines():
+                if line.strip() and self._said <= MOST_SAID:
+                    self._said += 1
+                    text = self._presentable(line) if self._said <= MOST_SAID else "(more is not logged)"
+                    self._log.info("server stderr", line=text)
+
+    def _presentable(self, line: bytes) -> str:
+        text = line.decode("utf-8", "replace")
+        for value in self._settings.env.values():
+            if len(value) >= 8:
+                text = text.replace(value, "***")
+        shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:LONGEST_SAID])
+        return shown + ("..." if len(text) > LONGEST_SAID else "")
+
+    def _signal(self, what: signal.Signals) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, what)
+
+
+def _not_started(settings: StdioServer, error: OSError) -> NotSent:
+    program = settings.command[0]
+    if isinstance(error, FileNotFoundError):
+        if settings.cwd is not None and not settings.cwd.is_dir():
+            return NotSent(
+                f"server `{settings.name}` cannot be started: its folder `{settings.cwd}` does not exist",
+                f"correct `cwd` of `{settings.name}` in the configuration",
+            )
+        return NotSent(
+            f"server `{settings.name}` cannot be started: there is no program `{program}`",
+            f"install it, or write its full path in `command` of `{settings.name}`",
+        )
+    reason = (error.strerror or type(error).__name__).lower()
+    return NotSent(f"server `{settings.name}` cannot be started: `{program}`: {reason}", "see the server's `command`")
