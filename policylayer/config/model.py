@@ -1,0 +1,125 @@
+"""The configuration as frozen values: everything resolved, checked and given its default.
+
+Must not know files or YAML (`load.py`). Times are in seconds, sizes in bytes, paths absolute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+Arguments: TypeAlias = Literal["none", "digest", "read", "redacted", "full"]
+"""How much of a call's arguments the decision log keeps."""
+
+Network: TypeAlias = "IPv4Network | IPv6Network"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen. Port 0 takes a free one."""
+
+    host: str
+    port: int
+    loopback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files."""
+
+    cert: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
+class KeySource:
+    """Where the service's secret is: files (the first is current), or a variable's value."""
+
+    files: tuple[Path, ...]
+    value: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one server may take of the proxy; None: the proxy's default."""
+
+    timeout: float | None = None
+    connect_timeout: float | None = None
+    max_answer: int | None = None
+    max_calls: int | None = None
+    max_streams: int | None = None
+    max_processes: int | None = None
+    idle_timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One MCP server. Exactly one of `url` and `command` is set. `folder` is where its command runs."""
+
+    name: str
+    url: str | None
+    command: tuple[str, ...]
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    env: Mapping[str, str] = field(repr=False)
+    cwd: str | None
+    folder: Path
+    mode: Literal["enforce", "observe"]
+    trust_annotations: bool
+    arguments: Arguments
+    limits: ServerLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """How long calls are held, and approvals are good."""
+
+    hold: float = 30.0
+    hold_modern: float = 240.0
+    expires: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """What the decision log keeps of arguments; `secret_keys` are further names whose values are masked."""
+
+    arguments: Arguments = "redacted"
+    secret_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much the proxy as a whole takes in: handshake sessions, and calls under way at one time."""
+
+    message: int = 4 * 1024 * 1024
+    sessions: int = 10_000
+    calls: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole file. `policies` is a folder, or `git:REPOSITORY@REF` with an absolute repository."""
+
+    file: Path
+    listen: Address
+    public_url: str | None
+    hosts: tuple[str, ...]
+    origins: tuple[str, ...]
+    behind_proxy: tuple[Network, ...]
+    tls: Tls | None
+    database: str
+    policies: str
+    keys: KeySource
+    servers: tuple[Server, ...]
+    approvals: Approvals
+    audit: Audit
+    session_window: int
+    local_principal: str | None
+    limits: Limits
+
+    @property
+    def folder(self) -> Path:
+        """What paths in the file are relative to."""
+        return self.file.parent

@@ -1,0 +1,227 @@
+"""The configuration file: what it gives, and that every problem is said with its place, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from policylayer.config import Config, ConfigProblems, Read, load, read
+from policylayer.config.model import Address, Approvals, Limits, ServerLimits
+
+FULL = """\
+listen: 127.0.0.1:0
+public_url: https://proxy.example.com/
+hosts: [Proxy.internal, "10.0.0.5:8080"]
+origins: ["https://console.example.com"]
+behind_proxy: [10.0.0.0/8, "::1"]
+tls: {cert: tls.crt, key: tls.key}
+database: sqlite:///data/policylayer.db
+policies: ./rules
+keys: {file: [new.key, old.key]}
+servers:
+  shop:
+    url: "http://127.0.0.1:3001/mcp"
+    headers: {Authorization: "Bearer ${SHOP_TOKEN}"}
+    limits: {timeout: 20s, max_answer: 2MiB, max_calls: 8}
+  files:
+    command: [npx, -y, "@modelcontextprotocol/server-filesystem", ./data]
+    cwd: ./data
+    env: {DEBUG: "1"}
+    mode: observe
+    trust_annotations: true
+    audit: {arguments: digest}
+approvals: {hold: 10s, hold_modern: 2m, expires: 2h}
+audit: {arguments: full, secret_keys: [ssn]}
+session: {window: 1d}
+limits: {message: 1MiB, sessions: 50}
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    for name in ("data", "rules", "policies"):
+        (folder / name).mkdir(exist_ok=True)
+    for name in ("tls.crt", "tls.key"):
+        (folder / name).write_text("")
+    path = folder / "policylayer.yaml"
+    path.write_text(text)
+    return path
+
+
+def config_of(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> Config:
+    return load(write(folder, text), environment or {})
+
+
+def problems(folder: Path, text: str, environment: Mapping[str, str] | None = None) -> list[str]:
+    """`line:column code message` of each problem."""
+    found: Read = read(write(folder, text), environment or {})
+    assert found.config is None
+    return [f"{each.line}:{each.column} {each.code} {each.message}" for each in found.diagnostics]
+
+
+def test_everything_that_may_be_written(tmp_path: Path) -> None:
+    config = config_of(tmp_path, FULL, {"SHOP_TOKEN": "s3cret"})
+    assert config.listen == Address("127.0.0.1", 0, True)
+    assert config.public_url == "https://proxy.example.com"
+    assert config.hosts == ("proxy.internal", "10.0.0.5:8080")
+    assert config.origins == ("https://console.example.com",)
+    assert config.behind_proxy == (ip_network("10.0.0.0/8"), ip_network("::1"))
+    assert config.tls is not None
+    assert config.tls.cert == tmp_path / "tls.crt"
+    assert config.database == f"sqlite:///{tmp_path}/data/policylayer.db"
+    assert config.policies == str(tmp_path / "rules")
+    assert config.keys.files == (tmp_path / "new.key", tmp_path / "old.key")
+    assert config.approvals == Approvals(10, 120, 7200)
+    assert (config.audit.arguments, config.audit.secret_keys) == ("full", ("ssn",))
+    assert config.session_window == 86400
+    assert config.limits == Limits(message=1024 * 1024, sessions=50)
+    shop, files = config.servers
+    assert (shop.url, shop.headers) == ("http://127.0.0.1:3001/mcp", (("Authorization", "Bearer s3cret"),))
+    assert shop.limits == ServerLimits(timeout=20, max_answer=2 * 1024 * 1024, max_calls=8)
+    assert (shop.mode, shop.trust_annotations, shop.arguments, shop.cwd) == ("enforce", False, "full", None)
+    assert files.command == ("npx", "-y", "@modelcontextprotocol/server-filesystem", "./data")
+    assert (files.cwd, files.folder) == (str(tmp_path / "data"), tmp_path / "data")
+    assert (files.mode, files.trust_annotations, files.arguments, files.env) == (
+        "observe",
+        True,
+        "digest",
+        {"DEBUG": "1"},
+    )
+
+
+def test_defaults(tmp_path: Path) -> None:
+    config = config_of(tmp_path, "servers: {a: {command: [x]}}\n")
+    assert config.listen == Address("127.0.0.1", 8080, True)
+    assert config.database == f"sqlite:///{tmp_path}/policylayer.db"
+    assert config.keys.files == (tmp_path / "policylayer.key",)
+    assert (config.local_principal, config.public_url, config.tls) == (None, None, None)
+    assert config.servers[0].folder == tmp_path
+
+
+def test_secrets_are_in_no_repr(tmp_path: Path) -> None:
+    text = 'servers: {a: {url: "http://h/mcp", headers: {X-Key: "${K}"}}, b: {command: [x], env: {T: "${K}"}}}\n'
+    assert "CANARY" not in repr(config_of(tmp_path, text, {"K": "CANARY"}))
+
+
+def test_all_problems_at_once_with_their_places(tmp_path: Path) -> None:
+    text = """\
+listen: 0.0.0.0:8080
+publc_url: https://x
+database: mysql://x
+policies: ./nowhere
+servers:
+  Git: {url: "ftp://x"}
+  git: {command: npx -y thing, headers: {A: b}}
+  both: {url: "http://a/mcp", command: [x]}
+  none: {mode: watch}
+  "a b": {url: "http://a/mcp", headers: {"bad name": x, Host: z, X: "${NOT_SET}"}}
+approvals: {hold: 5 minutes, expires: 90d}
+audit: {arguments: some}
+limits: {message: 4MB}
+"""
+    assert problems(tmp_path, text) == [
+        "1:9 PL203 listening beyond this machine needs `tls` or `behind_proxy`",
+        "2:1 PL103 unknown key `publc_url` in the configuration",
+        "3:11 PL210 `database` must be `sqlite:///FILE` or `postgresql://…`",
+        "4:11 PL207 there is no folder `./nowhere`",
+        "6:14 PL204 `ftp://x` is not an http or https URL without userinfo or fragment",
+        "7:3 PL206 the servers `Git` and `git` differ only in case",
+        "7:18 PL120 `command` in server `git` must be a list, not text",
+        "7:41 PL128 `headers` has no meaning for a server with a `command`",
+        "8:9 PL128 server `both` has both a `url` and a `command`",
+        "9:9 PL121 server `none` has neither a `url` nor a `command`",
+        "9:16 PL123 `watch` is not a choice of `mode`",
+        "10:3 PL124 `a b` cannot name a server",
+        "10:42 PL208 the header `bad name` cannot be sent",
+        "10:57 PL208 the header `Host` cannot be sent",
+        "10:69 PL201 the environment variable `NOT_SET` is not set",
+        "11:19 PL125 `5 minutes` is not a duration like `30s`, `5m`, `1h` or `7d`",
+        "11:39 PL127 `expires` must be between 1s and 2592000s",
+        "12:20 PL123 `some` is not a choice of `arguments`",
+        "13:19 PL209 `4MB` is not a size like `512KiB` or `4MiB`",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "PL113"),
+        ("- a\n", "must be a mapping, not a list"),
+        ("servers: {}\n", "no server is configured"),
+        ("servers: {a: {command: []}}\n", "`command` of server `a` is empty"),
+        ("servers: {a: {command: [x, yes]}}\n", "PL108"),
+        ("servers: {a: {command: [x]}, a: {command: [y]}}\n", "PL104"),
+        ("servers: &x {a: {command: [x]}}\n", "PL105"),
+        ("servers: {a: 3}\n", "server `a` must be a mapping, not a number"),
+        ("listen: example.com:80\n", "is not an address like"),
+        ("listen: 127.0.0.1:99999\n", "is not an address like"),
+        ("listen: 8080\n", "`listen` in the configuration must be text, not a number"),
+        ("public_url: https://a/path\n", "is not a URL of a host, without path"),
+        ("public_url: https://u:p@a\n", "is not a URL of a host, without path"),
+        ("public_url: http://a.example\n", "`public_url` must be https"),
+        ("hosts: [a/b]\n", "this is not a host name"),
+        ("origins: [null]\n", "an item of `origins` must be text, not null"),
+        ("behind_proxy: [10.0.0.1/8]\n", "this is not a network"),
+        ("tls: {cert: no.crt}\n", "`tls` has no `key`"),
+        ("policies: git:./repo\n", "a git source is written `git:REPOSITORY@REF`"),
+        ("keys: {env: NO_SUCH_VARIABLE}\n", "the environment variable `NO_SUCH_VARIABLE` is not set"),
+        ("local_principal: dev\n", "`dev` is not a principal"),
+        ("local_principal: 'agent:*'\n", "`agent:*` is not a principal"),
+        ("local_principal: agent:a\nbehind_proxy: [10.0.0.0/8]\n", "PL205"),
+        ("local_principal: agent:a\npublic_url: https://a.example\n", "PL205"),
+        ("local_principal: agent:a\nlisten: 10.0.0.1:1\ntls: {cert: tls.crt, key: tls.key}\n", "PL205"),
+        ("database: sqlite://\n", "`database` must be"),
+    ],
+)
+def test_single_problems(tmp_path: Path, text: str, message: str) -> None:
+    if "servers" not in text and text.startswith(tuple("abcdefghijklmnopqrstuvwxyz")):
+        text += "servers: {s: {command: [x]}}\n"
+    found = problems(tmp_path, text)
+    assert any(message in each for each in found), found
+
+
+def test_values_of_variables_are_never_shown(tmp_path: Path) -> None:
+    text = 'servers: {a: {url: "http://h/mcp", headers: {X: "${K}"}}, b: {url: "${U}"}}\n'
+    found = read(write(tmp_path, text), {"K": "CANARY\n", "U": "CANARY"})
+    assert found.config is None
+    assert "CANARY" not in ConfigProblems(found).rendered
+    assert "`${U}`" in ConfigProblems(found).rendered
+
+
+def test_a_doubled_dollar_is_no_variable(tmp_path: Path) -> None:
+    assert config_of(tmp_path, 'servers: {a: {command: [sh, -c, "echo $${HOME} $HOME"]}}\n').servers[0].command[2] == (
+        "echo ${HOME} $HOME"
+    )
+
+
+def test_local_principal_and_git(tmp_path: Path) -> None:
+    (tmp_path / "repo").mkdir()
+    text = "local_principal: agent:dev\npolicies: git:./repo@release/1\nservers: {a: {command: [x]}}\n"
+    config = config_of(tmp_path, text)
+    assert config.local_principal == "agent:dev"
+    assert config.policies == f"git:{tmp_path}/repo@release/1"
+
+
+@pytest.mark.parametrize("make", ["missing", "folder", "fifo", "large"])
+def test_what_is_no_configuration_file(tmp_path: Path, make: str) -> None:
+    import os
+
+    path = tmp_path / "c.yaml"
+    if make == "folder":
+        path.mkdir()
+    elif make == "fifo":
+        os.mkfifo(path)
+    elif make == "large":
+        path.write_bytes(b"#" * (1024 * 1024 + 1))
+    with pytest.raises(ConfigProblems) as caught:
+        load(path, {})
+    assert caught.value.diagnostics[0].line == 1
+
+
+def test_rendered_with_the_line_and_a_caret(tmp_path: Path) -> None:
+    path = write(tmp_path, "lisen: 127.0.0.1:1\nservers: {a: {command: [x]}}\n")
+    rendered = ConfigProblems(read(path, {})).rendered
+    assert f"{path}:1:1: error[PL103]: unknown key `lisen` in the configuration" in rendered
+    assert "^^^^^ help: did you mean `listen`?" in rendered
