@@ -1,0 +1,199 @@
+"""The Rego files of one policy set, evaluated in this proxy's own workers.
+
+Files under the same `scope.yaml`s form a unit: one engine, one set of modules; a unit is asked only about calls that
+its scopes cover, so one team's Rego cannot touch another's principals or servers. Opening a set parses and checks it; the
+answers are findings. Must not know how they are combined (`policy/decide.py`), nor HTTP (`server.py`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import orjson
+
+from policylayer.core.call import Question
+from policylayer.core.decision import RuleRef
+from policylayer.core.finding import Finding
+from policylayer.policy.ast import AppliesTo, Span
+from policylayer.policy.diagnostics import Diagnostic, error
+from policylayer.rego.document import Describe, document
+from policylayer.rego.pool import EngineFailure, Pool, PoolSettings
+from policylayer.rego.results import engine_failed, findings, unreadable
+from policylayer.rego.scopes import Covers, covered
+
+EXTRA: Final = "pip install 'policylayer[rego]'"
+CODES: Final = {
+    "syntax": "PL201",
+    "package": "PL202",
+    "import": "PL203",
+    "data": "PL204",
+    "builtin": "PL205",
+    "outside": "PL206",
+}
+ENGINE_CODE: Final = "PL207"
+LISTS_AT_ONCE: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """The files of one scope, and where their rules stand."""
+
+    files: tuple[tuple[str, str], ...]
+    scopes: tuple[AppliesTo, ...]
+    lines: Mapping[str, tuple[str, int]]
+
+    def locate(self, rule: str | None) -> RuleRef:
+        """Where a named rule stands; the `decision` rule where the name is not written out in the policy."""
+        file, line = self.lines.get(rule or "") or self.lines.get("") or (self.files[0][0], 1)
+        return RuleRef("rego", rule or "decision", file, line)
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """One rule `test_*` of a `*_test.rego` file; `problem` is None where it passed."""
+
+    file: str
+    name: str
+    line: int
+    problem: str | None
+    prints: tuple[str, ...] = ()
+
+
+class Embedded:
+    """An opened set of Rego units."""
+
+    def __init__(self, units: Sequence[Unit], pool: Pool, covers: Covers) -> None:
+        self.units = tuple(units)
+        self._pool = pool
+        self._covers = covers
+
+    @classmethod
+    async def open(
+        cls,
+        files: Mapping[str, bytes],
+        scopes: Mapping[str, tuple[AppliesTo, ...]],
+        covers: Covers,
+        settings: PoolSettings,
+    ) -> tuple[Embedded | None, list[Diagnostic]]:
+        """Parse and check the `*.rego` of a policy folder. `scopes` maps each file to the scope.yamls above it."""
+        if importlib.util.find_spec("regorus") is None:
+            return None, [_missing(file) for file in sorted(files)]
+        grouped, problems = _group(files, scopes)
+        if problems:
+            return None, problems
+        pool = Pool([list(texts) for _, texts in grouped], settings)
+        try:
+            told = await pool.start()
+        except EngineFailure as failure:
+            await pool.close()
+            return None, [_crash(file, str(failure)) for file in sorted(files)]
+        if told["problems"]:
+            await pool.close()
+            return None, [
+                error(CODES[slug], Span(file, line, column), message, help)
+                for file, line, column, slug, message, help in told["problems"]
+            ]
+        units = [
+            Unit(texts, scope, {name: (place[0], place[1]) for name, place in lines.items()})
+            for (scope, texts), lines in zip(grouped, told["lines"], strict=True)
+        ]
+        return cls(units, pool, covers), []
+
+    async def findings(self, question: Question, describe: Describe) -> tuple[Finding, ...]:
+        """What the units that cover this question say of it."""
+        asked = self._asked(question)
+        text = orjson.dumps(document(question, describe)).decode()
+        return (await self._ask(question, asked, [text]))[0] if asked else ()
+
+    async def listed(self, questions: Sequence[Question], describe: Describe) -> list[tuple[Finding, ...]]:
+        """The findings for list entries, without arguments. All questions are of one caller and one server."""
+        asked = self._asked(questions[0]) if questions else []
+        if not asked:
+            return [()] * len(questions)
+        made: list[tuple[Finding, ...]] = []
+        for start in range(0, len(questions), LISTS_AT_ONCE):
+            part = questions[start : start + LISTS_AT_ONCE]
+            texts = [orjson.dumps(document(each, describe, "list")).decode() for each in part]
+            made.extend(await self._ask(questions[0], asked, texts))
+        return made
+
+    async def explain(self, question: Question, describe: Describe) -> list[dict[str, Any]]:
+        """Coverage and printed lines of each unit asked, for `explain`."""
+        text = orjson.dumps(document(question, describe)).decode()
+        answer: list[dict[str, Any]] = await self._pool.ask(
+            {"op": "explain", "units": self._asked(question), "inputs": [text]}, self._pool.settings.load_deadline
+        )
+        return answer
+
+    async def test(self) -> list[TestRun]:
+        """Run every `test_*` rule. Raises EngineFailure."""
+        answer = await self._pool.ask({"op": "tests"}, self._pool.settings.load_deadline)
+        return [
+            TestRun(file, name, line, _test_problem(result), tuple(prints))
+            for unit in answer
+            for file, name, line, result, prints in unit
+        ]
+
+    async def close(self) -> None:
+        """End the workers."""
+        await self._pool.close()
+
+    def _asked(self, question: Question) -> list[int]:
+        return [i for i, unit in enumerate(self.units) if self._covers(unit.scopes, question, None)]
+
+    async def _ask(self, question: Question, asked: list[int], texts: list[str]) -> list[tuple[Finding, ...]]:
+        deadline = self._pool.settings.deadline * (1 if len(texts) == 1 else len(texts))
+        try:
+            answers = await self._pool.ask({"op": "eval", "units": asked, "inputs": texts}, deadline)
+        except EngineFailure as failure:
+            return [tuple(engine_failed(str(failure), self.units[i].locate) for i in asked)] * len(texts)
+        return [
+            tuple(
+                found
+                for i, result in zip(asked, answer, strict=True)
+                for found in self._read(self.units[i], result)
+                if covered(found, self.units[i].scopes, question, self._covers)
+            )
+            for answer in answers
+        ]
+
+    def _read(self, unit: Unit, result: dict[str, Any]) -> tuple[Finding, ...]:
+        if "error" in result:
+            return (unreadable(f"failed: {result['error']}", unit.locate),)
+        return findings(result["value"], unit.locate) if "value" in result else ()
+
+
+def _group(
+    files: Mapping[str, bytes], scopes: Mapping[str, tuple[AppliesTo, ...]]
+) -> tuple[list[tuple[tuple[AppliesTo, ...], tuple[tuple[str, str], ...]]], list[Diagnostic]]:
+    """Files by scope, in order of their paths; undecodable ones are problems."""
+    grouped: dict[tuple[AppliesTo, ...], list[tuple[str, str]]] = {}
+    problems: list[Diagnostic] = []
+    for file in sorted(files, key=PurePosixPath):
+        try:
+            grouped.setdefault(scopes.get(file, ()), []).append((file, files[file].decode("utf-8", "strict")))
+        except UnicodeDecodeError:
+            problems.append(error("PL102", Span(file, 1, 1), "the file is not UTF-8", "save it as UTF-8"))
+    return [(scope, tuple(texts)) for scope, texts in grouped.items()], problems
+
+
+def _missing(file: str) -> Diagnostic:
+    text = "Rego policies need the embedded engine, which is not installed"
+    return error(ENGINE_CODE, Span(file, 1, 1), text, EXTRA)
+
+
+def _crash(file: str, why: str) -> Diagnostic:
+    text = f"the embedded engine {why} while reading this set"
+    return error(ENGINE_CODE, Span(file, 1, 1), text, "is a file nested or repeated beyond reason?")
+
+
+def _test_problem(result: dict[str, Any]) -> str | None:
+    if "error" in result:
+        return str(result["error"])
+    if "value" not in result:
+        return "is undefined: a condition in it did not hold"
+    return None if result["value"] is True else "is not true"

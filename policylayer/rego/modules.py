@@ -1,0 +1,209 @@
+"""What a Rego module may use: packages, imports, data, builtins. Everything else is refused at load, with its place.
+
+Runs in the worker, so that a text which crashes the parser crashes nothing else. Refused are builtins that the engine
+lacks, that reach outside (network, environment), that make the answer depend on anything but the input (clock, chance),
+or that answer otherwise than OPA. Knows only the parser's JSON; must not know an engine or a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+BUILTINS: Final = """
+abs array.concat array.reverse array.slice base64.decode base64.encode base64.is_valid base64url.decode
+base64url.encode base64url.encode_no_pad bits.and bits.lsh bits.negate bits.or bits.rsh bits.xor ceil concat
+contains count endswith floor format_int glob.match glob.quote_meta graph.reachable hex.decode hex.encode
+indexof indexof_n intersection is_array is_boolean is_null is_number is_object is_set is_string json.filter
+json.is_valid json.marshal json.patch json.remove json.unmarshal lower max min net.cidr_contains
+net.cidr_is_valid numbers.range numbers.range_step object.filter object.get object.keys object.remove
+object.subset object.union object.union_n print product regex.find_n regex.is_valid regex.match regex.replace
+regex.split replace round semver.compare semver.is_valid sort split sprintf startswith
+strings.any_prefix_match strings.any_suffix_match strings.count strings.replace_n strings.reverse substring
+sum time.add_date time.clock time.date time.parse_duration_ns time.parse_rfc3339_ns time.weekday to_number
+trim trim_left trim_prefix trim_right trim_space trim_suffix type_name union units.parse_bytes upper
+urlquery.decode urlquery.encode walk
+"""
+ADMITTED: Final = frozenset(BUILTINS.split())
+OUTSIDE: Final = {
+    "http.send": "it reaches the network",
+    "net.lookup_ip_addr": "it reaches the network",
+    "opa.runtime": "it reads the environment",
+    "time.now_ns": "it reads the clock; use input.time",
+    "rand.intn": "its answer is chance",
+    "uuid.rfc4122": "its answer is chance",
+    "trace": "it writes to the engine's log; use print",
+}
+PACKAGE: Final = "policylayer"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One refusal: file, line, column (from 1), a slug, a message and the way out."""
+
+    file: str
+    line: int
+    column: int
+    slug: str
+    message: str
+    help: str
+
+    def as_list(self) -> list[Any]:
+        """For the pipe between worker and proxy."""
+        return [self.file, self.line, self.column, self.slug, self.message, self.help]
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One parsed file: its package path, the names it defines and imports, and where each `rule` name stands."""
+
+    file: str
+    package: str
+    names: frozenset[str]
+    aliases: frozenset[str]
+    ast: dict[str, Any]
+
+
+def read(file: str, ast: dict[str, Any]) -> Module:
+    """The module of a parsed file."""
+    names = {name for rule in ast["rules"] if (name := _head(rule)) is not None}
+    aliases = {alias for each in ast.get("imports", []) if (alias := _alias(each)) is not None}
+    return Module(file, _dotted(ast["package"]["refr"]) or "", frozenset(names), frozenset(aliases), ast)
+
+
+def problems(modules: list[Module]) -> Iterator[Problem]:
+    """Everything in these modules that is refused."""
+    siblings: dict[str, set[str]] = {}
+    for module in modules:
+        siblings.setdefault(module.package, set()).update(module.names)
+    for module in modules:
+        yield from _package(module)
+        yield from _imports(module)
+        yield from _uses(module, frozenset(siblings[module.package]) | module.aliases)
+
+
+def rule_lines(modules: list[Module]) -> dict[str, tuple[str, int]]:
+    """Where the objects with a literal `rule` stand: name -> (file, line); "" is the first `decision` rule."""
+    found: dict[str, tuple[str, int]] = {}
+    for module in modules:
+        for rule in module.ast["rules"]:
+            if _head(rule) != "decision":
+                continue
+            line = next(iter(rule.values()))["span"]["line"]
+            found.setdefault("", (module.file, line))
+            for name in _rule_names(rule):
+                found.setdefault(name, (module.file, line))
+    return found
+
+
+def _package(module: Module) -> Iterator[Problem]:
+    if module.package != PACKAGE and not module.package.startswith(PACKAGE + "."):
+        span = module.ast["package"]["span"]
+        yield Problem(
+            module.file,
+            span["line"],
+            span["col"],
+            "package",
+            f"package `{module.package}` is not `{PACKAGE}` or below it",
+            f"write `package {PACKAGE}`, or `package {PACKAGE}.lib` for what other files import",
+        )
+
+
+def _imports(module: Module) -> Iterator[Problem]:
+    for each in module.ast.get("imports", []):
+        path = _dotted(each["refr"]) or ""
+        known = path in ("rego.v1", "input", "data.policylayer") or path.startswith(
+            ("data.policylayer.", "input.", "future.keywords")
+        )
+        if not known:
+            span = each["span"]
+            yield Problem(
+                module.file,
+                span["line"],
+                span["col"],
+                "import",
+                f"import of `{path}`: nothing is there",
+                "only `data.policylayer…`, `input…` and `rego.v1` can be imported",
+            )
+
+
+def _uses(module: Module, local: frozenset[str]) -> Iterator[Problem]:
+    for kind, node in _nodes(module.ast["rules"]):
+        name = _dotted({kind: node}) if kind in ("RefDot", "RefBrack", "Var") else None
+        if name is not None and (why := OUTSIDE.get(name)) is not None:
+            yield _at(module, node, "outside", f"`{name}` is refused: {why}", "decide by the input alone")
+        elif name is not None and name.startswith("data.") and name.split(".")[1] != PACKAGE:
+            yield _at(
+                module, node, "data", f"`{name}` is not there: no data is loaded beside policies",
+                "put what the rule needs into principals.yaml or into the policy",
+            )  # fmt: skip
+        elif kind == "Call":
+            yield from _call(module, node, local)
+
+
+def _call(module: Module, node: dict[str, Any], local: frozenset[str]) -> Iterator[Problem]:
+    name = _dotted(node["fcn"]) or "?"
+    mine = name.split(".")[0] in local or name.startswith(f"data.{PACKAGE}.")
+    if not mine and name not in ADMITTED and name not in OUTSIDE:
+        text = f"`{name}` is not a builtin of the embedded engine, or not one that answers as OPA does"
+        yield _at(module, node, "builtin", text, "see docs/rego.md for the builtins there are")
+
+
+def _at(module: Module, node: dict[str, Any], slug: str, message: str, help: str) -> Problem:
+    return Problem(module.file, node["span"]["line"], node["span"]["col"], slug, message, help)
+
+
+def _nodes(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every `{Kind: {...}}` below `tree`, without recursion: policies may nest as deep as they like."""
+    stack = [tree]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, dict):
+            for key, value in node.items():
+                if isinstance(value, dict) and key[:1].isupper():
+                    yield key, value
+                if isinstance(value, dict | list):
+                    stack.append(value)
+
+
+def _rule_names(rule: dict[str, Any]) -> Iterator[str]:
+    for kind, node in _nodes(rule):
+        if kind == "Object":
+            for _, key, value in node["fields"]:
+                if key.get("String", {}).get("value") == "rule" and "String" in value:
+                    yield value["String"]["value"]
+
+
+def _head(rule: dict[str, Any]) -> str | None:
+    """The name that a rule defines: the first segment of its head."""
+    (spec,) = rule.values()
+    head = next(iter(spec["head"].values())) if "head" in spec else spec
+    path = _dotted(head["refr"]) if "refr" in head else None
+    return path.split(".")[0] if path else None
+
+
+def _alias(each: dict[str, Any]) -> str | None:
+    written = each.get("as")
+    if isinstance(written, list) and len(written) == 2:
+        return str(written[1])
+    path = _dotted(each["refr"])
+    return path.rsplit(".", 1)[-1] if path else None
+
+
+def _dotted(node: dict[str, Any]) -> str | None:
+    """`a.b.c` of a chain of references with constant segments, else None."""
+    parts: list[str] = []
+    while True:
+        if "Var" in node:
+            return ".".join([str(node["Var"]["value"]), *reversed(parts)])
+        if "RefDot" in node:
+            parts.append(str(node["RefDot"]["field"][1]))
+            node = node["RefDot"]["refr"]
+        elif "RefBrack" in node and "String" in node["RefBrack"]["index"]:
+            parts.append(str(node["RefBrack"]["index"]["String"]["value"]))
+            node = node["RefBrack"]["refr"]
+        else:
+            return None
