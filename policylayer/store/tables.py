@@ -31,10 +31,10 @@ records: Final = Table(
     "records",
     metadata,
     _text("id", key=True),
-    Column("version", Integer, nullable=False),  # of the row's form, as the chain reads it
     _text("kind"),  # decision, round, release, outcome, event
-    _text("parent", null=True),  # release, round: the row before it; outcome: the row it ends
     _number("time_us"),
+    Column("version", Integer, nullable=False),  # of the row's form, as the chain reads it
+    _text("parent", null=True),  # release, round: the row before it; outcome: the row it ends
     _text("principal", null=True),
     _text("on_behalf_of", null=True),
     _text("grant_id", null=True),
@@ -187,8 +187,12 @@ grants: Final = Table(
     _number("expires_us", null=True),
     _number("revoked_us", null=True),
     _text("revoked_by", null=True),
-    _text("rotated_from", null=True),
+    _text("previous_prefix", null=True),  # the token before the last rotation, while both are good
+    _bytes("previous_hash", null=True),
+    _number("previous_until_us", null=True),
+    _number("used_us", null=True),  # last use, give or take a minute
     Index("grants_prefix", "prefix", unique=True),
+    Index("grants_previous_prefix", "previous_prefix", unique=True),
     Index(
         "grants_name",
         "name",
@@ -211,6 +215,7 @@ tokens: Final = Table(
     _number("expires_us", null=True),
     _number("revoked_us", null=True),
     _text("revoked_by", null=True),
+    _number("used_us", null=True),
     Index("tokens_prefix", "prefix", unique=True),
 )
 

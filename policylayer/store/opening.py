@@ -1,0 +1,85 @@
+"""What a writer does before its first row: see that the key is the database's, and open its chain.
+
+A chain opens with an event that carries the heads of all chains it can see, but those that an earlier opening already
+carried as they are: so a chain cut short or missing whole is found by what others say of it. Functions over a
+SQLAlchemy connection, for both databases. How a link is made is in `core/chain.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from typing import Final
+
+import orjson
+from sqlalchemy import Connection, insert, select, text, update
+
+from policylayer.clock import Clock
+from policylayer.core.errors import ConfigError
+from policylayer.keys import Keys
+from policylayer.store.rows import Place, Row
+from policylayer.store.store import Program
+from policylayer.store.tables import chains, meta, records
+
+OPENED: Final = "chain.opened"
+"""The event's type."""
+
+# Distinct chains by hopping from one to the next in the index, not by reading all of it.
+HEADS: Final = text(
+    "WITH RECURSIVE hop(chain) AS ("
+    " SELECT min(chain) FROM records"
+    " UNION ALL SELECT (SELECT min(chain) FROM records WHERE records.chain > hop.chain) FROM hop"
+    " WHERE hop.chain IS NOT NULL)"
+    " SELECT records.chain, records.seq, records.link FROM hop JOIN records ON records.chain = hop.chain"
+    " AND records.seq = (SELECT max(seq) FROM records WHERE records.chain = hop.chain)"
+)
+
+
+def check_key(connection: Connection, keys: Keys) -> None:
+    """Remember the key in a fresh database; refuse one that was begun with a key we do not hold."""
+    known = connection.scalar(select(meta.c.value).where(meta.c.name == "key"))
+    if known is None:
+        connection.execute(insert(meta).values(name="key", value=keys.fingerprint))
+    elif not keys.knows(known):
+        raise ConfigError(
+            "the key is not the one this database was begun with",
+            "restore the key file, or list the old key after the new one",
+        )
+    elif known != keys.fingerprint:
+        connection.execute(update(meta).where(meta.c.name == "key").values(value=keys.fingerprint))
+
+
+def heads(connection: Connection) -> dict[str, tuple[int, str]]:
+    """The last row of every chain: its number and link."""
+    return {chain: (seq, bytes(link).hex()) for chain, seq, link in connection.execute(HEADS)}
+
+
+def open_chain(connection: Connection, keys: Keys, clock: Clock, program: Program) -> tuple[Place, Row]:
+    """A new chain: where its writer stands, and the event that is its first row."""
+    place = Place(clock.new_id(), keys.chain, keys.fingerprint)
+    now = clock.time_us()
+    host, pid = platform.node(), os.getpid()
+    connection.execute(
+        insert(chains).values(
+            id=place.chain, program=program.name, version=program.version, host=host, pid=pid, opened_us=now
+        )
+    )
+    told = _told(connection)
+    detail = {
+        "program": program.name,
+        "version": program.version,
+        "host": host,
+        "pid": pid,
+        "heads": {chain: head for chain, head in heads(connection).items() if told.get(chain) != head},
+    }
+    event = Row(id=clock.new_id(), kind="event", time_us=now, reason_code=OPENED, detail=orjson.dumps(detail).decode())
+    return place, event
+
+
+def _told(connection: Connection) -> dict[str, tuple[int, str]]:
+    """The heads that earlier openings carry, the latest of each chain."""
+    told: dict[str, tuple[int, str]] = {}
+    query = select(records.c.detail).where(records.c.reason_code == OPENED).order_by(records.c.id)
+    for (detail,) in connection.execute(query):
+        told |= {chain: (seq, link) for chain, (seq, link) in orjson.loads(detail)["heads"].items()}
+    return told

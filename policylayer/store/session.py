@@ -1,0 +1,217 @@
+"""A SQLite connection that writes: durable by its settings, or refused; for plain rows and SQLAlchemy functions alike.
+
+Used by one thread (`writer.py`). Rows go in by one statement for many, so that the interpreter's lock changes hands
+once a batch, not once a row. Must not know who waits.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection, StaticPool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from policylayer.core.errors import ConfigError
+from policylayer.store.rows import COLUMNS, Place, Row
+from policylayer.store.store import Add
+
+SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
+"""How many rows one prepared statement takes; a batch is cut into these. 64 rows stay below the limit of variables."""
+
+_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
+INSERT: Final = {
+    size: f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES {', '.join([_ROW] * size)}" for size in SIZES
+}
+
+WHOLE: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+"""Errors that are the database's, not one item's."""
+
+PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
+"""Of these, the ones after which a rolled back transaction is surely not there, and the connection is good."""
+
+
+Mark: TypeAlias = tuple[int, bytes] | None
+
+
+def code_of(error: BaseException) -> int | None:
+    """SQLite's primary error code, also through SQLAlchemy; None for other errors."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
+
+def connect(path: Path, busy: float) -> sqlite3.Connection:
+    """A connection in WAL mode that syncs on every commit; refused where the settings read back otherwise.
+
+    The file must be there: one that was removed is not made anew behind our back.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    raw = sqlite3.connect(uri, uri=True, timeout=busy, isolation_level=None, check_same_thread=False)
+    try:
+        mode = raw.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA fullfsync = ON")
+        raw.execute("PRAGMA trusted_schema = OFF")
+        raw.execute("PRAGMA journal_size_limit = 67108864")
+        synchronous = raw.execute("PRAGMA synchronous").fetchone()[0]
+        if mode != "wal" or synchronous != 2:
+            raise ConfigError(
+                f"the database `{path.name}` cannot promise durability: journal_mode reads `{mode}`, "
+                f"synchronous reads `{synchronous}`",
+                "put it on a local disk",
+            )
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def create_file(path: Path) -> None:
+    """Make the file, for its owner only, before SQLite would make it for everyone."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise ConfigError(
+            f"the database `{path}` cannot be opened: {error.strerror}", "name a file in a folder that can be written"
+        ) from None
+
+
+class Session:
+    """The connection, the same one as SQLAlchemy sees it, and the place in the chain."""
+
+    def __init__(self, path: Path, busy: float) -> None:
+        self._path = path
+        self._file = os.stat(path).st_ino
+        self.raw = connect(path, busy)
+        try:
+            # SQLAlchemy never begins or ends a transaction here: isolation_level None makes that ours.
+            engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool)
+            self.connection: Connection = engine.connect()
+        except BaseException:
+            self.raw.close()
+            raise
+        self.place: Place | None = None
+        self._version = self._data_version()
+
+    def mark(self) -> Mark:
+        """Where the chain stands, for `back`."""
+        return self.place.mark() if self.place else None
+
+    def back(self, mark: Mark) -> None:
+        """The rows since `mark` are undone; without one, so is the chain itself."""
+        if mark is None:
+            self.place = None
+        elif self.place is not None:
+            self.place.back(mark)
+
+    def is_whole(self, error: BaseException) -> bool:
+        """Whether an error ends the whole transaction, not one item."""
+        return code_of(error) in WHOLE or not self.raw.in_transaction
+
+    def begin(self) -> None:
+        """Begin as the only writer; waits for another process's transaction as long as the busy timeout."""
+        self.raw.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """Make it durable."""
+        self.raw.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Undo it, where SQLite has not done so itself."""
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+
+    def insert(self, rows: Sequence[Row]) -> None:
+        """Append rows, all or (raising) possibly some: the caller holds a savepoint or undoes everything."""
+        assert self.place is not None
+        seal, at, left = self.place.seal, 0, len(rows)
+        for size in SIZES:
+            while left >= size:
+                values: list[Any] = []
+                for row in rows[at : at + size]:
+                    values += seal(row)
+                self.raw.execute(INSERT[size], values)
+                at, left = at + size, left - size
+
+    def apart(self, work: Callable[[], Any]) -> Any:
+        """Run `work` so that its failure undoes it alone, rows included."""
+        mark = self.mark()
+        self.raw.execute("SAVEPOINT item")
+        try:
+            result = work()
+        except BaseException as error:
+            if not self.is_whole(error):
+                self.raw.execute("ROLLBACK TO item")
+                self.raw.execute("RELEASE item")
+                self.back(mark)
+            raise
+        self.raw.execute("RELEASE item")
+        return result
+
+    def run(self, fn: Callable[..., Any], adds: bool, added: list[Row]) -> Any:
+        """Call `fn` over the connection; the rows it adds go to `added` too."""
+        if not adds:
+            return fn(self.connection)
+
+        def add(row: Row) -> None:
+            self.insert((row,))
+            added.append(row)
+
+        adder: Add = add
+        return fn(self.connection, adder)
+
+    def changed(self) -> bool:
+        """Whether another connection has committed since the last look."""
+        version = self._data_version()
+        changed, self._version = version != self._version, version
+        return changed
+
+    def moved(self) -> bool:
+        """Whether the file under this connection is no longer the one at its path: writing on would be for nobody."""
+        try:
+            return os.stat(self._path).st_ino != self._file
+        except OSError:
+            return True
+
+    def settle(self) -> None:
+        """After a failed sync: copy what the WAL holds into the file and sync that, or raise.
+
+        A second sync of the same pages may succeed without their being on the disk; writing them anew does not.
+        """
+        busy, _, _ = self.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("the checkpoint is held up by a reader")
+
+    def present(self, ids: Sequence[str]) -> set[str]:
+        """Which of these rows the log holds."""
+        marks = ", ".join("?" * len(ids))
+        return {row[0] for row in self.raw.execute(f"SELECT id FROM records WHERE id IN ({marks})", ids)}
+
+    def close(self) -> None:
+        """Close both views of it."""
+        try:
+            self.connection.close()
+            self.connection.engine.dispose()
+        finally:
+            self.raw.close()
+
+    def _data_version(self) -> int:
+        return int(self.raw.execute("PRAGMA data_version").fetchone()[0])

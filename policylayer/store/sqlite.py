@@ -1,0 +1,160 @@
+"""The store on a SQLite file: one writer thread, a few reading connections, a lock for `serve`.
+
+Assembles `waiting`, `writer`, `lock` and a read pool into the `Store` protocol; knows nothing of rows itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from sqlalchemy import Connection, Engine, QueuePool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from policylayer.clock import Clock
+from policylayer.core.errors import AuditUnavailable
+from policylayer.keys import Keys
+from policylayer.store.lock import FileLock
+from policylayer.store.rows import Row
+from policylayer.store.session import connect, create_file
+from policylayer.store.store import TOPICS, Add, Program, T, Topic
+from policylayer.store.waiting import Item, Waiting
+from policylayer.store.writer import BUSY, Writer
+
+READERS: Final = 4
+READ_TIME: Final = 10.0
+"""Seconds that one read may take; then it is interrupted."""
+
+STEPS: Final = 50_000
+"""Steps of SQLite's machine between looks at the clock, about a millisecond."""
+
+
+class SqliteStore:
+    """One database file."""
+
+    dialect: Literal["sqlite", "postgresql"] = "sqlite"
+
+    def __init__(self, path: Path, keys: Keys, clock: Clock, program: Program | None = None) -> None:
+        self._path = path
+        self._keys = keys
+        self._clock = clock
+        self._program = program or Program()
+        self._lock = FileLock(path) if self._program.name == "serve" else None
+        self._subscribers: dict[Topic, list[Callable[[], None]]] = {topic: [] for topic in TOPICS}
+        self._late: list[Callable[[tuple[Row, ...]], None]] = []
+        self._waiting: Waiting
+        self._writer: Writer
+        self._engine: Engine
+        self._threads: ThreadPoolExecutor
+        self._started = False
+
+    async def start(self) -> None:
+        """Take the lock, open, make or check the schema, open the chain."""
+        create_file(self._path)
+        if self._lock is not None:
+            self._lock.take()
+        try:
+            self._writer = Writer(self._path, self._keys, self._clock, self._program, self._finished, self._tell_late)
+            self._waiting = Waiting(self._program.limits, self._clock, self._writer.put)
+            self._waiting.on_late(self._tell_late)
+            await self._writer.start()
+        except BaseException:
+            self._unlock()
+            raise
+        self._engine = create_engine(
+            "sqlite://", creator=self._reader, poolclass=QueuePool, pool_size=READERS, max_overflow=0
+        )
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
+        self._started = True
+
+    async def close(self) -> None:
+        """Write what waits, end the threads, give the lock back."""
+        if not self._started:
+            return
+        self._started = False
+        self._waiting.close()
+        await self._writer.stop()
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
+        self._unlock()
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """What `fn` reads in one snapshot, in a thread."""
+        self._need_started()
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, fn)
+
+    async def write(self, fn: Callable[[Connection], T], *, topics: tuple[Topic, ...] = ()) -> T:
+        """Run `fn` in the writer's next transaction."""
+        self._need_started()
+        result: T = await self._waiting.submit(Item(fn=fn, adds=False, topics=topics))
+        return result
+
+    async def record(self, fn: Callable[[Connection, Add], T], *, topics: tuple[Topic, ...] = ()) -> T:
+        """Run `fn` in the writer's next transaction; it may append rows."""
+        self._need_started()
+        result: T = await self._waiting.submit(Item(fn=fn, topics=topics))
+        return result
+
+    async def append(self, rows: tuple[Row, ...]) -> None:
+        """Append rows with the writer's next transaction."""
+        self._need_started()
+        await self._waiting.submit(Item(rows))
+
+    def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after changes of `topic`; another process's commit counts as a change of every topic."""
+        callbacks = self._subscribers[topic]
+        callbacks.append(callback)
+
+        def undo() -> None:
+            if callback in callbacks:
+                callbacks.remove(callback)
+
+        return undo
+
+    def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
+        """Call `callback` with rows that are durable though their caller was told otherwise."""
+        self._late.append(callback)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _need_started(self) -> None:
+        if not self._started:
+            raise AuditUnavailable("the database is not open")
+
+    def _finished(self, items: Sequence[Item], topics: frozenset[Topic]) -> None:
+        self._waiting.finish(items)
+        for topic in topics:
+            for callback in tuple(self._subscribers[topic]):
+                callback()
+
+    def _tell_late(self, rows: tuple[Row, ...]) -> None:
+        for callback in self._late:
+            callback(rows)
+
+    def _reader(self) -> sqlite3.Connection:
+        raw = connect(self._path, BUSY)
+        raw.execute("PRAGMA query_only = ON")
+        return raw
+
+    def _read(self, fn: Callable[[Connection], T]) -> T:
+        try:
+            with self._engine.connect() as connection:
+                raw: Any = connection.connection.driver_connection
+                until = self._clock.monotonic() + READ_TIME
+                raw.set_progress_handler(lambda: self._clock.monotonic() > until, STEPS)
+                connection.exec_driver_sql("BEGIN")
+                try:
+                    return fn(connection)
+                finally:
+                    connection.exec_driver_sql("ROLLBACK")
+        except (DBAPIError, sqlite3.Error) as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise AuditUnavailable(f"the database cannot be read: {cause}") from error
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()

@@ -1,0 +1,93 @@
+"""What every database can do for the rest: read, write, append to the decision log, and tell of changes.
+
+The callers' side; `sqlite.py` and `postgres.py` do it. Functions given to `read` and `write` are plain functions over a
+SQLAlchemy connection, use Core only, return finished values (no cursors), and neither commit nor roll back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+
+from sqlalchemy import Connection
+
+from policylayer.clock import Clock
+from policylayer.core.errors import ConfigError
+from policylayer.keys import Keys
+from policylayer.store.rows import Row
+
+T = TypeVar("T")
+
+Add: TypeAlias = Callable[[Row], None]
+"""Appends one row to the decision log, in the transaction of the function it is handed to."""
+
+Topic = Literal["approvals", "grants", "freezes", "policies"]
+TOPICS: Final[tuple[Topic, ...]] = ("approvals", "grants", "freezes", "policies")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may wait for the writer. Over it, or after `patience` seconds, a caller is told `AuditUnavailable`."""
+
+    waiting: int = 4096
+    bytes: int = 64 << 20
+    patience: float = 1.8
+    batch: int = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Who writes, for the event that opens its chain. Only `serve` takes the file's lock."""
+
+    name: str = "serve"
+    version: str = ""
+    limits: Limits = field(default_factory=Limits)
+
+
+class Store(Protocol):
+    """One database. Every method but `subscribe` raises `AuditUnavailable` where the database does not answer."""
+
+    dialect: Literal["sqlite", "postgresql"]
+
+    async def start(self) -> None:
+        """Open, make or check the schema, check durability, take the lock. `ConfigError` says what is wrong."""
+
+    async def close(self) -> None:
+        """Finish what waits, then close."""
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """What `fn` reads in one snapshot."""
+
+    async def write(self, fn: Callable[[Connection], T], *, topics: tuple[Topic, ...] = ()) -> T:
+        """Run `fn` in a transaction; return when it is durable. What it raises undoes it, and nothing else.
+
+        `topics` are told to subscribers once it is durable.
+        """
+
+    async def record(self, fn: Callable[[Connection, Add], T], *, topics: tuple[Topic, ...] = ()) -> T:
+        """Like `write`, and `fn` may append rows to the decision log."""
+
+    async def append(self, rows: tuple[Row, ...]) -> None:
+        """Append rows to the decision log, all or none; return when they are durable. The fast way."""
+
+    def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` on the event loop after every change of `topic`, ours and others'; returns the undoing.
+
+        It may also be called when nothing changed.
+        """
+
+    def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
+        """Call `callback` with rows that became durable after their caller had been told that they did not."""
+
+
+def open_store(url: str, keys: Keys, clock: Clock, program: Program | None = None) -> Store:
+    """The store that a database URL names: `sqlite:///FILE` or `postgresql://…`; not started yet."""
+    scheme, _, rest = url.partition("://")
+    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1:
+        # Only here, so that neither database's driver is loaded for the other.
+        from policylayer.store.sqlite import SqliteStore
+
+        return SqliteStore(Path(rest[1:]), keys, clock, program)
+    raise ConfigError(f"the database `{scheme}` is not known", "write `sqlite:///FILE` or `postgresql://…`")

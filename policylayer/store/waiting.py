@@ -1,0 +1,126 @@
+"""What waits for the writer: bounded in number, size and time, and told its end exactly once.
+
+Lives on the event loop; a writer takes items elsewhere (a thread, a task) and hands them back to `finish`. Must not
+know a database. An item that comes back durable after its caller was told otherwise is reported as late, never
+forgotten.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from policylayer.clock import Clock
+from policylayer.core.errors import AuditUnavailable
+from policylayer.store.rows import Row
+from policylayer.store.store import Limits, Topic
+
+SWEEP: Final = 0.2
+"""Seconds between looks for items that waited too long, while any waits."""
+
+ROW_SIZE: Final = 1024
+"""What a row holds besides its arguments, about."""
+
+
+class Item:
+    """One caller's wish: rows to append, or a function to run (with or without `Add`). Slots, not frozen: it travels.
+
+    `rows` of a function are those it added. The writer sets `result` or `error`, the loop owns `future`.
+    """
+
+    __slots__ = ("adds", "error", "fn", "future", "result", "rows", "since", "size", "topics")
+
+    def __init__(
+        self,
+        rows: tuple[Row, ...] = (),
+        fn: Callable[..., Any] | None = None,
+        adds: bool = True,
+        topics: tuple[Topic, ...] = (),
+    ) -> None:
+        self.rows = rows
+        self.fn = fn
+        self.adds = adds
+        self.topics = topics
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.size = ROW_SIZE
+        for row in rows:
+            self.size += ROW_SIZE + len(row.arguments or "") + len(row.detail or "")
+        self.since = 0.0
+        self.future: asyncio.Future[Any]
+
+
+class Waiting:
+    """The loop's side of the queue."""
+
+    def __init__(self, limits: Limits, clock: Clock, hand_over: Callable[[Item], None]) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._hand_over = hand_over
+        self._loop = asyncio.get_running_loop()
+        self._items: deque[Item] = deque()
+        self._sweeping = False
+        self._late: list[Callable[[tuple[Row, ...]], None]] = []
+        self._closed = False
+        self.count = 0
+        self.bytes = 0
+
+    def submit(self, item: Item) -> asyncio.Future[Any]:
+        """Queue an item; its future ends with the result, the item's own error, or `AuditUnavailable`."""
+        if self._closed:
+            raise AuditUnavailable("the database is closed")
+        if self.count >= self._limits.waiting or self.bytes + item.size > self._limits.bytes:
+            raise AuditUnavailable("too much waits for the database", "see whether its disk or server is slow")
+        item.future = self._loop.create_future()
+        item.since = self._clock.monotonic()
+        self.count += 1
+        self.bytes += item.size
+        self._items.append(item)
+        if not self._sweeping:
+            self._sweeping = True
+            self._loop.call_later(SWEEP, self._sweep)
+        self._hand_over(item)
+        return item.future
+
+    def finish(self, items: Sequence[Item]) -> None:
+        """Tell the callers of a batch how it ended."""
+        for item in items:
+            self.count -= 1
+            self.bytes -= item.size
+            future = item.future
+            if future.done():
+                if item.error is None and item.rows:
+                    self.report_late(item.rows)
+            elif item.error is not None:
+                future.set_exception(item.error)
+            else:
+                future.set_result(item.result)
+
+    def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
+        """Whom to tell of late rows."""
+        self._late.append(callback)
+
+    def report_late(self, rows: tuple[Row, ...]) -> None:
+        """Rows are durable, and their callers do not know."""
+        for callback in self._late:
+            callback(rows)
+
+    def close(self) -> None:
+        """Take no more."""
+        self._closed = True
+
+    def _sweep(self) -> None:
+        """Give up on what waited too long; the writer skips what it has not begun."""
+        oldest = self._clock.monotonic() - self._limits.patience
+        items = self._items
+        while items and (items[0].future.done() or items[0].since < oldest):
+            item = items.popleft()
+            if not item.future.done():
+                item.future.set_exception(
+                    AuditUnavailable("the database did not answer in time", "see whether its disk or server is slow")
+                )
+        self._sweeping = bool(items)
+        if self._sweeping:
+            self._loop.call_later(SWEEP, self._sweep)
