@@ -1,0 +1,6 @@
+"""Pure: bytes to MCP messages and back, in both protocol eras; knows no I/O, no clock, no policy.
+
+Read in this order. The way in: `limits`, `rejection`, `strict_json`, `text`, `methods`, `envelope`, `era`, `params`,
+`message`, then `calls` (a message as policy sees it). HTTP fields: `fields`, `mirrors`, `headers`. The way back:
+`server_messages`, `lists`, `splice`, `sse`. What the proxy itself answers: `replies`.
+"""

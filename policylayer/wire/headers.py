@@ -1,0 +1,126 @@
+"""Pure: the HTTP fields of a message on both sides, and which of them travel on.
+
+An allow-list, since a deny-list would have to name every credential and routing trick anyone invents. End-to-end fields
+that MCP and tracing use are forwarded; everything else - credentials, cookies, identities and addresses that the proxy
+itself vouches for, hop-by-hop fields, method overrides, `X-*` - stays here unless the server's settings name it.
+`Mcp-*` fields are dropped, and for the modern era written again from the body.
+
+Must not know a credential (`upstream/` adds the server's own) or a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from policylayer.wire.fields import Headers, decode_value, encode_value
+from policylayer.wire.methods import ROUTED
+from policylayer.wire.mirrors import Mirror, check_params, check_routing, mirrors, param_fields
+
+if TYPE_CHECKING:
+    from policylayer.wire.message import Message
+
+__all__ = [
+    "FORWARDED",
+    "NEVER_FORWARDED",
+    "Headers",
+    "Mirror",
+    "check_params",
+    "check_routing",
+    "decode_value",
+    "encode_value",
+    "forwardable",
+    "mirrors",
+    "outgoing",
+]
+
+FORWARDED: Final = {
+    "accept": "Accept",
+    "accept-language": "Accept-Language",
+    "baggage": "baggage",
+    "content-type": "Content-Type",
+    "last-event-id": "Last-Event-ID",
+    "mcp-protocol-version": "MCP-Protocol-Version",
+    "traceparent": "traceparent",
+    "tracestate": "tracestate",
+    "user-agent": "User-Agent",
+}
+"""What travels on, as it is written on the way out."""
+
+NEVER_FORWARDED: Final = frozenset(
+    {
+        "accept-encoding",
+        "authorization",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "cookie",
+        "cookie2",
+        "expect",
+        "forwarded",
+        "host",
+        "keep-alive",
+        "mcp-session-id",
+        "origin",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "via",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-real-ip",
+    }
+)
+"""What no setting can let through."""
+
+_NEVER_BEGINNING: Final = ("mcp-", "x-forwarded-", "x-mcp-", "sec-", "proxy-")
+
+
+def outgoing(
+    message: Message,
+    inbound: Headers,
+    params_schema: object = None,
+    extra: Iterable[str] = (),
+) -> list[tuple[str, str]]:
+    """The fields that go upstream with `message`: what travels on of `inbound`, and `Mcp-*` written from the body.
+
+    `params_schema` is the tool's inputSchema, for `Mcp-Param-*`. `extra` are lower-case names that the server's
+    settings allow besides. A server's session id is not among them: whoever keeps the session adds it.
+    """
+    fields = forwardable(inbound, extra)
+    if message.era == "modern" and message.method is not None:
+        fields.append(("Mcp-Method", encode_value(message.method)))
+        if message.method in ROUTED and message.target is not None:
+            fields.append(("Mcp-Name", encode_value(message.target)))
+        if message.method == "tools/call" and params_schema is not None:
+            fields.extend(param_fields(mirrors(params_schema) or (), message.arguments))
+    return fields
+
+
+def forwardable(inbound: Headers, extra: Iterable[str] = ()) -> list[tuple[str, str]]:
+    """What travels on of a request's fields, also of one without a message (GET, DELETE)."""
+    dropped = _named_by_connection(inbound)
+    names = {name: written for name, written in FORWARDED.items() if name not in dropped}
+    names.update((name, name) for name in extra if may_travel(name) and name not in dropped)
+    return [
+        (written, value)
+        for name, written in names.items()
+        for value in inbound.get_all(name)
+        if value.isascii() and value.isprintable()
+    ]
+
+
+def may_travel(name: str) -> bool:
+    """Whether a server's settings may name this field (in lower case) to be forwarded."""
+    return name not in NEVER_FORWARDED and not name.startswith(_NEVER_BEGINNING)
+
+
+def _named_by_connection(inbound: Headers) -> frozenset[str]:
+    """The fields that the sender calls hop-by-hop. It cannot take the protocol's own away from us by that."""
+    named = {token.strip().lower() for value in inbound.get_all("connection") for token in value.split(",")}
+    return frozenset(named - {"accept", "content-type", "mcp-protocol-version"})

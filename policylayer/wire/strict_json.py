@@ -1,0 +1,169 @@
+"""Pure: one strict JSON parse, before anything else looks at a message.
+
+What is accepted is read the same by every JSON reader that may stand behind the proxy: no duplicate keys, no NaN, no
+other encoding than UTF-8, no number whose text and double differ. Integers beyond 2^53, which JavaScript rounds, are
+accepted: they are compared exactly.
+
+Theory of operation. `jiter` refuses broken syntax, broken UTF-8 (BOM, UTF-16, surrogates), control characters,
+duplicate keys (also by escape), NaN, and nesting beyond its own limit before anything is built. The ladder after it
+refuses what is left, in one walk over the values: nesting over the cap, integers beyond 64 bits, and non-integer
+literals that are not the shortest form of their double; the other literals become floats in place.
+
+Must not know what a message is (`envelope`), nor answer anyone (`rejection`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from math import isinf
+from typing import Any, Final, TypeAlias
+
+import jiter
+
+from policylayer.core.call import Json
+from policylayer.wire.limits import DEFAULT, Limits
+
+_Number: TypeAlias = "Callable[[jiter.LosslessFloat], float | None]"
+
+_LEAVES: Final = frozenset({str, bool, type(None)})
+_STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+"""Strings, also one that never ends: possessive and with an optional end, so that no input takes more than one pass."""
+
+_MIN_INTEGER: Final = -(2**63)
+_MAX_INTEGER: Final = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why bytes are not accepted as JSON. `parse` is true where they are not JSON at all."""
+
+    reason: str
+    message: str
+    parse: bool = False
+
+
+SIZE: Final = Fault("size", "the message is too large")
+SYNTAX: Final = Fault("json", "the body is not valid JSON", parse=True)
+ENCODING: Final = Fault("encoding", "the body is not valid UTF-8 JSON", parse=True)
+DUPLICATE: Final = Fault("duplicate_key", "duplicate key")
+DEPTH: Final = Fault("depth", "the message is nested too deeply")
+NODES: Final = Fault("nodes", "the message has too many values")
+NUMBER: Final = Fault("number", "a number is out of range or not in its shortest form")
+
+_BY_PARSER_MESSAGE: Final = (
+    ("Detected duplicate key", DUPLICATE),
+    ("recursion limit exceeded", DEPTH),
+    ("number out of range", NUMBER),
+    ("invalid unicode code point", ENCODING),
+    ("lone leading surrogate", ENCODING),
+    ("unexpected end of hex escape", ENCODING),
+)
+"""How the parser words what it refuses; anything else is a syntax error. Its words never reach the sender."""
+
+
+def parse(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
+    """The value of `raw`, or why it is refused."""
+    return _parse(raw, limits, _shortest)
+
+
+def parse_lenient(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
+    """As `parse`, for what servers send: numbers may have any form, and become the nearest double.
+
+    Policy compares nothing of a server's answer, and its bytes are relayed as they are; so only what would let two
+    readers see two different messages is refused.
+    """
+    return _parse(raw, limits, _nearest)
+
+
+def _parse(raw: bytes, limits: Limits, number: _Number) -> Json | Fault:
+    if len(raw) > limits.size:
+        return SIZE
+    if len(raw) > limits.nodes and _over(raw, limits.nodes):
+        return NODES
+    try:
+        value = jiter.from_json(
+            raw,
+            allow_inf_nan=False,
+            cache_mode="keys",
+            catch_duplicate_keys=True,
+            float_mode="lossless-float",
+        )
+    except ValueError as error:
+        return _fault(raw, str(error))
+    holder = [value]
+    fault = _walk(holder, limits.depth, number)
+    return holder[0] if fault is None else fault
+
+
+def _fault(raw: bytes, words: str) -> Fault:
+    """Name what the parser refused."""
+    for beginning, fault in _BY_PARSER_MESSAGE:
+        if words.startswith(beginning):
+            return fault
+    # A BOM, or the zero bytes of UTF-16 and UTF-32 around the first ASCII character.
+    if raw[:1] in (b"\xef", b"\xfe", b"\xff") or b"\x00" in raw[:4]:
+        return ENCODING
+    return SYNTAX
+
+
+def _walk(container: Any, room: int, number: _Number) -> Fault | None:
+    """Check every value below `container`, and put floats where lossless literals are."""
+    if room < 0:
+        return DEPTH
+    entries: Iterable[tuple[Any, Any]] = container.items() if type(container) is dict else enumerate(container)
+    for key, value in entries:
+        kind = type(value)
+        if kind in _LEAVES:
+            continue
+        if kind is int:
+            if not _MIN_INTEGER <= value <= _MAX_INTEGER and number is _shortest:
+                return NUMBER
+        elif kind is dict or kind is list:
+            fault = _walk(value, room - 1, number)
+            if fault is not None:
+                return fault
+        else:
+            double = number(value)
+            if double is None:
+                return NUMBER
+            container[key] = double
+    return None
+
+
+def _shortest(literal: jiter.LosslessFloat) -> float | None:
+    """The double of a literal whose decimal value is that of the double's shortest form, else None."""
+    double = float(literal)
+    text = str(literal)
+    shortest = repr(double)
+    if text == shortest:
+        return double
+    if isinf(double):
+        return None
+    if double == 0:
+        # Decimal would choke on the exponent of `0e99999999999999999999`, which is zero all the same.
+        return double if _is_zero(text) else None
+    return double if Decimal(text) == Decimal(shortest) else None
+
+
+def _nearest(literal: jiter.LosslessFloat) -> float | None:
+    """The double of any literal that has a finite one."""
+    double = float(literal)
+    return None if isinf(double) else double
+
+
+def _is_zero(text: str) -> bool:
+    mantissa = text.lower().partition("e")[0]
+    return not mantissa.strip("-0.")
+
+
+def _over(raw: bytes, cap: int) -> bool:
+    """Whether `raw` holds more values than `cap`, without building one."""
+    # Punctuation inside strings is no separator; the strings are taken out only where it matters.
+    return _separators(raw) > cap and _separators(_STRINGS.sub(b"", raw)) > cap
+
+
+def _separators(raw: bytes) -> int:
+    return raw.count(b",") + raw.count(b"[") + raw.count(b"{") + 1
