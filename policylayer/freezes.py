@@ -1,0 +1,188 @@
+"""Freezes: an operator's immediate stop of a principal, a server, or everything, outside policy.
+
+They stand in the database, so they survive restarts and reach every replica; each process holds the ones in force in
+memory, renewed when the store tells of a change, because every call asks. Must not know who may freeze (`api/`) nor
+what is done about a frozen call (`proxy/`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import orjson
+import structlog
+from sqlalchemy import Connection, Select, insert, select, update
+
+from policylayer.clock import Clock
+from policylayer.core.errors import AuditUnavailable
+from policylayer.store.rows import Row, storable
+from policylayer.store.store import Add, Store
+from policylayer.store.tables import freezes
+from policylayer.tasks import spawn
+
+Scope = Literal["all", "principal", "server"]
+RETRY: Final = 0.5
+"""Seconds until the list is read again after the database did not answer."""
+
+MOST: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """One freeze; `name` is the principal's or server's, None for all."""
+
+    id: str
+    scope: Scope
+    name: str | None
+    reason: str
+    created_us: int
+    created_by: str | None
+    thawed_us: int | None = None
+    thawed_by: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """As the API and the command line show it."""
+        return {
+            "id": self.id,
+            "scope": self.scope,
+            "name": self.name,
+            "reason": self.reason,
+            "created_at": _when(self.created_us),
+            "created_by": self.created_by,
+            "thawed_at": _when(self.thawed_us),
+            "thawed_by": self.thawed_by,
+        }
+
+
+def _when(us: int | None) -> str | None:
+    if us is None:
+        return None
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def freeze(store: Store, clock: Clock, scope: Scope, name: str | None, reason: str, actor: str) -> Freeze:
+    """Freeze, in one transaction with its event. Durable when it returns; in force within a second everywhere."""
+    made = Freeze(clock.new_id(), scope, name, storable(reason), clock.time_us(), actor)
+
+    def work(connection: Connection, add: Add) -> None:
+        connection.execute(
+            insert(freezes).values(
+                id=made.id,
+                scope=made.scope,
+                name=made.name,
+                reason=made.reason,
+                created_us=made.created_us,
+                created_by=actor,
+            )
+        )
+        add(_event(clock, "freeze", actor, made))
+
+    await store.record(work, topics=("freezes",))
+    return made
+
+
+async def thaw(store: Store, clock: Clock, scope: Scope, name: str | None, actor: str) -> list[Freeze]:
+    """End every freeze in force of exactly that scope and name; returns those ended."""
+
+    def work(connection: Connection, add: Add) -> list[Freeze]:
+        query = _in_force().where(freezes.c.scope == scope, freezes.c.name == name)
+        found = _rows(connection, query)
+        ended = {"thawed_us": clock.time_us(), "thawed_by": actor}
+        for each in found:
+            change = update(freezes).where(freezes.c.id == each.id, freezes.c.thawed_us.is_(None))
+            connection.execute(change.values(**ended))
+            add(_event(clock, "thaw", actor, each))
+        return [Freeze(**{**_fields(each), **ended}) for each in found]
+
+    return await store.record(work, topics=("freezes",))
+
+
+def in_force(connection: Connection) -> list[Freeze]:
+    """The freezes in force, the newest first."""
+    return _rows(connection, _in_force().order_by(freezes.c.id.desc()).limit(MOST))
+
+
+def _in_force() -> Select[Any]:
+    return select(freezes).where(freezes.c.thawed_us.is_(None))
+
+
+def _rows(connection: Connection, query: Select[Any]) -> list[Freeze]:
+    return [Freeze(**row._asdict()) for row in connection.execute(query)]
+
+
+def _fields(freeze: Freeze) -> dict[str, Any]:
+    return {name: getattr(freeze, name) for name in Freeze.__slots__}
+
+
+def _event(clock: Clock, type: str, actor: str, freeze: Freeze) -> Row:
+    detail = {"actor": actor, "freeze": freeze.id, "scope": freeze.scope, "name": freeze.name, "reason": freeze.reason}
+    return Row(
+        id=clock.new_id(),
+        kind="event",
+        time_us=clock.time_us(),
+        reason_code=type,
+        principal=actor,
+        detail=orjson.dumps(detail).decode(),
+    )
+
+
+class Freezes:
+    """The freezes in force, in memory. `start` before the first call."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._all: Freeze | None = None
+        self._named: dict[tuple[str, str], Freeze] = {}
+        self._listeners: list[Callable[[], None]] = []
+        self._changed = asyncio.Event()
+        self._undo: Callable[[], None] | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read them, and follow changes."""
+        self._take(await self._store.read(in_force))
+        self._undo = self._store.subscribe("freezes", self._changed.set)
+        self._task = spawn(self._follow(), "freezes")
+
+    async def close(self) -> None:
+        """Stop following."""
+        if self._undo is not None:
+            self._undo()
+        if self._task is not None:
+            self._task.cancel()
+
+    def frozen(self, principals: Iterable[str], server: str) -> Freeze | None:
+        """The freeze that stops a call of these principals to this server, or None."""
+        if self._all is not None:
+            return self._all
+        if not self._named:
+            return None
+        keys = [("server", server), *(("principal", principal) for principal in principals)]
+        return next((self._named[key] for key in keys if key in self._named), None)
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        """Call `callback` after every change: open streams are judged again."""
+        self._listeners.append(callback)
+
+    def _take(self, found: list[Freeze]) -> None:
+        self._all = next((each for each in found if each.scope == "all"), None)
+        self._named = {(each.scope, each.name): each for each in found if each.name is not None}
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                self._take(await self._store.read(in_force))
+            except AuditUnavailable:
+                # Nothing can be recorded now, so nothing is forwarded either; what is known stays in force.
+                structlog.get_logger().warning("freezes cannot be read")
+                await asyncio.sleep(RETRY)
+                self._changed.set()
+                continue
+            for callback in tuple(self._listeners):
+                callback()
