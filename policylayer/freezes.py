@@ -8,12 +8,11 @@ what is done about a frozen call (`proxy/`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
-import orjson
 import structlog
 from sqlalchemy import Connection, Select, insert, select, update
 
@@ -25,6 +24,10 @@ from policylayer.store.tables import freezes
 from policylayer.tasks import spawn
 
 Scope = Literal["all", "principal", "server"]
+
+MakeEvent: TypeAlias = Callable[[str, str, Mapping[str, Any]], Row]
+"""Makes an event's row: its type, who did it, what there is to say."""
+
 RETRY: Final = 0.5
 """Seconds until the list is read again after the database did not answer."""
 
@@ -64,41 +67,47 @@ def _when(us: int | None) -> str | None:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def freeze(store: Store, clock: Clock, scope: Scope, name: str | None, reason: str, actor: str) -> Freeze:
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What freezing needs besides its words: the store, the clock, how an event's row is made, and what else ends.
+
+    `ending` runs in the freeze's transaction (approvals that it concerns are cancelled there).
+    """
+
+    store: Store
+    clock: Clock
+    make_event: MakeEvent
+    ending: Callable[[Connection, Add, str, str | None, str], object]
+
+
+async def freeze(desk: Desk, scope: Scope, name: str | None, reason: str, actor: str) -> Freeze:
     """Freeze, in one transaction with its event. Durable when it returns; in force within a second everywhere."""
-    made = Freeze(clock.new_id(), scope, name, storable(reason), clock.time_us(), actor)
+    made = Freeze(desk.clock.new_id(), scope, name, storable(reason), desk.clock.time_us(), actor)
 
     def work(connection: Connection, add: Add) -> None:
-        connection.execute(
-            insert(freezes).values(
-                id=made.id,
-                scope=made.scope,
-                name=made.name,
-                reason=made.reason,
-                created_us=made.created_us,
-                created_by=actor,
-            )
-        )
-        add(_event(clock, "freeze", actor, made))
+        row = {column: value for column, value in _fields(made).items() if value is not None}
+        connection.execute(insert(freezes).values(**row))
+        add(desk.make_event("freeze", actor, _detail(made)))
+        desk.ending(connection, add, scope, name, actor)
 
-    await store.record(work, topics=("freezes",))
+    await desk.store.record(work, topics=("freezes", "approvals"))
     return made
 
 
-async def thaw(store: Store, clock: Clock, scope: Scope, name: str | None, actor: str) -> list[Freeze]:
+async def thaw(desk: Desk, scope: Scope, name: str | None, actor: str) -> list[Freeze]:
     """End every freeze in force of exactly that scope and name; returns those ended."""
 
     def work(connection: Connection, add: Add) -> list[Freeze]:
         query = _in_force().where(freezes.c.scope == scope, freezes.c.name == name)
         found = _rows(connection, query)
-        ended = {"thawed_us": clock.time_us(), "thawed_by": actor}
+        ended = {"thawed_us": desk.clock.time_us(), "thawed_by": actor}
         for each in found:
             change = update(freezes).where(freezes.c.id == each.id, freezes.c.thawed_us.is_(None))
             connection.execute(change.values(**ended))
-            add(_event(clock, "thaw", actor, each))
+            add(desk.make_event("thaw", actor, _detail(each)))
         return [Freeze(**{**_fields(each), **ended}) for each in found]
 
-    return await store.record(work, topics=("freezes",))
+    return await desk.store.record(work, topics=("freezes",))
 
 
 def in_force(connection: Connection) -> list[Freeze]:
@@ -118,16 +127,8 @@ def _fields(freeze: Freeze) -> dict[str, Any]:
     return {name: getattr(freeze, name) for name in Freeze.__slots__}
 
 
-def _event(clock: Clock, type: str, actor: str, freeze: Freeze) -> Row:
-    detail = {"actor": actor, "freeze": freeze.id, "scope": freeze.scope, "name": freeze.name, "reason": freeze.reason}
-    return Row(
-        id=clock.new_id(),
-        kind="event",
-        time_us=clock.time_us(),
-        reason_code=type,
-        principal=actor,
-        detail=orjson.dumps(detail).decode(),
-    )
+def _detail(freeze: Freeze) -> dict[str, Any]:
+    return {"freeze": freeze.id, "scope": freeze.scope, "name": freeze.name, "reason": freeze.reason}
 
 
 class Freezes:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
 from policylayer.clock import Clock
-from policylayer.freezes import Freezes, freeze, in_force, thaw
+from policylayer.freezes import Desk, Freezes, freeze, in_force, thaw
 from policylayer.keys import Keys
+from policylayer.store.rows import Row
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Program
 from policylayer.store.tables import records
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys([bytes(range(32))])
+
+
+def desk(store: SqliteStore, clock: Clock, ended: list[tuple[str, str | None]]) -> Desk:
+    def make_event(type: str, actor: str, detail: Mapping[str, Any]) -> Row:
+        return Row(id=clock.new_id(), kind="event", time_us=clock.time_us(), reason_code=type, detail=repr(detail))
+
+    return Desk(store, clock, make_event, lambda conn, add, scope, name, actor: ended.append((scope, name)))
 
 
 def events(connection: Connection) -> list[str]:
@@ -26,6 +36,7 @@ def events(connection: Connection) -> list[str]:
 
 async def test_what_is_frozen_stays_so_until_it_is_thawed(tmp_path: Path) -> None:
     clock = Clock()
+    ended: list[tuple[str, str | None]] = []
     store = SqliteStore(tmp_path / "a.db", KEYS, clock, Program("test"))
     await store.start()
     freezes = Freezes(store)
@@ -34,7 +45,7 @@ async def test_what_is_frozen_stays_so_until_it_is_thawed(tmp_path: Path) -> Non
     freezes.subscribe(changed.set)
     try:
         assert freezes.frozen(["agent:a"], "shop") is None
-        made = await freeze(store, clock, "principal", "agent:a", "leaked\x00key", "user:op")
+        made = await freeze(desk(store, clock, ended), "principal", "agent:a", "leaked\x00key", "user:op")
         await asyncio.wait_for(changed.wait(), 2)
         found = freezes.frozen(["user:b", "agent:a"], "shop")
         assert found is not None
@@ -47,14 +58,15 @@ async def test_what_is_frozen_stays_so_until_it_is_thawed(tmp_path: Path) -> Non
         await again.close()
 
         changed.clear()
-        assert await thaw(store, clock, "principal", "agent:b", "user:op") == []
-        (ended,) = await thaw(store, clock, "principal", "agent:a", "user:op")
+        assert await thaw(desk(store, clock, ended), "principal", "agent:b", "user:op") == []
+        (ended,) = await thaw(desk(store, clock, ended), "principal", "agent:a", "user:op")
         assert ended.as_json()["thawed_by"] == "user:op"
         async with asyncio.timeout(2):
             while freezes.frozen(["agent:a"], "shop") is not None:
                 await changed.wait()
                 changed.clear()
         assert await store.read(events) == ["freeze", "thaw"]
+        assert ended == [("principal", "agent:a")]
     finally:
         await freezes.close()
         await store.close()
@@ -63,10 +75,11 @@ async def test_what_is_frozen_stays_so_until_it_is_thawed(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("scope", "name"), [("all", None), ("server", "shop")])
 async def test_servers_and_everything(tmp_path: Path, scope: str, name: str | None) -> None:
     clock = Clock()
+    ended: list[tuple[str, str | None]] = []
     store = SqliteStore(tmp_path / "a.db", KEYS, clock, Program("test"))
     await store.start()
     try:
-        await freeze(store, clock, scope, name, "stop", "user:op")  # type: ignore[arg-type]
+        await freeze(desk(store, clock, ended), scope, name, "stop", "user:op")  # type: ignore[arg-type]
         freezes = Freezes(store)
         await freezes.start()
         assert freezes.frozen(["agent:a"], "shop") is not None
