@@ -59,8 +59,8 @@ async def test_what_is_frozen_stays_so_until_it_is_thawed(tmp_path: Path) -> Non
 
         changed.clear()
         assert await thaw(desk(store, clock, ended), "principal", "agent:b", "user:op") == []
-        (ended,) = await thaw(desk(store, clock, ended), "principal", "agent:a", "user:op")
-        assert ended.as_json()["thawed_by"] == "user:op"
+        (thawed,) = await thaw(desk(store, clock, ended), "principal", "agent:a", "user:op")
+        assert thawed.as_json()["thawed_by"] == "user:op"
         async with asyncio.timeout(2):
             while freezes.frozen(["agent:a"], "shop") is not None:
                 await changed.wait()
