@@ -133,9 +133,12 @@ class Undecided:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An approval of exactly this call that is not over: approved and unused, pending, or denied, not expired."""
+    """An approval of exactly this call that is not over: approved and unused, pending, or denied, not expired.
 
-    approval_id: str
+    `approval_id` is None where waivers, which were used already, satisfied `rules`.
+    """
+
+    approval_id: str | None
     state: Literal["pending", "approved", "denied"]
     rules: frozenset[str] = frozenset()
     note: str | None = None

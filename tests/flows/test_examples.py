@@ -227,6 +227,22 @@ def test_an_approval_of_each_round_is_not_handed_to_the_next() -> None:
     )  # fmt: skip
 
 
+def test_a_waiver_satisfies_a_rule_and_is_no_approval() -> None:
+    (
+        Play(mediate())
+        >> ask() << held("hold", "second")
+        >> seek() << Found(None, "approved", frozenset({"p/hold"}))
+        >> ask("p/hold") << held("second")
+        >> write(kind=Kind.DECISION, hold=True, consume=None, approved=frozenset({"p/hold"})) << Recorded("r1", "a1")
+        >> wait("a1") << approved("a1", "p/second")
+        >> ask("p/hold", "p/second") << allowed()
+        >> write(kind=Kind.RELEASE, consume="a1") << Recorded("r2")
+        >> send("r2", approval_id="a1") << DONE
+        >> close("r2") << Recorded("r3")
+        >> ends(Relayed)
+    )  # fmt: skip
+
+
 def test_no_decision_is_a_recorded_denial() -> None:
     (
         Play(mediate())

@@ -51,6 +51,7 @@ REPLIES: dict[type, st.SearchStrategy[Any]] = {
     Seek: st.one_of(
         st.none(),
         st.builds(Found, st.just("found"), st.sampled_from(["pending", "approved", "denied"]), rules),
+        st.builds(Found, st.none(), st.just("approved"), rules),
         st.builds(Unrecorded),
         nonsense,
     ),
