@@ -51,7 +51,7 @@ def _prepared(value: Any) -> Any:
     if kind is int:
         return value if _LEAST <= value <= _MOST else orjson.Fragment(str(value).encode())
     if kind is float:
-        return orjson.Fragment(number(value).encode())
+        return value if _is_plain(value) else orjson.Fragment(number(value).encode())
     if kind is dict:
         return _changed(value, value.items())
     if kind is list:
@@ -72,6 +72,11 @@ def _changed(container: Any, entries: Any) -> Any:
                 copy = container.copy()
             copy[key] = prepared
     return container if copy is None else copy
+
+
+def _is_plain(value: float) -> bool:
+    """Whether the serialiser writes this double as `number` does: a fraction that needs no exponent."""
+    return 1e-4 <= abs(value) < 1e15 and not value.is_integer()
 
 
 def number(value: float) -> str:

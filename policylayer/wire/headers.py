@@ -3,7 +3,8 @@
 An allow-list, since a deny-list would have to name every credential and routing trick anyone invents. End-to-end fields
 that MCP and tracing use are forwarded; everything else - credentials, cookies, identities and addresses that the proxy
 itself vouches for, hop-by-hop fields, method overrides, `X-*` - stays here unless the server's settings name it.
-`Mcp-*` fields are dropped, and for the modern era written again from the body.
+`Mcp-*` fields are dropped, and for the modern era written again from the body. The content type is written anew: a
+`charset` that is not UTF-8 would make the server read other text than was judged.
 
 Must not know a credential (`upstream/` adds the server's own) or a connection.
 """
@@ -30,6 +31,8 @@ __all__ = [
     "decode_value",
     "encode_value",
     "forwardable",
+    "is_json",
+    "may_travel",
     "mirrors",
     "outgoing",
 ]
@@ -38,7 +41,6 @@ FORWARDED: Final = {
     "accept": "Accept",
     "accept-language": "Accept-Language",
     "baggage": "baggage",
-    "content-type": "Content-Type",
     "last-event-id": "Last-Event-ID",
     "mcp-protocol-version": "MCP-Protocol-Version",
     "traceparent": "traceparent",
@@ -54,6 +56,7 @@ NEVER_FORWARDED: Final = frozenset(
         "connection",
         "content-encoding",
         "content-length",
+        "content-type",
         "cookie",
         "cookie2",
         "expect",
@@ -78,6 +81,7 @@ NEVER_FORWARDED: Final = frozenset(
 )
 """What no setting can let through."""
 
+_LONGEST: Final = 8192
 _NEVER_BEGINNING: Final = ("mcp-", "x-forwarded-", "x-mcp-", "sec-", "proxy-")
 
 
@@ -92,7 +96,7 @@ def outgoing(
     `params_schema` is the tool's inputSchema, for `Mcp-Param-*`. `extra` are lower-case names that the server's
     settings allow besides. A server's session id is not among them: whoever keeps the session adds it.
     """
-    fields = forwardable(inbound, extra)
+    fields = [("Content-Type", "application/json"), *forwardable(inbound, extra)]
     if message.era == "modern" and message.method is not None:
         fields.append(("Mcp-Method", encode_value(message.method)))
         if message.method in ROUTED and message.target is not None:
@@ -111,7 +115,7 @@ def forwardable(inbound: Headers, extra: Iterable[str] = ()) -> list[tuple[str, 
         (written, value)
         for name, written in names.items()
         for value in inbound.get_all(name)
-        if value.isascii() and value.isprintable()
+        if len(value) <= _LONGEST and value.isascii() and value.isprintable()
     ]
 
 
@@ -123,4 +127,17 @@ def may_travel(name: str) -> bool:
 def _named_by_connection(inbound: Headers) -> frozenset[str]:
     """The fields that the sender calls hop-by-hop. It cannot take the protocol's own away from us by that."""
     named = {token.strip().lower() for value in inbound.get_all("connection") for token in value.split(",")}
-    return frozenset(named - {"accept", "content-type", "mcp-protocol-version"})
+    return frozenset(named - {"accept", "mcp-protocol-version"})
+
+
+def is_json(headers: Headers) -> bool:
+    """Whether the content type says that the body is what it is read as: JSON in UTF-8, without a content encoding."""
+    said = headers.get_all("content-type")
+    encoding = headers.get("content-encoding")
+    if len(said) != 1 or (encoding is not None and encoding.lower() != "identity"):
+        return False
+    media, _, parameters = said[0].partition(";")
+    if media.strip().lower() != "application/json":
+        return False
+    charset = parameters.replace(" ", "").replace('"', "").lower()
+    return charset in ("", "charset=utf-8", "charset=utf8")

@@ -98,7 +98,7 @@ def mirrors(schema: object) -> tuple[Mirror, ...] | None:
         if ANNOTATION not in node:
             continue
         token, kind = node[ANNOTATION], node.get("type")
-        if not path or not _is_token(token) or kind not in _TYPES or token.lower() in names:
+        if not path or not _is_token(token) or type(kind) is not str or kind not in _TYPES or token.lower() in names:
             return None
         names.add(token.lower())
         found.append(Mirror(path, f"Mcp-Param-{token}", kind))
@@ -145,15 +145,15 @@ def param_fields(found: tuple[Mirror, ...], arguments: Mapping[str, Any]) -> lis
 def check_params(message: Message, headers: Headers, input_schema: object) -> Rejection | None:
     """Compare the `Mcp-Param-*` fields of a modern tools/call with its arguments, by the tool's inputSchema.
 
-    Fields that the schema does not know are not compared: they are never forwarded. Where the schema's own annotations
-    are not allowed, no such field is acceptable.
+    Fields that the schema does not know are not compared: they are never forwarded. Where the tool's schema is unknown
+    (None) or its annotations are not allowed, no such field is acceptable.
     """
     if message.era == "handshake" or message.method != "tools/call":
         return None
-    found = mirrors(input_schema)
+    found = None if input_schema is None else mirrors(input_schema)
     if found is None:
         if any(name.startswith(PARAM) for name in headers):
-            return mismatch("the tool's x-mcp-header annotations are not valid", message.id)
+            return mismatch("the Mcp-Param headers cannot be compared: the tool's schema is unknown", message.id)
         return None
     for mirror in found:
         fault = _disagreement(mirror, headers, message.arguments)

@@ -38,6 +38,9 @@ _META: Final = frozenset(
 )
 _FOLDED_META: Final = folds(_META)
 
+_TRACE: Final = {"traceparent": 256, "tracestate": 2048, "baggage": 8192}
+"""Trace context goes to every log on the way: text, and no more of it than its specification allows."""
+
 _REQUIRED: Final[dict[str, tuple[str, ...]]] = {
     "initialize": ("protocolVersion",),
     "completion/complete": ("ref", "argument"),
@@ -82,6 +85,9 @@ def check_meta(params: Mapping[str, Any], raw_size: int, limits: Limits) -> Faul
             return "folded_member", "a member of _meta is written almost like one of the protocol"
     if "progressToken" in meta and not is_id(meta["progressToken"], limits):
         return "progress_token", "the progress token must be a string or an integer"
+    for name, longest in _TRACE.items():
+        if name in meta and (type(meta[name]) is not str or len(meta[name]) > longest):
+            return "trace", "the trace context is not in its form"
     return None
 
 

@@ -15,18 +15,18 @@ Must not know what a message is (`envelope`), nor answer anyone (`rejection`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from math import isinf
-from typing import Any, Final, TypeAlias
+from math import isfinite
+from typing import Any, Final, Literal, TypeAlias
 
 import jiter
 
 from policylayer.core.call import Json
 from policylayer.wire.limits import DEFAULT, Limits
 
-_Number: TypeAlias = "Callable[[jiter.LosslessFloat], float | None]"
+_Mode: TypeAlias = Literal["lossless-float", "float"]
 
 _LEAVES: Final = frozenset({str, bool, type(None)})
 _STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -66,7 +66,7 @@ _BY_PARSER_MESSAGE: Final = (
 
 def parse(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
     """The value of `raw`, or why it is refused."""
-    return _parse(raw, limits, _shortest)
+    return _parse(raw, limits, "lossless-float")
 
 
 def parse_lenient(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
@@ -75,10 +75,10 @@ def parse_lenient(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
     Policy compares nothing of a server's answer, and its bytes are relayed as they are; so only what would let two
     readers see two different messages is refused.
     """
-    return _parse(raw, limits, _nearest)
+    return _parse(raw, limits, "float")
 
 
-def _parse(raw: bytes, limits: Limits, number: _Number) -> Json | Fault:
+def _parse(raw: bytes, limits: Limits, mode: _Mode) -> Json | Fault:
     if len(raw) > limits.size:
         return SIZE
     if len(raw) > limits.nodes and _over(raw, limits.nodes):
@@ -89,12 +89,12 @@ def _parse(raw: bytes, limits: Limits, number: _Number) -> Json | Fault:
             allow_inf_nan=False,
             cache_mode="keys",
             catch_duplicate_keys=True,
-            float_mode="lossless-float",
+            float_mode=mode,
         )
     except ValueError as error:
         return _fault(raw, str(error))
     holder = [value]
-    fault = _walk(holder, limits.depth, number)
+    fault = _walk(holder, limits.depth, mode == "lossless-float")
     return holder[0] if fault is None else fault
 
 
@@ -109,7 +109,7 @@ def _fault(raw: bytes, words: str) -> Fault:
     return SYNTAX
 
 
-def _walk(container: Any, room: int, number: _Number) -> Fault | None:
+def _walk(container: Any, room: int, strict: bool) -> Fault | None:
     """Check every value below `container`, and put floats where lossless literals are."""
     if room < 0:
         return DEPTH
@@ -119,15 +119,15 @@ def _walk(container: Any, room: int, number: _Number) -> Fault | None:
         if kind in _LEAVES:
             continue
         if kind is int:
-            if not _MIN_INTEGER <= value <= _MAX_INTEGER and number is _shortest:
+            if strict and not _MIN_INTEGER <= value <= _MAX_INTEGER:
                 return NUMBER
         elif kind is dict or kind is list:
-            fault = _walk(value, room - 1, number)
+            fault = _walk(value, room - 1, strict)
             if fault is not None:
                 return fault
         else:
-            double = number(value)
-            if double is None:
+            double = _shortest(value) if strict else value
+            if double is None or not isfinite(double):
                 return NUMBER
             container[key] = double
     return None
@@ -140,18 +140,10 @@ def _shortest(literal: jiter.LosslessFloat) -> float | None:
     shortest = repr(double)
     if text == shortest:
         return double
-    if isinf(double):
-        return None
     if double == 0:
         # Decimal would choke on the exponent of `0e99999999999999999999`, which is zero all the same.
         return double if _is_zero(text) else None
-    return double if Decimal(text) == Decimal(shortest) else None
-
-
-def _nearest(literal: jiter.LosslessFloat) -> float | None:
-    """The double of any literal that has a finite one."""
-    double = float(literal)
-    return None if isinf(double) else double
+    return double if isfinite(double) and Decimal(text) == Decimal(shortest) else None
 
 
 def _is_zero(text: str) -> bool:
