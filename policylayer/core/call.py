@@ -80,8 +80,8 @@ class Question:
     """All that a decision may depend on. Two equal questions to one policy set get equal decisions.
 
     `approved` names the hold rules (`policy/rule`) that an approval or a waiver already satisfies.
-    `labels` are those of the grant within its window; `annotations` the tool's, as last listed, or None if unknown.
-    `now` is aware. `ip` is a textual address or None.
+    `labels` are those of the grant within its window; `annotations` the tool's, as last listed, or None if unknown;
+    `risk` and `traits` the tool's, or None if unknown. `now` is aware. `ip` is a textual address or None.
     """
 
     call: Call
@@ -92,5 +92,7 @@ class Question:
     approved: frozenset[str] = frozenset()
     labels: frozenset[str] = frozenset()
     annotations: Mapping[str, Json] | None = None
+    risk: str | None = None
+    traits: frozenset[str] | None = None
     ip: str | None = None
     client: str | None = None

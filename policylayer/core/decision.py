@@ -77,6 +77,7 @@ class Charge:
 
     `counter` is `policy/limit` or `policy/rule#n`; `key` the canonical text of its `by` values; `window` seconds.
     `hold` is the rule's own approval where the limit says `over: require_approval`, else None (over is a denial).
+    Charges of one decision with equal `counter` and `key` are one counter that several rules name: it is charged once.
     """
 
     counter: str

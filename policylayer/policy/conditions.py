@@ -1,0 +1,319 @@
+"""Pure: conditions compiled: what `when` says of a call, what it could still say, and what keeps it from being true.
+
+A `Node` is made once from the AST. `truth` folds as `truth` says; `possible` is for lists, where arguments are not
+there yet (`outcomes`); `unmet` names fields for the agent; `reads` are the paths it looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from policylayer.policy import (
+    ast,
+    matchers_place,
+    matchers_scalar,
+    matchers_shape,
+    matchers_text,
+    outcomes,
+    times,
+)
+from policylayer.policy.codes import Code
+from policylayer.policy.diagnostics import Diagnostic
+from policylayer.policy.matchers import BUILDERS, Check, Refused, Site, build, ref_problem
+from policylayer.policy.truth import Truth, conjunction, disjunction, negation
+from policylayer.policy.values import BROKEN, UNKNOWN_ROOTS, Context, reader, target_readings, text_of
+
+FAMILIES: Final = (matchers_place, matchers_scalar, matchers_shape, matchers_text)
+"""Imported for what they add to `BUILDERS`."""
+
+TARGET: Final = ("target",)
+
+Judge = Callable[[Any, Context], Truth]
+"""What all matchers of a test make of a value, missing included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One compiled condition."""
+
+    truth: Callable[[Context], Truth]
+    possible: Callable[[Context], int]
+    unmet: Callable[[Context], tuple[str, ...]]
+    reads: frozenset[ast.Path] = frozenset()
+
+
+def unknown(reads: Iterable[ast.Path]) -> bool:
+    """Whether one of the paths is not there yet when lists are filtered."""
+    return any(path[0] in UNKNOWN_ROOTS for path in reads)
+
+
+def compile_condition(condition: ast.Condition, sink: list[Diagnostic], item: str | None = None) -> Node:
+    """The node of a condition. Where something in it is refused, it is reported and the node must not be used."""
+    match condition:
+        case ast.All(parts):
+            return every_part([compile_condition(part, sink, item) for part in parts])
+        case ast.Any_(parts):
+            return any_part([compile_condition(part, sink, item) for part in parts])
+        case ast.Not(part):
+            return inverse(compile_condition(part, sink, item))
+        case ast.During() | ast.Bound():
+            return _time(condition, sink)
+        case ast.Test():
+            return _test(condition, sink, item)
+
+
+# --- all, any, not ----------------------------------------------------------------------------------------------------
+
+
+def every_part(parts: list[Node]) -> Node:
+    """True if all are."""
+    if len(parts) == 1:
+        return parts[0]
+    truths = tuple(part.truth for part in parts)
+
+    def truth(ctx: Context) -> Truth:
+        problem = None
+        for part in truths:
+            answer = part(ctx)
+            if answer is False:
+                return False
+            if answer is not True:
+                problem = answer if problem is None else problem + answer
+        return True if problem is None else problem
+
+    return Node(
+        truth,
+        lambda ctx: outcomes.conjunction(part.possible(ctx) for part in parts),
+        lambda ctx: tuple(dict.fromkeys(field for part in parts for field in part.unmet(ctx))),
+        frozenset().union(*(part.reads for part in parts)),
+    )
+
+
+def any_part(parts: list[Node]) -> Node:
+    """True if one is."""
+    truths = tuple(part.truth for part in parts)
+    return Node(
+        lambda ctx: disjunction(part(ctx) for part in truths),
+        lambda ctx: outcomes.disjunction(part.possible(ctx) for part in parts),
+        lambda ctx: _unless_met(ctx, truths, parts),
+        frozenset().union(*(part.reads for part in parts)),
+    )
+
+
+def _unless_met(ctx: Context, truths: Iterable[Callable[[Context], Truth]], parts: list[Node]) -> tuple[str, ...]:
+    if any(truth(ctx) is True for truth in truths):
+        return ()
+    return tuple(dict.fromkeys(field for part in parts for field in part.unmet(ctx)))
+
+
+def inverse(part: Node) -> Node:
+    """True if its part is false."""
+    names = tuple(sorted(map(text_of, part.reads)))
+    return Node(
+        lambda ctx: negation(part.truth(ctx)),
+        lambda ctx: outcomes.negation(part.possible(ctx)),
+        lambda ctx: () if part.truth(ctx) is False else names,
+        part.reads,
+    )
+
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+def _time(condition: ast.During | ast.Bound, sink: list[Diagnostic]) -> Node:
+    if isinstance(condition, ast.Bound):
+        check = (times.after if condition.kind == "after" else times.before)(condition.at_us)
+    else:
+        zone = times.read_zone(condition.zone)
+        if zone is None:
+            message = f"there is no time zone `{condition.zone}`"
+            Site("time", sink).refuse(Code.UNKNOWN_ZONE, condition.span, message, "as in `Europe/Berlin`, or `UTC`")
+            return _refused()
+        check = times.during(condition.days, condition.between, zone)
+    return _known(lambda ctx: check(ctx.question.now), "time", frozenset((("time",),)))
+
+
+def _known(truth: Callable[[Context], Truth], field: str, reads: frozenset[ast.Path]) -> Node:
+    """A condition on what is known before the arguments are."""
+    return Node(
+        truth,
+        lambda ctx: outcomes.of(truth(ctx)),
+        lambda ctx: () if truth(ctx) is True else (field,),
+        reads,
+    )
+
+
+def _refused() -> Node:
+    """In the place of what was reported; the policy set is not made."""
+    return Node(lambda ctx: False, lambda ctx: outcomes.ANYTHING, lambda ctx: ())
+
+
+# --- a path and its matchers ------------------------------------------------------------------------------------------
+
+
+def _test(test: ast.Test, sink: list[Diagnostic], item: str | None) -> Node:
+    site = Site("", sink, test.ignore_case, item)
+    site = replace(site, field=site.label(test.path))
+    read = reader(test.path)
+    try:
+        if read is None or (test.path[0] == "item" and item is None):
+            raise site.refuse(Code.UNKNOWN_PATH, test.span, f"there is no path `{text_of(test.path)}`")
+        judge, inner = _judge(test, site)
+    except Refused:
+        return _refused()
+    truth = _agreeing(judge, site) if test.path == TARGET else lambda ctx: judge(read(ctx), ctx)
+    reads = inner | {test.path}
+    return Node(
+        truth,
+        _possibilities(test, truth, inner),
+        lambda ctx: () if truth(ctx) is True else (site.field,),
+        frozenset(reads if item is None else (path for path in reads if path[0] != "item")),
+    )
+
+
+def _agreeing(judge: Judge, site: Site) -> Callable[[Context], Truth]:
+    """A target that may be read in several ways must get one answer."""
+
+    def truth(ctx: Context) -> Truth:
+        answers = [judge(reading, ctx) for reading in target_readings(ctx)]
+        return answers[0] if all(answer == answers[0] for answer in answers) else site.wrong
+
+    return truth
+
+
+def _possibilities(
+    test: ast.Test, truth: Callable[[Context], Truth], inner: frozenset[ast.Path]
+) -> Callable[[Context], int]:
+    """What a test may be while arguments are unknown."""
+    read = reader(test.path)
+    assert read is not None
+    is_unknown = test.path[0] in UNKNOWN_ROOTS or test.path[0] == "item"
+    needs_value = test.absent is None and not any(matcher.name == "exists" for matcher in test.matchers)
+
+    def possible(ctx: Context) -> int:
+        if is_unknown or (ctx.open_target and (test.path == TARGET or TARGET in inner)):
+            return outcomes.ANYTHING
+        if not unknown(inner):
+            return outcomes.of(truth(ctx))
+        value = read(ctx)
+        if value is BROKEN or (value is None and needs_value):
+            return outcomes.MISSING | outcomes.WRONG
+        return outcomes.ANYTHING
+
+    return possible
+
+
+def _judge(test: ast.Test, site: Site) -> tuple[Judge, frozenset[ast.Path]]:
+    """All matchers of a test as one function, and the other paths that they read."""
+    absent = None if test.absent is None else test.absent == "match"
+    missing: Truth = site.missing if absent is None else absent
+    checks: list[Check] = []
+    when_missing: list[Judge] = []
+    inner: set[ast.Path] = set()
+    for matcher in test.matchers:
+        check, if_missing, reads = _matcher(matcher, site, missing)
+        checks.append(check)
+        when_missing.append(if_missing)
+        inner |= reads
+    return _folded(checks, when_missing, site), frozenset(inner)
+
+
+def _folded(checks: list[Check], when_missing: list[Judge], site: Site) -> Judge:
+    """Missing, then broken, then the checks, all of which must hold."""
+    only, wrong = checks[0] if len(checks) == 1 else None, site.wrong
+
+    def judge(value: Any, ctx: Context) -> Truth:
+        if value is None:
+            return conjunction([check(None, ctx) for check in when_missing])
+        if value is BROKEN:
+            return wrong
+        if only is not None:
+            return only(value, ctx)
+        return conjunction([check(value, ctx) for check in checks])
+
+    return judge
+
+
+def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> tuple[Check, Judge, frozenset[ast.Path]]:
+    """One matcher: on a value, on a missing one, and the other paths it reads."""
+    if matcher.name == "exists":
+        wanted = bool(matcher.value)
+        return (lambda value, ctx: wanted), (lambda value, ctx: not wanted), frozenset()
+    if matcher.name in ("every", "some"):
+        check, reads = _each(matcher, site, missing)
+        return check, (lambda value, ctx: missing), reads
+    check = build(matcher, site)
+    refs = _refs(matcher)
+    if not refs:
+        return check, (lambda value, ctx: missing), frozenset()
+    problems = tuple(ref_problem(ref, site) for ref in refs)
+
+    def if_missing(value: Any, ctx: Context) -> Truth:
+        found = [problem for problem in (find(ctx) for find in problems) if problem is not None]
+        if not found:
+            return missing
+        own = () if isinstance(missing, bool) else (missing,)
+        return conjunction([*own, *found])
+
+    return check, if_missing, frozenset(ref.path for ref in refs)
+
+
+def _refs(matcher: ast.Matcher) -> list[ast.Ref]:
+    if isinstance(matcher.value, ast.Ref):
+        return [matcher.value]
+    nested = matcher.value if isinstance(matcher.value, tuple) else ()
+    return [ref for part in nested if isinstance(part, ast.Matcher) for ref in _refs(part)]
+
+
+# --- every, some ------------------------------------------------------------------------------------------------------
+
+
+def _each(matcher: ast.Matcher, site: Site, empty: Truth) -> tuple[Check, frozenset[ast.Path]]:
+    """`every` and `some`: fold the elements' truths; an empty list counts as missing under `every`."""
+    element, reads = _element(matcher, site)
+    fold = conjunction if matcher.name == "every" else disjunction
+    if matcher.name == "some":
+        empty = False
+    wrong = site.wrong
+
+    def check(value: Any, ctx: Context) -> Truth:
+        if not isinstance(value, list | tuple):
+            return wrong
+        if not value:
+            return empty
+        outer = ctx.item
+        try:
+            return fold(element(ctx, one) for one in value)
+        finally:
+            ctx.item = outer
+
+    return check, reads
+
+
+def _element(matcher: ast.Matcher, site: Site) -> tuple[Callable[[Context, Any], Truth], frozenset[ast.Path]]:
+    each = matcher.value
+    name = f"{site.field}[]"
+    if not isinstance(each, ast.Each) or (each.element is None) is (each.condition is None):
+        raise site.refuse(Code.BAD_OPERAND, matcher.span, f"`{matcher.name}` takes matchers or conditions on `item`")
+    if each.element is not None:
+        inner = Site(name, site.sink, each.element.ignore_case, name)
+        judge, reads = _judge(each.element, inner)
+
+        def by_matchers(ctx: Context, value: Any) -> Truth:
+            ctx.item = value
+            return judge(value, ctx)
+
+        return by_matchers, reads
+    assert each.condition is not None
+    node = compile_condition(each.condition, site.sink, name)
+
+    def by_condition(ctx: Context, value: Any) -> Truth:
+        ctx.item = value
+        return node.truth(ctx)
+
+    return by_condition, node.reads
+
+
+__all__ = ["BUILDERS", "FAMILIES", "Node", "compile_condition", "every_part", "inverse", "unknown"]

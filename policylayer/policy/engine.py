@@ -1,0 +1,106 @@
+"""Pure: the rules that concern one caller, server, method and target, ready to be asked about arguments.
+
+What depends on names only is worked out once and kept in a bounded cache (`PolicySet`); what is left of each rule is
+one function of the call. Must not know effects (`decide`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from policylayer.core.call import Call
+from policylayer.core.decision import Effect
+from policylayer.policy import outcomes
+from policylayer.policy.conditions import Node, every_part, inverse
+from policylayer.policy.rules import Asker, CompiledRule, FileRedaction, Selector
+from policylayer.policy.truth import Truth
+from policylayer.policy.values import Context
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A rule that concerns the caller and the target. `node` is what remains to be asked (None: it matches).
+
+    `target` is True or, for a resource that cannot be read, a problem.
+    """
+
+    rule: CompiledRule
+    target: Truth
+    node: Node | None
+
+    def truth(self, ctx: Context) -> Truth:
+        """Whether the rule matches the call."""
+        return True if self.node is None else self.node.truth(ctx)
+
+    def possible(self, ctx: Context) -> int:
+        """What the rule may be once the arguments are known."""
+        return outcomes.TRUE if self.node is None else self.node.possible(ctx)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """All candidates by what they do, each group in the order of their names. `redact` is what files redact."""
+
+    denies: tuple[Candidate, ...]
+    holds: tuple[Candidate, ...]
+    allows: tuple[Candidate, ...]
+    plain: tuple[Candidate, ...]
+    observed: tuple[Candidate, ...]
+    redact: tuple[str, ...]
+    redacts: bool
+
+
+def entry(rules: Iterable[CompiledRule], files: Sequence[FileRedaction], asker: Asker, call: Call) -> Entry:
+    """The entry of those rules that concern the asker and the call's target."""
+    found = [made for rule in rules if (made := candidate(rule, asker, call)) is not None]
+    redact = sorted({path for file in files if file.concerns(asker, call.server) for path in file.redact})
+    return Entry(
+        denies=_having(found, Effect.DENY),
+        holds=_having(found, Effect.REQUIRE_APPROVAL),
+        allows=_having(found, Effect.ALLOW),
+        plain=_having(found, None),
+        observed=tuple(made for made in found if made.rule.observe),
+        redact=tuple(redact),
+        redacts=any(made.rule.duties is not None and made.rule.duties.redact for made in found),
+    )
+
+
+def _having(found: list[Candidate], effect: Effect | None) -> tuple[Candidate, ...]:
+    return tuple(made for made in found if made.rule.effect is effect and not made.rule.observe)
+
+
+def candidate(rule: CompiledRule, asker: Asker, call: Call) -> Candidate | None:
+    """What is left to ask of a rule; None where its names, or an except block's, already say no."""
+    if not rule.concerns(asker, call.server):
+        return None
+    target = rule.selector.target.truth(call)
+    if target is False:
+        return None
+    parts = _parts(rule.selector, target)
+    for block in rule.excepts:
+        excused = rule.excused_by(block, asker, call)
+        if excused is False:
+            continue
+        left = _parts(block, excused)
+        if not left:
+            return None
+        parts.append(inverse(every_part(left)))
+    return Candidate(rule, target, every_part(parts) if parts else None)
+
+
+def _parts(selector: Selector, target: Truth) -> list[Node]:
+    parts = [node for node in (selector.facts, selector.when) if node is not None]
+    return parts if target is True else [_unread_target(target), *parts]
+
+
+def _unread_target(problem: Truth) -> Node:
+    """A target that cannot be read; one that is still open, in a list of templates, may turn out anything."""
+    may_be = outcomes.FALSE | outcomes.TRUE | outcomes.WRONG
+    constant: Callable[[Context], Truth] = lambda ctx: problem  # noqa: E731
+    return Node(
+        constant,
+        lambda ctx: may_be if ctx.open_target else outcomes.of(problem),
+        lambda ctx: ("target",),
+        frozenset((("target",),)),
+    )

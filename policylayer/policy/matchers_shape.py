@@ -1,0 +1,79 @@
+"""Pure: matchers on what a value is made of: type, keys, schema."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NoReturn
+
+import jsonschema_rs
+
+from policylayer.policy.ast import Matcher
+from policylayer.policy.codes import Code
+from policylayer.policy.matchers import BUILDERS, Check, Site, alternatives, texts
+from policylayer.policy.truth import Truth
+from policylayer.policy.values import Context
+
+DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+_TYPES: Final[dict[type, str]] = {
+    str: "string",
+    int: "number",
+    float: "number",
+    bool: "boolean",
+    dict: "object",
+    list: "array",
+    tuple: "array",
+}
+
+
+def type_(matcher: Matcher, site: Site) -> Check:
+    """The value's JSON type."""
+    wanted = frozenset(texts(matcher, site))
+    unknown = wanted.difference(_TYPES.values())
+    if unknown:
+        known = ", ".join(dict.fromkeys(_TYPES.values()))
+        raise site.refuse(Code.NOT_A_CHOICE, matcher.span, f"unknown type `{min(unknown)}`", f"known: {known}")
+    return lambda value, ctx: _TYPES.get(type(value)) in wanted
+
+
+def keys(matcher: Matcher, site: Site) -> Check:
+    """The object has no other key; a key with a null value is one."""
+    allowed = alternatives(matcher)
+    if not all(isinstance(key, str) for key in allowed):
+        raise site.refuse(Code.BAD_OPERAND, matcher.span, "`keys` takes a list of names")
+    known, wrong = frozenset(allowed), site.wrong
+    return lambda value, ctx: known.issuperset(value) if isinstance(value, dict) else wrong
+
+
+def schema(matcher: Matcher, site: Site) -> Check:
+    """JSON Schema 2020-12: nothing is fetched, `format` says nothing, expressions take linear time."""
+    document = matcher.value
+    if not isinstance(document, dict | bool):
+        raise site.refuse(Code.BAD_SCHEMA, matcher.span, "a JSON Schema is a mapping, `true` or `false`")
+    if isinstance(document, dict) and str(document.get("$schema", DRAFT)).rstrip("#") != DRAFT:
+        raise site.refuse(Code.BAD_SCHEMA, matcher.span, "only JSON Schema 2020-12 is understood")
+    try:
+        validator = jsonschema_rs.Draft202012Validator(
+            document,
+            retriever=_refuse_to_fetch,
+            validate_formats=False,
+            pattern_options=jsonschema_rs.RegexOptions(),
+        )
+    except (jsonschema_rs.ValidationError, ValueError, TypeError) as problem:
+        first = (str(problem).strip().splitlines() or ["invalid"])[0]
+        raise site.refuse(Code.BAD_SCHEMA, matcher.span, f"not a JSON Schema: {first[:200]}") from None
+    wrong = site.wrong
+
+    def check(value: Any, ctx: Context) -> Truth:
+        try:
+            return validator.is_valid(value)
+        except (ValueError, TypeError, RecursionError):
+            return wrong
+
+    return check
+
+
+def _refuse_to_fetch(uri: str) -> NoReturn:
+    raise ValueError(f"schemas are not fetched: {uri[:100]}")
+
+
+BUILDERS.update({"type": type_, "keys": keys, "schema": schema})

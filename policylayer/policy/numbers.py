@@ -1,0 +1,71 @@
+"""Pure: numbers compared exactly, as the decimals that were written.
+
+A float stands for its shortest decimal form (`wire` refuses literals that are not), an int for itself. Comparing the
+binary values natively gives the same answer unless both are beyond 2^53 and one is an int, the other a float: no
+integer lies between a double below 2^53 and its shortest form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Final, TypeAlias
+
+Number: TypeAlias = int | float | Decimal
+
+EXACT: Final = 2**53
+
+_DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
+
+
+def is_number(value: object) -> bool:
+    """A finite number; a boolean is none."""
+    return type(value) is int or (type(value) is float and value - value == 0)
+
+
+def exact(value: Number) -> Decimal:
+    """The decimal that `value` stands for."""
+    return Decimal(repr(value)) if type(value) is float else Decimal(value)
+
+
+def compare(left: Number, right: Number) -> int:
+    """-1, 0 or 1."""
+    if type(left) is type(right) or _is_safe(left, right):
+        return (left > right) - (left < right)
+    exact_left, exact_right = exact(left), exact(right)
+    return (exact_left > exact_right) - (exact_left < exact_right)
+
+
+def _is_safe(left: Number, right: Number) -> bool:
+    """Whether an int and a float may be compared as they are."""
+    if isinstance(left, Decimal) or isinstance(right, Decimal):
+        return False
+    return abs(left) <= EXACT or abs(right) <= EXACT
+
+
+def read_decimal(value: object) -> Decimal | None:
+    """A string of `-?digits[.digits]` as the number it writes, else None."""
+    if type(value) is str and _DECIMAL.fullmatch(value):
+        return Decimal(value)
+    return None
+
+
+def text(value: Number) -> str:
+    """One text for equal numbers: `1`, `1.0` and `1.00` are all `1`."""
+    number = exact(value)
+    if number == 0:
+        return "0"
+    digits = format(number, "f")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+ORDERS: Final[dict[str, Callable[[int], bool]]] = {
+    "eq": lambda order: order == 0,
+    "neq": lambda order: order != 0,
+    "lt": lambda order: order < 0,
+    "lte": lambda order: order <= 0,
+    "gt": lambda order: order > 0,
+    "gte": lambda order: order >= 0,
+}
+"""What each numeric matcher makes of an order."""

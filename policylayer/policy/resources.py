@@ -1,0 +1,79 @@
+"""Pure: resource URIs in a normal form, over which `resources` globs and the path `target` are read.
+
+`scheme://host[:port]/path[?query]`: scheme and host in lower case, the path read as `paths` reads file paths. A path
+that may be read in several ways yields several URIs, and who asks must get one answer from all. Anything else (opaque
+URIs, userinfo, fragments, `file:` with a host or a query) is not read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from policylayer.policy import addresses, globs, urls
+from policylayer.policy.paths import readings as path_readings
+from policylayer.policy.percent import is_broken
+
+METHODS: Final = frozenset(("resources/read", "resources/subscribe", "subscriptions/listen"))
+"""The methods whose target is a resource: reading it, and both eras' ways of subscribing to it."""
+
+_URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\@%]*)(/[^?#]*)?(\?[^#]*)?", re.DOTALL)
+_AUTHORITY: Final = re.compile(r"([A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?", re.ASCII)
+_PATTERN: Final = re.compile(r"([^/:]*://[^/]*)(.*)", re.DOTALL)
+
+
+def readings(uri: str) -> tuple[str, ...] | None:
+    """The normal forms that `uri` may be read as; None where it cannot be read."""
+    found = _URI.fullmatch(uri)
+    if found is None or is_broken(uri) or urls.has_blank_or_control(uri):
+        return None
+    scheme = found[1].lower()
+    authority = _authority(scheme, uri, found[2])
+    if authority is None or (scheme == "file" and (authority or not found[3] or found[4])):
+        return None
+    paths = path_readings(found[3] or "/", None)
+    if paths is None:
+        return None
+    root = "/" if scheme == "file" else ""
+    return tuple(f"{scheme}://{authority}{root if path == '/' else path}{found[4] or ''}" for path in paths)
+
+
+def _authority(scheme: str, uri: str, text: str) -> str | None:
+    """Host and port in their normal form; for web schemes as `urls` reads them, without the scheme's own port."""
+    if scheme in urls.PORTS:
+        url = urls.parse(uri)
+        if url is None:
+            return None
+        host = f"[{url.host}]" if ":" in url.host else url.host
+        return host if url.port == urls.PORTS[scheme] else f"{host}:{url.port}"
+    found = _AUTHORITY.fullmatch(text)
+    if found is None:
+        return None
+    host = found[1].lower()
+    if host.startswith("["):
+        address = addresses.read(host[1:-1])
+        if address is None:
+            return None
+        host = f"[{address}]"
+    return f"{host}:{found[2]}" if found[2] else host
+
+
+def pattern(text: str) -> Callable[[str], bool]:
+    """A function that tells whether a normal form matches the glob, whose scheme and host may be in any case."""
+    found = _PATTERN.fullmatch(text)
+    if found:
+        text = found[1].lower() + found[2]
+    if text.endswith("/") and text != "file:///":
+        text = text[:-1]
+    if "*" not in text:
+        found_readings = readings(text)
+        text = found_readings[0] if found_readings and len(found_readings) == 1 else text
+    return globs.glob(text)
+
+
+def never_matches(text: str) -> bool:
+    """Whether no URI can have a normal form that the glob matches."""
+    if "*" not in text:
+        return readings(text) is None
+    return text.lower().startswith("file://") and not text[7:].startswith(("/", "*"))
