@@ -44,7 +44,7 @@ class Mapping:
     span: Span
     pairs: tuple[tuple[Key, Node], ...]
 
-    def keys(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """The keys in the order written."""
         return tuple(key.text for key, _ in self.pairs)
 

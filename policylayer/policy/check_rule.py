@@ -1,0 +1,79 @@
+"""Pure: what can be said of one rule by itself once its keys are read: that it does something, and what never works.
+
+The keys are in `parse_policy`; what needs other files is in `check_names` and `check_tests`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from policylayer.core.decision import Effect
+from policylayer.policy.ast import All, Any_, Condition, Not, Rule, Test
+from policylayer.policy.check_time import check_time
+from policylayer.policy.codes import Code
+from policylayer.policy.diagnostics import quote
+from policylayer.policy.parse_selection import ENOUGH
+from policylayer.policy.shapes import Reading, Values
+
+DUTIES: Final = ("limits", "label", "earn", "redact", "mask", "cap")
+
+
+def check_rule(rule: Rule, values: Values, reading: Reading) -> None:
+    """Report what is wrong with a rule as a whole."""
+    name = quote(rule.id)
+    if not any(values.written(key) for key in ENOUGH):
+        help_ = 'name tools, prompts, resources or methods; everything: methods: ["*"]'
+        reading.error(Code.NO_TARGET, rule.span, f"rule {name} does not say what it concerns", help_)
+    if not values.written("effect") and not any(values.written(key) for key in DUTIES):
+        help_ = "give it an `effect` (allow, deny, require_approval), a limit or an obligation"
+        reading.error(Code.DOES_NOTHING, rule.span, f"rule {name} does nothing", help_)
+    if rule.effect is Effect.DENY:
+        _check_deny(values, reading)
+    elif values.written("list"):
+        reading.warn(Code.NEVER_APPLIES, values.spans["list"], "`list` is about denied tools only", "remove it")
+    if values.written("approval") and not _may_hold(rule, values):
+        help_ = "it goes with `effect: require_approval`, or with a limit that says `over: require_approval`"
+        reading.error(Code.NEVER_APPLIES, values.spans["approval"], "nothing in this rule asks for approval", help_)
+    check_time(rule, reading)
+    _check_client(rule, reading)
+
+
+def _check_deny(values: Values, reading: Reading) -> None:
+    for key in DUTIES:
+        if values.written(key):
+            help_ = "put it into a rule of its own without `effect`"
+            reading.error(Code.NEVER_APPLIES, values.spans[key], f"`{key}` does nothing in a rule that denies", help_)
+    if not values.written("reason"):
+        help_ = "say in `reason` why, and in `instead` what to do: it is what the agent reads"
+        reading.warn(Code.NO_REASON, values.span, "a denial without a reason", help_)
+
+
+def _may_hold(rule: Rule, values: Values) -> bool:
+    """Whether an approval can come of the rule; a named limit is given the benefit of the doubt."""
+    if rule.effect is Effect.REQUIRE_APPROVAL or (values.written("effect") and "effect" not in values):
+        return True
+    return any(isinstance(limit, str) or limit.over == "require_approval" for limit in rule.limits)
+
+
+def tests_of(condition: Condition | None) -> Iterator[Test]:
+    """Every path with its matchers in a condition, those about `item` included."""
+    if isinstance(condition, Test):
+        yield condition
+        for matcher in condition.matchers:
+            yield from tests_of(getattr(matcher.value, "element", None))
+            yield from tests_of(getattr(matcher.value, "condition", None))
+    elif isinstance(condition, Not):
+        yield from tests_of(condition.part)
+    elif isinstance(condition, All | Any_):
+        for part in condition.parts:
+            yield from tests_of(part)
+
+
+def _check_client(rule: Rule, reading: Reading) -> None:
+    if rule.effect is not Effect.ALLOW:
+        return
+    for test in tests_of(rule.selection.when):
+        if test.path == ("request", "client"):
+            message = "`request.client` is whatever the client calls itself"
+            reading.warn(Code.CLIENT_CLAIM, test.span, message, "do not allow by it: any client can claim any name")

@@ -1,0 +1,61 @@
+"""Pure: that tests name rules and limits which there are: a test of a misspelt rule would show nothing.
+
+Running them is `testing`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from policylayer.core.decision import Effect
+from policylayer.policy import ast
+from policylayer.policy.codes import Code
+from policylayer.policy.diagnostics import Diagnostic, did_you_mean, error, quote, warning
+
+
+def check_tests(
+    tests: Iterable[ast.TestCase],
+    policies: Sequence[ast.Policy],
+    directory: ast.Directory,
+    sink: list[Diagnostic],
+) -> None:
+    """Report rules, limits and attributes that there are not."""
+    rules = {f"{policy.name}/{rule.id}": rule for policy in policies for rule in policy.rules}
+    limits = _limits(policies)
+    for test in tests:
+        for name in (*(test.expected.rules or ()), *sorted(test.approved)):
+            if name not in rules:
+                help_ = did_you_mean(name, rules)
+                sink.append(error(Code.UNKNOWN_RULE, test.span, f"there is no rule {quote(name)}", help_))
+        for name in sorted(test.approved):
+            if name in rules and not _holds(rules[name]):
+                message = f"rule {quote(name)} never asks for approval"
+                sink.append(error(Code.UNKNOWN_RULE, test.span, message, "`approved` names holds"))
+        for name in test.limits:
+            if name not in limits:
+                help_ = did_you_mean(name, limits)
+                sink.append(error(Code.UNKNOWN_LIMIT, test.span, f"there is no limit {quote(name)}", help_))
+        for subject in (test.subject, test.on_behalf_of):
+            _check_attributes(subject, directory, sink)
+
+
+def _limits(policies: Sequence[ast.Policy]) -> set[str]:
+    found: set[str] = set()
+    for policy in policies:
+        found.update(f"{policy.name}/{name}" for name in policy.limits)
+        for rule in policy.rules:
+            inline = sum(isinstance(limit, ast.Limit) for limit in rule.limits)
+            found.update(f"{policy.name}/{rule.id}#{number}" for number in range(1, inline + 1))
+    return found
+
+
+def _holds(rule: ast.Rule) -> bool:
+    over = any(isinstance(limit, str) or limit.over == "require_approval" for limit in rule.limits)
+    return rule.effect is Effect.REQUIRE_APPROVAL or over
+
+
+def _check_attributes(subject: ast.TestSubject | None, directory: ast.Directory, sink: list[Diagnostic]) -> None:
+    for name in subject.attributes if subject else ():
+        if name not in directory.attributes and subject is not None:
+            message = f"the attribute {quote(name)} is not declared in principals.yaml, so no rule can read it"
+            sink.append(warning(Code.UNDECLARED_ATTRIBUTE, subject.span, message, "declare it under `attributes`"))

@@ -1,0 +1,20 @@
+"""Pure: what else is known when a policy set is loaded: the configured servers, the methods of the protocol, tools.
+
+Given to `load` by whoever knows it; None: not known, so nothing is said about it. Must not know where it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policylayer.core.call import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """`tools` maps server to tool to its input schema, as last listed."""
+
+    servers: frozenset[str] | None = None
+    methods: frozenset[str] | None = None
+    tools: Mapping[str, Mapping[str, Mapping[str, Json]]] = field(default_factory=dict)
