@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from policylayer.clock import Clock
 from policylayer.core.errors import ConfigError
 from policylayer.keys import Keys
-from policylayer.store.rows import Place, Row
+from policylayer.store.rows import Place, Row, event_row
 from policylayer.store.store import Program
 from policylayer.store.tables import chains, meta, records
 
@@ -72,8 +72,14 @@ def open_chain(connection: Connection, keys: Keys, clock: Clock, program: Progra
         "pid": pid,
         "heads": {chain: head for chain, head in heads(connection).items() if told.get(chain) != head},
     }
-    event = Row(id=clock.new_id(), kind="event", time_us=now, reason_code=OPENED, detail=orjson.dumps(detail).decode())
+    event = event_row(clock.new_id(), now, OPENED, None, detail)
     return place, event
+
+
+def unclosed(connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
+    """The chains of `serve` processes that are not closed, but our own."""
+    query = select(chains.c.id).where(chains.c.program == "serve", chains.c.closed_us.is_(None))
+    return tuple(connection.scalars(query.where(chains.c.id.not_in(own)).order_by(chains.c.id)))
 
 
 def _told(connection: Connection) -> dict[str, tuple[int, str]]:

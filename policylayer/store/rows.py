@@ -6,7 +6,10 @@ written (`writer.py`, `postgres_writer.py`).
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 from policylayer.core.chain import START, link
 from policylayer.store.tables import records
@@ -57,6 +60,19 @@ class Row(NamedTuple):
     labels: str | None = None
     charges: str | None = None
     redeemed: str | None = None
+
+
+def event_row(id: str, time_us: int, type: str, actor: str | None, detail: Mapping[str, Any]) -> Row:
+    """The row of an event: who did what outside a call. An `approval_id` in the detail is found by its column too."""
+    return Row(
+        id=id,
+        kind="event",
+        time_us=time_us,
+        principal=actor,
+        reason_code=type,
+        approval_id=detail.get("approval_id"),
+        detail=orjson.dumps(detail).decode(),
+    )
 
 
 COLUMNS: Final = (*Row._fields, "chain", "seq", "key_id", "link")

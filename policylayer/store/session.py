@@ -167,16 +167,13 @@ class Session:
         return result
 
     def run(self, fn: Callable[..., Any], adds: bool, added: list[Row]) -> Any:
-        """Call `fn` over the connection; the rows it adds go to `added` too."""
+        """Call `fn` over the connection; the rows that it adds are appended when it has returned."""
         if not adds:
             return fn(self.connection)
-
-        def add(row: Row) -> None:
-            self.insert((row,))
-            added.append(row)
-
-        adder: Add = add
-        return fn(self.connection, adder)
+        add: Add = added.append
+        result = fn(self.connection, add)
+        self.insert(added)
+        return result
 
     def changed(self) -> bool:
         """Whether another connection has committed since the last look."""

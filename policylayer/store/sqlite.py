@@ -9,6 +9,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,6 +20,7 @@ from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
 from policylayer.keys import Keys
 from policylayer.store.lock import FileLock
+from policylayer.store.opening import unclosed
 from policylayer.store.rows import Row
 from policylayer.store.session import connect, create_file
 from policylayer.store.store import TOPICS, Add, Program, T, Topic
@@ -114,6 +116,14 @@ class SqliteStore:
                 callbacks.remove(callback)
 
         return undo
+
+    def own_chains(self) -> tuple[str, ...]:
+        """The chains that this process has opened."""
+        return tuple(self._writer.chains)
+
+    async def abandoned(self) -> tuple[str, ...]:
+        """Those of every other `serve` that were not closed: while we hold the lock, none of them lives."""
+        return await self.read(partial(unclosed, own=self.own_chains()))
 
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Call `callback` with rows that are durable though their caller was told otherwise."""

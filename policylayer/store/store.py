@@ -78,6 +78,12 @@ class Store(Protocol):
         It may also be called when nothing changed.
         """
 
+    def own_chains(self) -> tuple[str, ...]:
+        """The chains that this process has opened."""
+
+    async def abandoned(self) -> tuple[str, ...]:
+        """The chains of `serve` processes that ended without closing them."""
+
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Call `callback` with rows that became durable after their caller had been told that they did not."""
 

@@ -19,8 +19,8 @@ def _text(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
     return Column(name, plain, primary_key=key, nullable=null and not key)
 
 
-def _number(name: str, *, null: bool = False, default: str | None = None) -> Column[Any]:
-    return Column(name, BigInteger, nullable=null, server_default=default)
+def _number(name: str, *, null: bool = False) -> Column[Any]:
+    return Column(name, BigInteger, nullable=null)
 
 
 def _bytes(name: str, *, null: bool = False) -> Column[Any]:
@@ -102,7 +102,7 @@ chains: Final = Table(
     _text("host"),
     _number("pid"),
     _number("opened_us"),
-    _number("settled_seq", default="0"),  # no row up to here lacks its outcome
+    _text("settled_id", null=True),  # no row of it up to here lacks its outcome
     _number("closed_us", null=True),
 )
 """One row for each process that ever wrote; a hint for settling what a crash left, never evidence."""

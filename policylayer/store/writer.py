@@ -61,6 +61,7 @@ class Writer:
         self._next_try = 0.0
         self._failing = False
         self._stopping = False
+        self.chains: list[str] = []
         self.put = self._queue.put
 
     async def start(self) -> None:
@@ -223,6 +224,7 @@ class Writer:
         except BaseException:
             self._undo(session, None)
             raise
+        self.chains.append(session.place.chain)
 
     def _reopen(self) -> Session:
         """Open the file again after a failure, see that what it holds is on the disk, and settle what was in doubt."""

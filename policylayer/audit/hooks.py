@@ -1,0 +1,74 @@
+"""What must happen in the transaction of a row, done by others: approvals and limits.
+
+The recorder calls these and knows no more of them; `app.py` puts them in. Each is a plain function over the connection
+of the transaction; rows that it adds are part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sqlalchemy import Connection
+
+from policylayer.core.call import Call, Caller
+from policylayer.core.commands import Round
+from policylayer.core.decision import Charge, Decision
+from policylayer.store.store import Add
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A held call that needs an approval.
+
+    `record_id` is the row that holds it, `carried` the hold rules that earlier approvals satisfied, `arguments` what
+    the log keeps of them, as JSON; `round` the number of a later round.
+    """
+
+    caller: Caller
+    call: Call
+    decision: Decision
+    record_id: str
+    carried: frozenset[str] = frozenset()
+    arguments: str | None = None
+    session: str | None = None
+    client: str | None = None
+    ip: str | None = None
+    round: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charging:
+    """Limits to charge for the row `record_id`; those of the `approved` rules may go beyond their maximum."""
+
+    decision: Decision
+    record_id: str
+    now_us: int
+    approved: frozenset[str] = frozenset()
+
+
+OpenOrJoin: TypeAlias = Callable[[Connection, Add, Held], str]
+Consume: TypeAlias = Callable[[Connection, Add, str, str | None], bool]
+Redeem: TypeAlias = Callable[[Connection, Round, str], bool]
+Charge_: TypeAlias = Callable[[Connection, Charging], Decision | None]
+GiveBack: TypeAlias = Callable[[Connection, str, Sequence[Charge]], None]
+
+
+def _nothing_to_open(_conn: Connection, _add: Add, _held: Held) -> str:
+    raise LookupError("nothing here keeps approvals")
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The functions. Without them no approval can be opened or used, no round redeemed, and nothing is limited.
+
+    `open_or_join` gives the approval's id. `consume` and `redeem` say whether they did. `charge` gives None, or the
+    decision that says what is exceeded, having charged nothing. `give_back` undoes the charges of a row.
+    """
+
+    open_or_join: OpenOrJoin = _nothing_to_open
+    consume: Consume = lambda _conn, _add, _approval_id, _record_id: False
+    redeem: Redeem = lambda _conn, _round, _record_id: False
+    charge: Charge_ | None = None
+    give_back: GiveBack | None = None

@@ -1,0 +1,138 @@
+"""The rows of calls: which column holds what. Must not know how they are written (`recorder.py`, `store/`).
+
+Only texts that come from outside are made storable; JSON is so by itself, and our own words are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+import orjson
+
+from policylayer.audit.context import CallContext, Keeping
+from policylayer.core.call import Json
+from policylayer.core.canonical import canonical
+from policylayer.core.commands import Kind, Outcome, Record
+from policylayer.core.decision import Decision, RuleRef
+from policylayer.core.redact import Redactor, View
+from policylayer.keys import Keys, text
+from policylayer.store.rows import Row, storable
+
+MARK_SIZE = 16
+"""Bytes of the keyed digest that stands for a masked value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A row's id and time, and how long deciding took."""
+
+    id: str
+    time_us: int
+    decide_us: int | None = None
+
+
+class RowMaker:
+    """Makes rows; holds the keys of their digests and what is kept of arguments."""
+
+    def __init__(self, keys: Keys, keeping: Keeping) -> None:
+        self._keys = keys
+        self._keeping = keeping
+        self._redactor = Redactor.of(self.mark, keeping.secret_keys)
+
+    def mark(self, value: Json) -> str:
+        """What stands for a masked value in the log: equal for equal values, of no use without the key."""
+        return text(self._keys.digest(b"value " + sha256(canonical(value)).digest())[:MARK_SIZE])
+
+    def digest(self, digest: bytes | None) -> str | None:
+        """A digest as rows keep it."""
+        return None if digest is None else text(self._keys.digest(digest))
+
+    def decision(self, cmd: Record, context: CallContext, stamp: Stamp) -> Row:
+        """The row of a decision, round or release."""
+        decision, call, caller = cmd.decision, context.call, context.caller
+        view, answers = self._views(decision, context)
+        redeemed = cmd.redeem
+        grant, user = caller.grant, caller.on_behalf_of
+        return Row(
+            id=stamp.id,
+            kind=cmd.kind.value,
+            time_us=stamp.time_us,
+            parent=cmd.parent,
+            principal=storable(caller.subject.id),
+            on_behalf_of=None if user is None else storable(user.id),
+            grant_id=None if grant is None else grant.id,
+            server=call.server,
+            method=storable(call.method),
+            target=None if call.target is None else storable(call.target),
+            effect=decision.effect.value,
+            enforced=decision.enforced.value,
+            would=None if decision.would is None else decision.would.value,
+            reason_code=decision.reason_code.value,
+            reason=storable(decision.reason) or None,
+            rules=_refs(decision.rules),
+            observed=_refs(decision.observed),
+            revision=decision.revision or None,
+            arguments=view.text,
+            input=answers.text if answers else None,
+            arguments_mode=view.mode,
+            digest=None if view.mode == "none" else self.digest(call.digest),
+            approval_id=cmd.consume or (redeemed.approval_id if redeemed else None),
+            session=context.session,
+            protocol=call.protocol,
+            client=None if context.client is None else storable(context.client),
+            ip=context.ip,
+            detail=_detail(view, answers),
+            decide_us=stamp.decide_us,
+            labels=orjson.dumps(sorted(context.labels)).decode() if context.labels else None,
+            charges=_charges(decision) if cmd.charge and decision.charges else None,
+            redeemed=redeemed.nonce if redeemed else None,
+        )
+
+    def outcome(self, parent: str, outcome: Outcome, stamp: Stamp, record_us: int | None = None) -> Row:
+        """The row of what became of the row `parent`."""
+        return Row(
+            id=stamp.id,
+            kind=Kind.OUTCOME.value,
+            time_us=stamp.time_us,
+            parent=parent,
+            state=outcome.state.value,
+            reason=storable(outcome.detail) or None,
+            record_us=record_us,
+            upstream_us=outcome.upstream_us,
+            size=outcome.size,
+            is_error=int(outcome.is_error),
+            result_digest=self.digest(outcome.digest),
+        )
+
+    def _views(self, decision: Decision, context: CallContext) -> tuple[View, View | None]:
+        """What is kept of the arguments, and of the responses of a later round."""
+        call = context.call
+        mode = self._keeping.mode_of(call.server)
+        paths = decision.obligations.redact
+        view = self._redactor.view(mode, call.arguments, paths=paths, reads=context.reads)
+        if not call.input:
+            return view, None
+        return view, self._redactor.view(mode, call.input, paths=paths, reads=context.reads, root="input")
+
+
+def _refs(refs: Sequence[RuleRef]) -> str | None:
+    return orjson.dumps(refs).decode() if refs else None
+
+
+def _charges(decision: Decision) -> str:
+    return orjson.dumps(
+        [{"counter": each.counter, "key": each.key, "amount": str(each.amount)} for each in decision.charges]
+    ).decode()
+
+
+def _detail(view: View, answers: View | None) -> str | None:
+    """Where markers stand, and why less was kept than configured; None for most rows."""
+    detail: dict[str, object] = {}
+    for name, each in (("arguments", view), ("input", answers)):
+        if each is not None and each.masked:
+            detail[f"masked_{name}"] = each.masked
+        if each is not None and each.why:
+            detail[f"why_{name}"] = each.why
+    return orjson.dumps(detail).decode() if detail else None
