@@ -1,7 +1,7 @@
 """The Rego files of one policy set, evaluated in this proxy's own workers.
 
 Files under the same `scope.yaml`s form a unit: one engine, one set of modules; a unit is asked only about calls that
-its scopes cover, so one team's Rego cannot touch another's principals or servers. Opening a set parses and checks it; the
+its scopes cover: one team's Rego cannot touch another's principals or servers. Opening a set parses and checks it; the
 answers are findings. Must not know how they are combined (`policy/decide.py`), nor HTTP (`server.py`).
 """
 

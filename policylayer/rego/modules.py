@@ -133,7 +133,7 @@ def _uses(module: Module, local: frozenset[str]) -> Iterator[Problem]:
         name = _dotted({kind: node}) if kind in ("RefDot", "RefBrack", "Var") else None
         if name is not None and (why := OUTSIDE.get(name)) is not None:
             yield _at(module, node, "outside", f"`{name}` is refused: {why}", "decide by the input alone")
-        elif name is not None and name.startswith("data.") and name.split(".")[1] != PACKAGE:
+        elif name is not None and name.startswith("data.") and name.count(".") == 1 and name != f"data.{PACKAGE}":
             yield _at(
                 module, node, "data", f"`{name}` is not there: no data is loaded beside policies",
                 "put what the rule needs into principals.yaml or into the policy",
@@ -151,6 +151,8 @@ def _call(module: Module, node: dict[str, Any], local: frozenset[str]) -> Iterat
 
 
 def _at(module: Module, node: dict[str, Any], slug: str, message: str, help: str) -> Problem:
+    while "refr" in node or "fcn" in node:  # a reference's own span begins at its last dot
+        (node,) = (node.get("refr") or node["fcn"]).values()
     return Problem(module.file, node["span"]["line"], node["span"]["col"], slug, message, help)
 
 

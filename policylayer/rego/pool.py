@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ class _Process(asyncio.Protocol):
         self.pending: asyncio.Future[bytes] | None = None
         self.buffer = bytearray()
         self.dead = False
+        self.reaped = False
 
     @classmethod
     async def start(cls, memory: int) -> _Process:
@@ -124,6 +126,7 @@ class _Process(asyncio.Protocol):
         self.kill("died")
         if self.child is not None:
             await asyncio.get_running_loop().run_in_executor(None, self.child.wait)
+        self.reaped = True
 
 
 class Pool:
@@ -136,6 +139,7 @@ class Pool:
         self._waiting: deque[asyncio.Future[_Process]] = deque()
         self._all: set[_Process] = set()
         self._closed = False
+        self._errands: set[asyncio.Task[None]] = set()
         self.respawns = 0
 
     async def start(self) -> Any:
@@ -157,8 +161,9 @@ class Pool:
     async def close(self) -> None:
         """End all workers."""
         self._closed = True
-        await asyncio.gather(*(process.reap() for process in tuple(self._all)))
-        self._all.clear()
+        while self._all or self._errands:
+            await asyncio.gather(*(process.reap() for process in tuple(self._all)), *tuple(self._errands))
+            self._all = {process for process in self._all if not process.reaped}
         self._idle.clear()
 
     async def _spawn(self) -> tuple[_Process, Any]:
@@ -206,10 +211,15 @@ class Pool:
         if process not in self._all:
             return
         self._all.discard(process)
-        spawn(process.reap(), "rego-reap")
+        self._errand(process.reap(), "rego-reap")
         if not self._closed:
             self.respawns += 1
-            spawn(self._refill(), "rego-respawn")
+            self._errand(self._refill(), "rego-respawn")
+
+    def _errand(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = spawn(work, name)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     async def _refill(self) -> None:
         """Bring one worker back, patiently: a machine that cannot fork now may be able to in a second."""
