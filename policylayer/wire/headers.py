@@ -133,8 +133,7 @@ def _named_by_connection(inbound: Headers) -> frozenset[str]:
 def is_json(headers: Headers) -> bool:
     """Whether the content type says that the body is what it is read as: JSON in UTF-8, without a content encoding."""
     said = headers.get_all("content-type")
-    encoding = headers.get("content-encoding")
-    if len(said) != 1 or (encoding is not None and encoding.lower() != "identity"):
+    if len(said) != 1 or any(encoding.lower() != "identity" for encoding in headers.get_all("content-encoding")):
         return False
     media, _, parameters = said[0].partition(";")
     if media.strip().lower() != "application/json":

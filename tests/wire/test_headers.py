@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import pytest
+
+from policylayer.wire import headers as wire_headers
+from policylayer.wire.headers import Headers, forwardable, is_json, may_travel, outgoing
+from policylayer.wire.methods import MODERN
+from tests.wire.samples import NOVEMBER, accepted, handshake, modern
+
+CREDENTIALS = {
+    "Authorization": "Bearer CANARY",
+    "Cookie": "s=CANARY",
+    "Proxy-Authorization": "Basic CANARY",
+    "X-API-Key": "CANARY",
+    "X-Auth-Token": "CANARY",
+}
+IDENTITIES = {
+    "Forwarded": "for=CANARY",
+    "X-Forwarded-For": "CANARY",
+    "X-Forwarded-Host": "CANARY",
+    "X-Forwarded-User": "CANARY",
+    "X-Real-IP": "CANARY",
+    "X-Authenticated-User": "CANARY",
+    "X-MCP-Principal": "CANARY",
+    "X-Client-Cert": "CANARY",
+    "Via": "CANARY",
+}
+TRANSPORT = {
+    "Host": "CANARY",
+    "Content-Length": "12",
+    "Transfer-Encoding": "chunked",
+    "Connection": "keep-alive, Mcp-Name, X-Custom, User-Agent",
+    "Keep-Alive": "CANARY",
+    "TE": "CANARY",
+    "Trailer": "CANARY",
+    "Upgrade": "CANARY",
+    "Expect": "CANARY",
+    "Accept-Encoding": "gzip",
+    "Content-Encoding": "CANARY",
+    "Origin": "https://CANARY",
+    "X-HTTP-Method-Override": "CANARY",
+    "X-Method-Override": "CANARY",
+    "Sec-Fetch-Mode": "CANARY",
+    "Mcp-Session-Id": "CANARY",
+    "Mcp-Param-Tenant": "CANARY",
+    "Mcp-Name": "CANARY",
+    "Mcp-Method": "CANARY",
+    "Mcp-Anything": "CANARY",
+    "X-Custom": "CANARY",
+    "Content-Type": "application/json; charset=CANARY",
+}
+END_TO_END = {
+    "Accept": "application/json, text/event-stream",
+    "MCP-Protocol-Version": NOVEMBER,
+    "Last-Event-ID": "17",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01",
+    "tracestate": "a=b",
+    "baggage": "k=v",
+}
+
+
+@pytest.mark.shows("proxy.5")
+def test_mcp_07_what_travels_on() -> None:
+    inbound = Headers({**CREDENTIALS, **IDENTITIES, **TRANSPORT, **END_TO_END, "User-Agent": "x"}.items())
+    sent = outgoing(accepted(handshake("tools/call", {"name": "x"})), inbound)
+    assert "CANARY" not in str(sent)
+    # User-Agent is missing because `Connection` named it.
+    assert dict(sent) == {"Content-Type": "application/json", **END_TO_END}
+
+
+def test_modern_routing_fields_are_written_from_the_body() -> None:
+    inbound = Headers({**TRANSPORT, "MCP-Protocol-Version": MODERN}.items())
+    schema = {"properties": {"tenant": {"type": "string", "x-mcp-header": "Tenant"}}}
+    message = accepted(modern("tools/call", {"name": "n\u00e4me", "arguments": {"tenant": "b"}}))
+    assert outgoing(message, inbound, schema) == [
+        ("Content-Type", "application/json"),
+        ("MCP-Protocol-Version", MODERN),
+        ("Mcp-Method", "tools/call"),
+        ("Mcp-Name", "=?base64?bsOkbWU=?="),
+        ("Mcp-Param-Tenant", "b"),
+    ]
+    assert ("Mcp-Param-Tenant", "b") not in outgoing(message, inbound)
+    assert ("Mcp-Param-Tenant", "b") not in outgoing(message, inbound, {"anyOf": [schema]})
+
+
+def test_only_methods_with_a_name_have_one() -> None:
+    sent = outgoing(accepted(modern("tools/list")), Headers())
+    assert sent == [("Content-Type", "application/json"), ("Mcp-Method", "tools/list")]
+    sent = outgoing(accepted(modern("resources/read", {"uri": "file:///a"})), Headers())
+    assert ("Mcp-Name", "file:///a") in sent
+
+
+def test_settings_may_name_more() -> None:
+    inbound = Headers(
+        [*CREDENTIALS.items(), *IDENTITIES.items(), *TRANSPORT.items(), ("X-Tenant", "t"), ("X-Tenant", "u")]
+    )
+    named = ["x-tenant", "authorization", "cookie", "x-forwarded-for", "mcp-session-id", "host", "x-custom", "absent"]
+    assert forwardable(inbound, named) == [("x-tenant", "t"), ("x-tenant", "u")]
+    assert may_travel("x-api-key")
+    assert not any(
+        may_travel(name.lower()) for name in (*IDENTITIES, "Mcp-Param-X", "Sec-Gpc") if name.startswith("X-F")
+    )
+    for name in wire_headers.NEVER_FORWARDED:
+        assert not may_travel(name)
+
+
+def test_values_that_another_parser_could_split_are_dropped() -> None:
+    inbound = Headers(
+        [("accept", "a\r\nX: y"), ("user-agent", "caf\u00e9"), ("baggage", "x" * 8193), ("tracestate", "a\x00")]
+    )
+    assert forwardable(inbound) == []
+
+
+def test_the_protocols_own_fields_are_not_hop_by_hop() -> None:
+    inbound = Headers(
+        [("Connection", "accept, MCP-Protocol-Version , close"), ("Accept", "a"), ("mcp-protocol-version", NOVEMBER)]
+    )
+    assert forwardable(inbound) == [("Accept", "a"), ("MCP-Protocol-Version", NOVEMBER)]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        'application/json ; charset="UTF-8"',
+        "application/json;",
+    ],
+)
+def test_json(said: str) -> None:
+    assert is_json(Headers([("content-type", said)]))
+    assert is_json(Headers([("content-type", said), ("content-encoding", "Identity")]))
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [],
+        [("content-type", "text/plain")],
+        [("content-type", "application/json-seq")],
+        [("content-type", "application/json; charset=utf-16")],
+        [("content-type", "application/json; charset=utf-7")],
+        [("content-type", "application/json, text/plain")],
+        [("content-type", "application/json"), ("content-type", "application/json")],
+        [("content-type", "application/json"), ("content-encoding", "gzip")],
+        [("content-type", "application/json"), ("content-encoding", "identity,gzip")],
+        [("content-type", "application/json"), ("content-encoding", "identity"), ("content-encoding", "gzip")],
+    ],
+)
+def test_not_json(pairs: list[tuple[str, str]]) -> None:
+    assert not is_json(Headers(pairs))
