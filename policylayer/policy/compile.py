@@ -43,6 +43,7 @@ class _Work:
     sink: list[Diagnostic] = field(default_factory=list)
     who: dict[tuple[str, ...], Who] = field(default_factory=dict)
     names: dict[tuple[str, ...], Names] = field(default_factory=dict)
+    count: int = 0
 
     def policy(self, policy: ast.Policy) -> tuple[list[CompiledRule], FileRedaction | None]:
         """A file's rules in the order of their names, and its own redaction."""
@@ -68,7 +69,10 @@ class _Work:
     def _rule(self, policy: ast.Policy, rule: ast.Rule, applies_to: Scope, scopes: tuple[Scope, ...]) -> CompiledRule:
         ref = RuleRef(policy.name, rule.id, rule.span.file, rule.span.line)
         approval = _hold(ref, rule.approval or ast.Approval())
+        self.count += 1
         return CompiledRule(
+            order=self.count,
+            name=ref.name,
             ref=ref,
             effect=rule.effect,
             observe=policy.observe,

@@ -22,7 +22,7 @@ from policylayer.policy import (
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.matchers import BUILDERS, Check, Refused, Site, build, ref_problem
-from policylayer.policy.truth import Truth, conjunction, disjunction, negation
+from policylayer.policy.truth import Problem, Truth, conjunction, disjunction, negation
 from policylayer.policy.values import BROKEN, UNKNOWN_ROOTS, Context, reader, target_readings, text_of
 
 FAMILIES: Final = (matchers_place, matchers_scalar, matchers_shape, matchers_text)
@@ -156,29 +156,46 @@ def _refused() -> Node:
 def _test(test: ast.Test, sink: list[Diagnostic], item: str | None) -> Node:
     site = Site("", sink, test.ignore_case, item)
     site = replace(site, field=site.label(test.path))
-    read = reader(test.path)
     try:
-        if read is None or (test.path[0] == "item" and item is None):
+        if reader(test.path) is None or (test.path[0] == "item" and item is None):
             raise site.refuse(Code.UNKNOWN_PATH, test.span, f"there is no path `{text_of(test.path)}`")
-        judge, inner = _judge(test, site)
+        judged = _judged(test, site)
     except Refused:
         return _refused()
-    truth = _agreeing(judge, site) if test.path == TARGET else lambda ctx: judge(read(ctx), ctx)
-    reads = inner | {test.path}
+    truth = _read_and_judged(test.path, judged)
+    reads = judged.reads | {test.path}
     return Node(
         truth,
-        _possibilities(test, truth, inner),
+        _possibilities(test, truth, judged.reads),
         lambda ctx: () if truth(ctx) is True else (site.field,),
         frozenset(reads if item is None else (path for path in reads if path[0] != "item")),
     )
 
 
-def _agreeing(judge: Judge, site: Site) -> Callable[[Context], Truth]:
+def _read_and_judged(path: ast.Path, judged: Judged) -> Callable[[Context], Truth]:
+    """A path's value, judged. The first two cases are the third, written for speed."""
+    check, missing, judge = judged.check, judged.missing, judged.judge
+    if path == TARGET:
+        return _agreeing(judge, judged.wrong)
+    if path[0] == "args" and len(path) == 2 and missing is not None:
+        key = path[1]
+
+        def of_argument(ctx: Context) -> Truth:
+            value = ctx.args.get(key)
+            return missing if value is None else check(value, ctx)
+
+        return of_argument
+    read = reader(path)
+    assert read is not None
+    return lambda ctx: judge(read(ctx), ctx)
+
+
+def _agreeing(judge: Judge, wrong: Problem) -> Callable[[Context], Truth]:
     """A target that may be read in several ways must get one answer."""
 
     def truth(ctx: Context) -> Truth:
         answers = [judge(reading, ctx) for reading in target_readings(ctx)]
-        return answers[0] if all(answer == answers[0] for answer in answers) else site.wrong
+        return answers[0] if all(answer == answers[0] for answer in answers) else wrong
 
     return truth
 
@@ -205,59 +222,81 @@ def _possibilities(
     return possible
 
 
-def _judge(test: ast.Test, site: Site) -> tuple[Judge, frozenset[ast.Path]]:
-    """All matchers of a test as one function, and the other paths that they read."""
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All matchers of a test together: on a value that is there (`check`), and on anything that was read (`judge`).
+
+    `missing` is what a missing value comes to, where that is always the same; `reads` are other paths looked at.
+    """
+
+    check: Check
+    judge: Judge
+    missing: Truth | None
+    wrong: Problem
+    reads: frozenset[ast.Path]
+
+
+def _judged(test: ast.Test, site: Site) -> Judged:
     absent = None if test.absent is None else test.absent == "match"
     missing: Truth = site.missing if absent is None else absent
-    checks: list[Check] = []
-    when_missing: list[Judge] = []
-    inner: set[ast.Path] = set()
-    for matcher in test.matchers:
-        check, if_missing, reads = _matcher(matcher, site, missing)
-        checks.append(check)
-        when_missing.append(if_missing)
-        inner |= reads
-    return _folded(checks, when_missing, site), frozenset(inner)
-
-
-def _folded(checks: list[Check], when_missing: list[Judge], site: Site) -> Judge:
-    """Missing, then broken, then the checks, all of which must hold."""
-    only, wrong = checks[0] if len(checks) == 1 else None, site.wrong
+    parts = [_matcher(matcher, site, missing) for matcher in test.matchers]
+    check = _both([part[0] for part in parts])
+    when_missing = [part[1] for part in parts]
+    always = None
+    if not any(callable(part) for part in when_missing):
+        always = conjunction(part for part in when_missing if not callable(part))
+    wrong = site.wrong
 
     def judge(value: Any, ctx: Context) -> Truth:
         if value is None:
-            return conjunction([check(None, ctx) for check in when_missing])
-        if value is BROKEN:
-            return wrong
-        if only is not None:
-            return only(value, ctx)
-        return conjunction([check(value, ctx) for check in checks])
+            return conjunction(part(ctx) if callable(part) else part for part in when_missing)
+        return wrong if value is BROKEN else check(value, ctx)
 
-    return judge
+    return Judged(check, judge, always, wrong, frozenset().union(*(part[2] for part in parts)))
 
 
-def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> tuple[Check, Judge, frozenset[ast.Path]]:
+def _both(checks: list[Check]) -> Check:
+    """All checks on one value."""
+    if len(checks) == 1:
+        return checks[0]
+    first, rest = checks[0], _both(checks[1:])
+
+    def check(value: Any, ctx: Context) -> Truth:
+        left = first(value, ctx)
+        if left is False:
+            return False
+        right = rest(value, ctx)
+        if left is True or right is False:
+            return right
+        return left if right is True else left + right
+
+    return check
+
+
+WhenMissing = Truth | Callable[[Context], Truth]
+"""What a matcher makes of a missing value: one answer, or one that depends on a `ref`."""
+
+
+def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> tuple[Check, WhenMissing, frozenset[ast.Path]]:
     """One matcher: on a value, on a missing one, and the other paths it reads."""
     if matcher.name == "exists":
         wanted = bool(matcher.value)
-        return (lambda value, ctx: wanted), (lambda value, ctx: not wanted), frozenset()
+        return (lambda value, ctx: wanted), not wanted, frozenset()
     if matcher.name in ("every", "some"):
         check, reads = _each(matcher, site, missing)
-        return check, (lambda value, ctx: missing), reads
+        return check, missing, reads
     check = build(matcher, site)
     refs = _refs(matcher)
     if not refs:
-        return check, (lambda value, ctx: missing), frozenset()
+        return check, missing, frozenset()
     problems = tuple(ref_problem(ref, site) for ref in refs)
 
-    def if_missing(value: Any, ctx: Context) -> Truth:
+    def when_missing(ctx: Context) -> Truth:
         found = [problem for problem in (find(ctx) for find in problems) if problem is not None]
-        if not found:
-            return missing
         own = () if isinstance(missing, bool) else (missing,)
-        return conjunction([*own, *found])
+        return conjunction([*own, *found]) if found else missing
 
-    return check, if_missing, frozenset(ref.path for ref in refs)
+    return check, when_missing, frozenset(ref.path for ref in refs)
 
 
 def _refs(matcher: ast.Matcher) -> list[ast.Ref]:
@@ -299,13 +338,13 @@ def _element(matcher: ast.Matcher, site: Site) -> tuple[Callable[[Context, Any],
         raise site.refuse(Code.BAD_OPERAND, matcher.span, f"`{matcher.name}` takes matchers or conditions on `item`")
     if each.element is not None:
         inner = Site(name, site.sink, each.element.ignore_case, name)
-        judge, reads = _judge(each.element, inner)
+        judged = _judged(each.element, inner)
 
         def by_matchers(ctx: Context, value: Any) -> Truth:
             ctx.item = value
-            return judge(value, ctx)
+            return judged.judge(value, ctx)
 
-        return by_matchers, reads
+        return by_matchers, judged.reads
     assert each.condition is not None
     node = compile_condition(each.condition, site.sink, name)
 

@@ -22,16 +22,12 @@ from policylayer.policy.values import Context
 class Candidate:
     """A rule that concerns the caller and the target. `node` is what remains to be asked (None: it matches).
 
-    `target` is True or, for a resource that cannot be read, a problem.
+    `ask` is its `truth`, kept here for speed.
     """
 
     rule: CompiledRule
-    target: Truth
     node: Node | None
-
-    def truth(self, ctx: Context) -> Truth:
-        """Whether the rule matches the call."""
-        return True if self.node is None else self.node.truth(ctx)
+    ask: Callable[[Context], Truth] | None
 
     def possible(self, ctx: Context) -> int:
         """What the rule may be once the arguments are known."""
@@ -39,35 +35,48 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Entry:
-    """All candidates by what they do, each group in the order of their names. `redact` is what files redact."""
+class Groups:
+    """Candidates by effect, each group in the order of their names."""
 
     denies: tuple[Candidate, ...]
     holds: tuple[Candidate, ...]
     allows: tuple[Candidate, ...]
     plain: tuple[Candidate, ...]
-    observed: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """All candidates: those that count, and those of files in observe mode (None: there are none).
+
+    `redact` is what files redact; `redacts` and `duties` say whether any rule redacts, or has obligations at all.
+    """
+
+    counted: Groups
+    observed: Groups | None
     redact: tuple[str, ...]
     redacts: bool
+    duties: bool
 
 
 def entry(rules: Iterable[CompiledRule], files: Sequence[FileRedaction], asker: Asker, call: Call) -> Entry:
     """The entry of those rules that concern the asker and the call's target."""
     found = [made for rule in rules if (made := candidate(rule, asker, call)) is not None]
+    observed = [made for made in found if made.rule.observe]
     redact = sorted({path for file in files if file.concerns(asker, call.server) for path in file.redact})
     return Entry(
-        denies=_having(found, Effect.DENY),
-        holds=_having(found, Effect.REQUIRE_APPROVAL),
-        allows=_having(found, Effect.ALLOW),
-        plain=_having(found, None),
-        observed=tuple(made for made in found if made.rule.observe),
+        counted=_grouped([made for made in found if not made.rule.observe]),
+        observed=_grouped(observed) if observed else None,
         redact=tuple(redact),
         redacts=any(made.rule.duties is not None and made.rule.duties.redact for made in found),
+        duties=any(made.rule.duties is not None for made in found),
     )
 
 
-def _having(found: list[Candidate], effect: Effect | None) -> tuple[Candidate, ...]:
-    return tuple(made for made in found if made.rule.effect is effect and not made.rule.observe)
+def _grouped(found: list[Candidate]) -> Groups:
+    def having(effect: Effect | None) -> tuple[Candidate, ...]:
+        return tuple(made for made in found if made.rule.effect is effect)
+
+    return Groups(having(Effect.DENY), having(Effect.REQUIRE_APPROVAL), having(Effect.ALLOW), having(None))
 
 
 def candidate(rule: CompiledRule, asker: Asker, call: Call) -> Candidate | None:
@@ -86,7 +95,8 @@ def candidate(rule: CompiledRule, asker: Asker, call: Call) -> Candidate | None:
         if not left:
             return None
         parts.append(inverse(every_part(left)))
-    return Candidate(rule, target, every_part(parts) if parts else None)
+    node = every_part(parts) if parts else None
+    return Candidate(rule, node, node.truth if node else None)
 
 
 def _parts(selector: Selector, target: Truth) -> list[Node]:

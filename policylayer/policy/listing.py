@@ -16,19 +16,21 @@ def listed(entry: Entry, ctx: Context) -> bool:
     if ctx.question.server.mode == "observe":
         return True
     kept = False
-    for candidate in entry.denies:
+    for candidate in entry.counted.denies:
         certain = not candidate.possible(ctx) & outcomes.FALSE
         if certain and not candidate.rule.listed:
             return False
         kept = kept or candidate.rule.listed
     possible = False
-    for candidate in entry.holds:
+    for candidate in entry.counted.holds:
         may_be = candidate.possible(ctx)
         if may_be == outcomes.WRONG and not candidate.rule.listed:
             return False
         possible = possible or bool(may_be & (outcomes.TRUE | outcomes.MISSING))
-    possible = possible or any(candidate.possible(ctx) & outcomes.TRUE for candidate in entry.allows)
-    return possible or kept or any(_keeps(candidate, ctx) for candidate in (*entry.holds, *entry.allows))
+    possible = possible or any(candidate.possible(ctx) & outcomes.TRUE for candidate in entry.counted.allows)
+    return (
+        possible or kept or any(_keeps(candidate, ctx) for candidate in (*entry.counted.holds, *entry.counted.allows))
+    )
 
 
 def _keeps(candidate: Candidate, ctx: Context) -> bool:

@@ -76,8 +76,10 @@ class Duties:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledRule:
-    """One rule. `hold` is set for require_approval; `scopes` are its file's applies_to and every scope.yaml above."""
+    """One rule. `order` is its place by name; `hold` is set for require_approval; `scopes` are its scope.yaml files."""
 
+    order: int
+    name: str
     ref: RuleRef
     effect: Effect | None
     observe: bool

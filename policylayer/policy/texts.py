@@ -79,17 +79,19 @@ class Nearest:
 
 
 def nearest(allows: Iterable[Candidate], ctx: Context) -> Nearest | None:
-    """The allow with the fewest unmet fields; the first by name among equals."""
-    found = []
+    """The allow with the fewest unmet fields; the first among equals (they come in the order of their names)."""
+    best: Nearest | None = None
     for candidate in allows:
         selector = candidate.rule.selector
         facts, when = selector.facts, selector.when
         if when is None or (facts is not None and outcomes.of(facts.truth(ctx)) != outcomes.TRUE):
             continue
         fields = when.unmet(ctx)
-        if fields:
-            found.append(Nearest(candidate.rule.ref, candidate.rule.instead, fields))
-    return min(found, key=lambda near: (len(near.fields), near.ref.name), default=None)
+        if fields and (best is None or len(fields) < len(best.fields)):
+            best = Nearest(candidate.rule.ref, candidate.rule.instead, fields)
+            if len(fields) == 1:
+                break
+    return best
 
 
 def nothing_matched(problem: Problem, near: Nearest | None) -> str:
