@@ -1,0 +1,61 @@
+"""What a hold rule demands, as JSON in an approval's row and back.
+
+Must not know how a rule came to match (`policy/`) nor who meets the demand (`voters.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import sha256
+from typing import Any
+
+import orjson
+
+from policylayer.core.decision import HoldRule, RuleRef
+from policylayer.keys import text
+
+
+def dumps(rules: Iterable[HoldRule]) -> str:
+    """The rules as one line of JSON."""
+    return orjson.dumps([_plain(rule) for rule in rules]).decode()
+
+
+def loads(line: str) -> tuple[HoldRule, ...]:
+    """The rules of a row."""
+    return tuple(_rule(each) for each in orjson.loads(line))
+
+
+def asks(rule: HoldRule) -> str:
+    """The digest of what a rule asks of approvers, wherever it stands in its file."""
+    asked = [sorted(rule.approvers), rule.quorum, rule.note_required, rule.each_round]
+    return text(sha256(orjson.dumps(asked)).digest())
+
+
+def expiry_us(rules: Iterable[HoldRule], now_us: int, default_s: int) -> int:
+    """When an approval of these rules is over: the shortest time that any of them gives."""
+    return now_us + 1_000_000 * min(default_s if rule.expires is None else rule.expires for rule in rules)
+
+
+def _plain(rule: HoldRule) -> dict[str, Any]:
+    return {
+        "policy": rule.ref.policy,
+        "rule": rule.ref.rule,
+        "file": rule.ref.file,
+        "line": rule.ref.line,
+        "approvers": list(rule.approvers),
+        "quorum": rule.quorum,
+        "expires": rule.expires,
+        "note_required": rule.note_required,
+        "each_round": rule.each_round,
+    }
+
+
+def _rule(plain: dict[str, Any]) -> HoldRule:
+    return HoldRule(
+        RuleRef(plain["policy"], plain["rule"], plain["file"], plain["line"]),
+        tuple(plain["approvers"]),
+        plain["quorum"],
+        plain["expires"],
+        plain["note_required"],
+        plain["each_round"],
+    )
