@@ -1,0 +1,130 @@
+"""A row of the decision log as it is shown outside (docs/interface.md). Must not know the database.
+
+What a call came to is told by other rows: its outcome, or the row that released it. A call that was refused was never
+sent, which no row needs to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from policylayer.core.commands import Kind, OutcomeState
+from policylayer.core.decision import Effect
+
+Stored = Mapping[Any, Any]
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(slots=True)
+class Family:
+    """Rows by their parent: `outcomes`, one each, and `calls` (releases, and holds anew), in order."""
+
+    outcomes: dict[str, Stored] = field(default_factory=dict)
+    calls: dict[str, list[Stored]] = field(default_factory=dict)
+
+    def add(self, row: Stored) -> bool:
+        """Take a row in; whether it is a call, and may have children itself."""
+        if row["kind"] == Kind.OUTCOME.value:
+            self.outcomes.setdefault(row["parent"], row)
+            return False
+        if row["kind"] == Kind.EVENT.value:
+            return False
+        self.calls.setdefault(row["parent"], []).append(row)
+        return True
+
+
+def decision_json(row: Stored, family: Family) -> dict[str, Any]:
+    """A decision, round or release, with what it came to."""
+    outcome = family.outcomes.get(row["id"])
+    split = {
+        "decide_us": row["decide_us"],
+        "record_us": outcome["record_us"] if outcome else None,
+        "upstream_us": outcome["upstream_us"] if outcome else None,
+    }
+    ours = [split["decide_us"], split["record_us"]]
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "parent": row["parent"],
+        "time": moment(row["time_us"]),
+        "principal": row["principal"],
+        "for": row["on_behalf_of"],
+        "grant": row["grant_id"],
+        "server": row["server"],
+        "method": row["method"],
+        "target": row["target"],
+        "effect": row["effect"],
+        "enforced": row["enforced"],
+        "would": row["would"],
+        "reason_code": row["reason_code"],
+        "reason": row["reason"],
+        "rules": loaded(row["rules"]) or [],
+        "observed": loaded(row["observed"]) or [],
+        "revision": row["revision"],
+        "arguments": loaded(row["arguments"]),
+        "arguments_mode": row["arguments_mode"],
+        "input": loaded(row["input"]),
+        "digest": row["digest"],
+        "approval_id": row["approval_id"],
+        "session": row["session"],
+        "protocol": row["protocol"],
+        "client": row["client"],
+        "ip": row["ip"],
+        "labels": loaded(row["labels"]) or [],
+        "charges": loaded(row["charges"]) or [],
+        "detail": loaded(row["detail"]) or {},
+        "outcome": outcome_json(row, family),
+        "latency_us": sum(part for part in ours if part is not None) if any(p is not None for p in ours) else None,
+        "latency": split,
+        "chain": row["chain"],
+        "seq": row["seq"],
+    }
+
+
+def outcome_json(row: Stored, family: Family) -> dict[str, Any] | None:
+    """What a row came to; None: nothing yet. A held call that was released came to what its release did."""
+    outcome = family.outcomes.get(row["id"])
+    if outcome is not None:
+        return {
+            "state": outcome["state"],
+            "at": moment(outcome["time_us"]),
+            "latency_us": outcome["upstream_us"],
+            "size": outcome["size"],
+            "is_error": bool(outcome["is_error"]),
+            "reason": outcome["reason"],
+            "digest": outcome["result_digest"],
+        }
+    if row["enforced"] == Effect.DENY.value:
+        return {"state": OutcomeState.NEVER_SENT.value, "at": moment(row["time_us"]), "latency_us": 0}
+    if row["enforced"] == Effect.REQUIRE_APPROVAL.value and family.calls.get(row["id"]):
+        return outcome_json(family.calls[row["id"]][-1], family)
+    return None
+
+
+def event_json(row: Stored) -> dict[str, Any]:
+    """An event."""
+    return {
+        "id": row["id"],
+        "kind": row["kind"],
+        "time": moment(row["time_us"]),
+        "type": row["reason_code"],
+        "actor": row["principal"],
+        "detail": loaded(row["detail"]) or {},
+        "chain": row["chain"],
+        "seq": row["seq"],
+    }
+
+
+def moment(time_us: int) -> str:
+    """A time as RFC 3339 in UTC, to the microsecond."""
+    return (EPOCH + timedelta(microseconds=time_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def loaded(text: str | None) -> Any:
+    """The value of a JSON column."""
+    return None if text is None else orjson.loads(text)

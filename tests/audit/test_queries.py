@@ -1,0 +1,197 @@
+"""Reading the decision log: its form, its filters, its pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policylayer.audit import queries
+from policylayer.audit.queries import Filters, Page
+from policylayer.audit.recorder import Recorder
+from policylayer.clock import Clock
+from policylayer.core.commands import Kind, Outcome, OutcomeState, Recorded, RecordOutcome
+from policylayer.core.decision import Effect, ReasonCode, RuleRef
+from policylayer.store.rows import Row
+from policylayer.store.sqlite import SqliteStore
+from tests.audit.support import EXECUTED, KEYS, RULE, context, decision, record
+
+pytestmark = pytest.mark.anyio
+OTHER = RuleRef("ops", 'odd "name" %_', "ops.yaml", 3)
+
+
+async def written(recorder: Recorder, effect: Effect = Effect.ALLOW, asked: Any = None, **more: Any) -> str:
+    reply = await recorder.record(record(effect, **more), asked or context())
+    assert isinstance(reply, Recorded)
+    return reply.row_id
+
+
+async def found(store: SqliteStore, **filters: Any) -> list[str]:
+    page: Page = await store.read(partial(queries.decisions, filters=Filters(**filters)))
+    return [item["id"] for item in page.items]
+
+
+async def one(store: SqliteStore, row_id: str) -> dict[str, Any]:
+    item = await store.read(partial(queries.decision, row_id=row_id))
+    assert item is not None
+    return item
+
+
+@pytest.fixture
+async def recorder(store: SqliteStore) -> AsyncIterator[Recorder]:
+    made = Recorder(store, KEYS, Clock())
+    yield made
+    await made.close()
+
+
+async def test_a_decision_has_the_interfaces_form(store: SqliteStore, recorder: Recorder) -> None:
+    row_id = await written(recorder)
+    await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    item = await one(store, row_id)
+    documented = "id kind parent time principal for grant server method target effect enforced would reason_code reason"
+    documented += " rules revision arguments digest approval_id outcome latency_us"
+    assert set(documented.split()) <= set(item)
+    assert item["rules"] == [{"policy": "payments", "rule": "small-refunds", "file": "payments.yaml", "line": 14}]
+    assert item["arguments"] == {"amount": 100}
+    assert item["time"].endswith("Z")
+    assert item["outcome"]["state"] == "executed"
+    assert item["outcome"]["latency_us"] == 1200
+    assert item["children"] == []
+
+
+async def test_a_denial_was_never_sent(store: SqliteStore, recorder: Recorder) -> None:
+    item = await one(store, await written(recorder, Effect.DENY))
+    assert item["outcome"] == {"state": "never_sent", "at": item["time"], "latency_us": 0}
+
+
+async def test_a_call_under_way_has_no_outcome_yet(store: SqliteStore, recorder: Recorder) -> None:
+    assert (await one(store, await written(recorder)))["outcome"] is None
+
+
+async def test_a_held_call_came_to_what_its_release_did(store: SqliteStore, recorder: Recorder) -> None:
+    rows = [Row(id=f"0{n}", kind="decision", time_us=n, enforced="require_approval", parent=None) for n in (1,)]
+    rows += [
+        Row(id="02", kind="release", time_us=2, enforced="require_approval", parent="01"),
+        Row(id="03", kind="release", time_us=3, enforced="allow", parent="02"),
+        Row(id="04", kind="outcome", time_us=4, state="failed", parent="03", upstream_us=5),
+    ]
+    await store.append(tuple(rows))
+    item = await one(store, "01")
+    assert item["outcome"]["state"] == "failed"
+    assert [child["id"] for child in item["children"]] == ["02"]
+    page = await store.read(queries.decisions)
+    assert [(each["id"], each["outcome"]["state"]) for each in page.items] == [
+        (i, "failed") for i in ("03", "02", "01")
+    ]
+
+
+async def test_a_held_call_that_was_given_up_says_so(store: SqliteStore, recorder: Recorder) -> None:
+    await store.append((Row(id="01", kind="decision", time_us=1, enforced="require_approval"),))
+    assert (await one(store, "01"))["outcome"] is None
+    await recorder.outcome(RecordOutcome("01", Outcome(OutcomeState.NEVER_SENT, "pending"), decision()))
+    assert (await one(store, "01"))["outcome"]["reason"] == "pending"
+
+
+async def test_what_is_no_decision_is_not_shown_as_one(store: SqliteStore, recorder: Recorder) -> None:
+    row_id = await written(recorder)
+    await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    await recorder.event("grant.created", "user:a", {})
+    assert await found(store) == [row_id]
+    for name in ("nothing", (await store.read(queries.events)).items[0]["id"]):
+        assert await store.read(partial(queries.decision, row_id=name)) is None
+
+
+async def test_filters(store: SqliteStore, recorder: Recorder) -> None:
+    plain = await written(recorder)
+    denied = await written(recorder, Effect.DENY, reason="no deletes, 100% sure", reason_code=ReasonCode.NOT_APPLICABLE)
+    other = await written(
+        recorder,
+        Effect.DENY,
+        context(
+            {"path": "/srv/ÄB_c"}, principal="agent:b", server="files", method="resources/read", target="file:///X"
+        ),
+        rules=(RULE, OTHER),
+    )
+    assert await found(store, principal="agent:b") == [other]
+    assert await found(store, server="files") == [other]
+    assert await found(store, method="resources/read") == [other]
+    assert await found(store, target="file:///X") == [other]
+    assert await found(store, effect="deny") == [other, denied]
+    assert await found(store, reason_code="not_applicable") == [denied]
+    assert await found(store, rule="payments/small-refunds") == [other, denied, plain]
+    assert await found(store, rule=OTHER.name) == [other]
+    assert await found(store, rule="payments/small") == []
+    assert await found(store, q="100% SURE") == [denied]
+    assert await found(store, q="100_ sure") == []
+    assert await found(store, q="b_C") == [other]
+    assert await found(store, principal="agent:b", effect="allow") == []
+
+
+async def test_times_begin_inclusive_and_end_exclusive(store: SqliteStore) -> None:
+    hour = 3_600_000_000
+    times = [hour * n for n in range(4)]
+    for time_us in times:
+        row_id = queries.first_id(time_us)
+        await store.append((Row(id=row_id, kind="decision", time_us=time_us, enforced="deny"),))
+    ids = [queries.first_id(time_us) for time_us in times]
+    assert await found(store, since=times[1], until=times[3]) == [ids[2], ids[1]]
+    assert await found(store, since=times[1] + 1) == [ids[3], ids[2]]
+    assert await found(store, until=times[1] + 1) == [ids[1], ids[0]]
+
+
+async def test_pages_hold_every_row_once_while_more_is_written(store: SqliteStore, recorder: Recorder) -> None:
+    rows = [await written(recorder) for _ in range(25)]
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page: Page = await store.read(partial(queries.decisions, limit=7, cursor=cursor))
+        seen += [item["id"] for item in page.items]
+        await written(recorder)
+        cursor = page.next
+        if cursor is None:
+            break
+    assert seen == rows[::-1]
+
+
+async def test_events_by_type(store: SqliteStore, recorder: Recorder) -> None:
+    await recorder.event("grant.created", "user:a", {"name": "x"})
+    await recorder.event("grant.revoked", "user:b", {})
+    await recorder.event("policy.activated", None, {})
+    assert [item["type"] for item in (await store.read(partial(queries.events, type="grant."))).items] == [
+        "grant.revoked",
+        "grant.created",
+    ]
+    (created,) = (await store.read(partial(queries.events, type="grant.created"))).items
+    assert (created["actor"], created["detail"]) == ("user:a", {"name": "x"})
+    page = await store.read(partial(queries.events, limit=2))
+    assert len(page.items) == 2
+    assert len((await store.read(partial(queries.events, cursor=page.next))).items) == 2
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"principal": "a"}, "records_principal"),
+        ({"server": "a"}, "records_server"),
+        ({"target": "a"}, "records_target"),
+        ({"approval_id": "a"}, "records_approval_id"),
+        ({"since": 1}, "sqlite_autoindex_records_1"),
+        ({}, "sqlite_autoindex_records_1"),
+    ],
+)
+async def test_a_page_goes_by_an_index_in_order(store: SqliteStore, path: Path, filters: Any, index: str) -> None:
+    def plan(connection: Any) -> str:
+        query = queries.where(Filters(**filters)).order_by(queries.records.c.id.desc()).limit(10)
+        text = str(query.compile(connection, compile_kwargs={"literal_binds": True}))
+        return " ".join(row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+
+    told = await store.read(plan)
+    assert index in told
+    assert "TEMP B-TREE" not in told
+
+
+def test_kinds() -> None:
+    assert {*queries.CALLS, "outcome", "event"} == set(Kind)
