@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -35,32 +35,50 @@ def environment(configured: Mapping[str, str], ours: Mapping[str, str]) -> dict[
     return {name: ours[name] for name in INHERITED if name in ours} | dict(configured)
 
 
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Streams for the pipes, and the exit itself: `Process.wait` may wait for the pipes too, which others may hold."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit=limit, loop=asyncio.get_running_loop())
+        self.exited = asyncio.Event()
+
+    def process_exited(self) -> None:
+        """The process has ended and is reaped."""
+        super().process_exited()
+        self.exited.set()
+
+
 class Child:
     """A running process. `on_line` is called with each line it writes, `on_end` once, after the last one."""
 
     def __init__(
         self,
         settings: StdioServer,
-        process: asyncio.subprocess.Process,
+        transport: asyncio.SubprocessTransport,
+        protocol: _Protocol,
         on_line: Callable[[bytes], None],
         on_end: Callable[[str], None],
     ) -> None:
         self._settings = settings
-        self._process = process
+        self._transport = transport
+        self._process = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
+        self._exited = protocol.exited
         self._on_line = on_line
         self._on_end = on_end
         self._said = 0
-        self._log = log.bind(server=settings.name, pid=process.pid)
-        self._running = spawn(self._run(), f"stdio {settings.name} {process.pid}")
-        self._stderr = spawn(self._listen_to_stderr(), f"stderr {settings.name} {process.pid}")
+        self._log = log.bind(server=settings.name, pid=self._process.pid)
+        self._running = spawn(self._run(), f"stdio {settings.name} {self._process.pid}")
+        self._stderr = spawn(self._listen_to_stderr(), f"stderr {settings.name} {self._process.pid}")
 
     @classmethod
     async def start(
         cls, settings: StdioServer, on_line: Callable[[bytes], None], on_end: Callable[[str], None]
     ) -> Child:
         """Start the configured command. Raises `NotSent` where it cannot be."""
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, protocol = await loop.subprocess_exec(
+                lambda: _Protocol(settings.limits.max_answer_bytes),
                 *settings.command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -68,12 +86,11 @@ class Child:
                 cwd=settings.cwd,
                 env=environment(settings.env, os.environ),
                 start_new_session=True,
-                limit=settings.limits.max_answer_bytes,
             )
         except OSError as error:
             raise _not_started(settings, error) from error
-        log.info("server process started", server=settings.name, pid=process.pid, command=settings.command[0])
-        return cls(settings, process, on_line, on_end)
+        log.info("server process started", server=settings.name, pid=transport.get_pid(), command=settings.command[0])
+        return cls(settings, transport, protocol, on_line, on_end)
 
     @property
     def running(self) -> bool:
@@ -118,7 +135,7 @@ class Child:
     async def _run(self) -> None:
         """Read lines until it ends; then see to it that nothing of its group is left."""
         lines = spawn(self._read_lines(), "stdio lines")
-        exit = spawn(self._process.wait(), "stdio exit")
+        exit = spawn(self._exited.wait(), "stdio exit")
         try:
             await asyncio.wait({lines, exit}, return_when=asyncio.FIRST_COMPLETED)
             await self._clear(lines, exit)
@@ -126,11 +143,12 @@ class Child:
             self._signal(signal.SIGKILL)
             for task in (lines, exit, self._stderr):
                 task.cancel()
+            self._transport.close()
         why = (lines.done() and not lines.cancelled() and lines.result()) or f"it ended with code {self.code}"
         self._log.info("server process ended", code=self.code, why=why)
         self._on_end(why)
 
-    async def _clear(self, lines: asyncio.Task[str], exit: asyncio.Task[int]) -> None:
+    async def _clear(self, lines: asyncio.Task[str], exit: asyncio.Task[Any]) -> None:
         """Its output or the process itself has ended: so must the other, and all it started, in this order."""
         grace = self._settings.stop_timeout
         if lines.done() and not lines.result():

@@ -158,10 +158,16 @@ class Conversation:
     # --- what the process says ----------------------------------------------------------------------------------------
 
     def _heard(self, line: bytes) -> None:
-        """Find whose a line is."""
-        said = glance(line)
+        """A line came; one that cannot be understood is passed over."""
+        try:
+            self._sort(line, glance(line))
+        except (KeyError, ValueError):
+            log.warning("server wrote a message that cannot be read", server=self._settings.name, size=len(line))
+
+    def _sort(self, line: bytes, said: Glance | None) -> None:
+        """Find whose a message is."""
         if said is None:
-            log.warning("server wrote a line that is no message", server=self._settings.name, bytes=len(line))
+            log.warning("server wrote a line that is no message", server=self._settings.name, size=len(line))
         elif said.kind == "response":
             self._answered(line, said)
         elif (ticket := self._named_by(said)) is not None:

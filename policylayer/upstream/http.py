@@ -8,6 +8,7 @@ Redirects, encoded bodies and broken framing are `ProtocolFault`. Must not know 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
@@ -51,11 +52,8 @@ class HttpUpstream:
         self._settings = settings
         self._session = session
         self._url = URL(settings.url, encoded=True)
-        own = {name.lower() for name, _ in settings.headers}
         self._fixed = [*settings.headers, ("Accept-Encoding", "identity")]
-        if "user-agent" not in own:
-            self._fixed.append(("User-Agent", "policylayer"))
-        self._dropped = NOT_OURS_TO_SEND | own | {"user-agent"}
+        self._dropped = NOT_OURS_TO_SEND | {name.lower() for name, _ in settings.headers}
 
     @property
     def name(self) -> str:
@@ -189,4 +187,6 @@ def _told(name: str, error: BaseException) -> UpstreamError:
 
 def _cause(error: OSError) -> str:
     """What the system says, without addresses and library names."""
-    return (error.strerror or str(error) or type(error).__name__).lower()
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno).lower()
+    return error.strerror or type(error).__name__
