@@ -17,7 +17,8 @@ class Finding:
 
     `effect` is None where there is a `failure`: `indeterminate` if the policy's own result could not be read (a wrong
     shape, an unknown effect, a conflict, an error in the policy), `engine_error` if the engine gave none (a timeout, a
-    dead worker, an unreachable server). `reason` is the author's text, or what went wrong.
+    dead worker, an unreachable server). `reason` is the author's text, or what went wrong. `engine_id` is the engine's
+    own id of this decision, where it has one.
     """
 
     rule: RuleRef
@@ -26,3 +27,4 @@ class Finding:
     hold: HoldRule | None = None
     obligations: Obligations = field(default_factory=Obligations)
     failure: Literal["indeterminate", "engine_error"] | None = None
+    engine_id: str | None = None
