@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policylayer.wire.sse import Event, EventTooLarge, Parser, comment, encode
+
+
+def read(*chunks: bytes, limit: int = 1000) -> list[tuple[bytes | None, str | None, str | None, int | None]]:
+    parser = Parser(limit)
+    return [(event.data, event.event, event.id, event.retry) for chunk in chunks for event in parser.feed(chunk)]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_line_ends(end: bytes) -> None:
+    stream = end.join([b"event: message", b"id: 7", b"retry: 100", b"data: a", b"data:b", b"", b"data: c", b"", b""])
+    expected = [(b"a\nb", "message", "7", 100), (b"c", None, None, None)]
+    assert read(stream) == expected
+    assert read(*(stream[index : index + 1] for index in range(len(stream)))) == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (b"data: x\n\n", (b"x", None, None, None)),
+        (b"data:  x\n\n", (b" x", None, None, None)),
+        (b"data\n\n", (b"", None, None, None)),
+        (b"id: 1\ndata:\n\n", (b"", None, "1", None)),
+        (b"data:\ndata:\n\n", (b"\n", None, None, None)),
+        (b"id: 1\n\n", (None, None, "1", None)),
+        (b": ping\n\n", (None, None, None, None)),
+        (b": ping\ndata: x\n\n", (b"x", None, None, None)),
+        (b"retry: 5\n\n", (None, None, None, 5)),
+        (b"retry: -5\ndata: x\n\n", (b"x", None, None, None)),
+        (b"retry: 5s\ndata: x\n\n", (b"x", None, None, None)),
+        (b"retry: " + b"9" * 16 + b"\ndata: x\n\n", (b"x", None, None, None)),
+        (b"id: a\x00b\ndata: x\n\n", (b"x", None, None, None)),
+        (b"id\ndata: x\n\n", (b"x", None, "", None)),
+        (b"id: 1\nid: 2\nevent: a\nevent: b\ndata: x\n\n", (b"x", "b", "2", None)),
+        (b"Data: x\n data: y\nunknown: z\ndata: w\n\n", (b"w", None, None, None)),
+        (b"data: a: b\n\n", (b"a: b", None, None, None)),
+        (b"\xef\xbb\xbfdata: x\n\n", (b"x", None, None, None)),
+        (b"event: \xff\ndata: \xff\n\n", (b"\xff", "\ufffd", None, None)),
+        (b"\n", (None, None, None, None)),
+    ],
+)
+def test_fields(stream: bytes, expected: object) -> None:
+    assert read(stream) == [expected]
+
+
+def test_only_the_stream_begins_with_a_mark() -> None:
+    assert read(b"data: x\n\n\xef\xbb\xbfdata: y\n\n") == [(b"x", None, None, None), (None, None, None, None)]
+    assert read(b"\xef", b"\xbb", b"\xbfdata: x\n\n") == [(b"x", None, None, None)]
+    assert read(b"\xef\xbb\xbf\n") == [(None, None, None, None)]
+
+
+def test_a_return_is_an_end_before_it_is_known_what_follows() -> None:
+    parser = Parser(100)
+    (event,) = parser.feed(b"data: x\r\n\r")
+    assert event == Event(b"x", None, None, None, b"data: x\r\n\r")
+    assert parser.feed(b"\ndata: y\r\n") == []
+    (event,) = parser.feed(b"\r\n")
+    assert event.data == b"y"
+    assert event.raw == b"\ndata: y\r\n\r\n"
+
+
+def test_what_is_not_whole_is_pending() -> None:
+    parser = Parser(100)
+    assert parser.feed(b"") == []
+    assert parser.feed(b"data: x\n") == []
+    assert parser.pending == b"data: x\n"
+    assert len(parser.feed(b"\n: c")) == 1
+    assert parser.pending == b": c"
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 1000])
+def test_events_have_a_largest_size(chunk: int) -> None:
+    fine = b"data: " + b"x" * 92 + b"\n\n"
+    parser = Parser(100)
+    assert len([event for at in range(0, 100, chunk) for event in parser.feed(fine[at : at + chunk])]) == 1
+    large = b"data: " + b"x" * 93 + b"\n\n"
+    with pytest.raises(EventTooLarge):
+        _ = [parser.feed(large[at : at + chunk]) for at in range(0, 200, chunk)]
+
+
+def test_what_was_whole_before_is_not_lost() -> None:
+    with pytest.raises(EventTooLarge) as raised:
+        Parser(20).feed(b"data: a\n\ndata: " + b"x" * 100)
+    assert [event.data for event in raised.value.events] == [b"a"]
+    with pytest.raises(EventTooLarge) as raised:
+        Parser(20).feed(b"data: a\n\ndata: " + b"x" * 100 + b"\n\n")
+    assert [event.data for event in raised.value.events] == [b"a"]
+
+
+pieces = st.lists(
+    st.sampled_from(
+        [
+            b"\n",
+            b"\r",
+            b"\r\n",
+            b"data",
+            b"data: x",
+            b":",
+            b"id: 1",
+            b"id: \x00",
+            b"event:e",
+            b"retry: 1",
+            b" ",
+            b"\xef\xbb\xbf",
+            b"\xff",
+            b"x",
+        ]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@given(pieces, st.data())
+def test_nothing_is_lost_and_chunks_do_not_matter(stream: bytes, data: st.DataObject) -> None:
+    whole = Parser(10_000)
+    events = whole.feed(stream)
+    assert b"".join(event.raw for event in events) + whole.pending == stream
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    parser = Parser(10_000)
+    parts = [
+        event
+        for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)
+        for event in parser.feed(stream[start:end])
+    ]
+    assert [(event.data, event.event, event.id, event.retry) for event in parts] == [
+        (event.data, event.event, event.id, event.retry) for event in events
+    ]
+    assert b"".join(event.raw for event in parts) + parser.pending == stream
+
+
+@given(st.binary(), st.none() | st.text(), st.none() | st.text())
+def test_what_is_written_is_read(data: bytes, event: str | None, id: str | None) -> None:
+    written = encode(data, event, id)
+    (got,) = Parser(10_000).feed(written)
+    assert got.data == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    assert got.raw == written
+    if event is not None:
+        assert got.event == event.replace("\r", " ").replace("\n", " ").replace("\x00", "")
+    if id is not None:
+        assert got.id == id.replace("\r", " ").replace("\n", " ").replace("\x00", "")
+
+
+def test_writing() -> None:
+    assert encode(b'{"a":1}') == b'data: {"a":1}\n\n'
+    assert encode(b"{}", "message", "7") == b"event: message\nid: 7\ndata: {}\n\n"
+    assert comment("ping\nx") == b": ping x\n\n"
+    assert read(comment("ping")) == [(None, None, None, None)]
