@@ -123,9 +123,8 @@ def test_refused_input() -> None:
 
 
 def test_without_a_credential() -> None:
-    reply = replies.unauthenticated(
-        "https://proxy.example.com/.well-known/oauth-protected-resource/mcp/shop", "mcp:shop"
-    )
+    metadata = "https://proxy.example.com/.well-known/oauth-protected-resource/mcp/shop"
+    reply = replies.unauthenticated(metadata, "mcp:shop")
     other = replies.unauthenticated(None)
     assert reply.status == other.status == 401
     assert reply.body == other.body
