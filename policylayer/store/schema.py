@@ -28,7 +28,13 @@ APPEND_ONLY: Final = {
     "postgresql": (
         "CREATE FUNCTION records_append_only() RETURNS trigger LANGUAGE plpgsql AS "
         "$$ BEGIN RAISE EXCEPTION 'records are append-only'; END $$",
-        "CREATE TRIGGER records_no_change BEFORE UPDATE OR DELETE OR TRUNCATE ON records "
+        # For each row, since only such triggers are inherited by partitions.
+        "CREATE TRIGGER records_no_change BEFORE UPDATE OR DELETE ON records "
+        "FOR EACH ROW EXECUTE FUNCTION records_append_only()",
+        "CREATE TRIGGER records_no_truncate BEFORE TRUNCATE ON records "
+        "FOR EACH STATEMENT EXECUTE FUNCTION records_append_only()",
+        "CREATE TABLE records_default PARTITION OF records DEFAULT",
+        "CREATE TRIGGER records_no_truncate BEFORE TRUNCATE ON records_default "
         "FOR EACH STATEMENT EXECUTE FUNCTION records_append_only()",
     ),
 }
@@ -51,7 +57,8 @@ def version(connection: Connection) -> str | None:
     """The schema's version; None for an empty database. One with other tables only is refused."""
     tables = set(inspect(connection).get_table_names())
     if STAMP in tables:
-        return str(connection.scalar(text(f"SELECT version_num FROM {STAMP}")))
+        found = connection.scalar(text(f"SELECT version_num FROM {STAMP}"))
+        return None if found is None else str(found)
     if tables:
         raise ConfigError(
             "the database holds tables, but none of policylayer's making", "name an empty database in `database`"
@@ -64,9 +71,6 @@ def create(connection: Connection) -> None:
     metadata.create_all(connection)
     for statement in APPEND_ONLY[connection.dialect.name]:
         connection.exec_driver_sql(statement)
-    connection.execute(
-        text(
-            f"CREATE TABLE {STAMP} (version_num VARCHAR(32) NOT NULL, CONSTRAINT {STAMP}_pkc PRIMARY KEY (version_num))"
-        )
-    )
+    columns = f"version_num VARCHAR(32) NOT NULL, CONSTRAINT {STAMP}_pkc PRIMARY KEY (version_num)"
+    connection.execute(text(f"CREATE TABLE IF NOT EXISTS {STAMP} ({columns})"))
     connection.execute(text(f"INSERT INTO {STAMP} (version_num) VALUES (:head)"), {"head": HEAD})

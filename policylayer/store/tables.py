@@ -73,7 +73,8 @@ records: Final = Table(
     _number("seq"),  # in its chain, from 1, without gaps
     _text("key_id"),
     _bytes("link"),
-    Index("records_chain", "chain", "seq", unique=True),
+    Index("records_chain", "chain", "seq", unique=True).ddl_if(dialect="sqlite"),
+    Index("records_chain", "chain", "seq").ddl_if(dialect="postgresql"),  # unique ones must hold the partition's key
     Index(
         "records_parent", "parent", sqlite_where=text("parent IS NOT NULL"), postgresql_where=text("parent IS NOT NULL")
     ),
@@ -87,9 +88,15 @@ records: Final = Table(
             ("effect", "effect <> 'allow'"),
             ("reason_code", "reason_code <> 'rule'"),
             ("method", "method <> 'tools/call'"),
-            ("charges", "charges IS NOT NULL"),
         )
     ),
+    Index(
+        "records_charges",
+        "id",
+        sqlite_where=text("charges IS NOT NULL"),
+        postgresql_where=text("charges IS NOT NULL"),
+    ),
+    postgresql_partition_by="RANGE (id)",
 )
 """The decision log. The last four columns are the writer's; the link covers all others."""
 
