@@ -134,7 +134,10 @@ def upgrade() -> None:
     _index("records_reason_code", "records", ["reason_code", "id"], where="reason_code <> 'rule'")
     _index("records_server", "records", ["server", "id"], where="server IS NOT NULL")
     _index("records_target", "records", ["target", "id"], where="target IS NOT NULL")
-    _index("records_chain", "records", ["chain", "seq"], unique=_dialect() == "sqlite")
+    if _dialect() == "sqlite":
+        _index("records_chain", "records", ["chain", "seq"], unique=True)
+    else:
+        _index("records_place", "records", ["chain", "seq"])
     op.create_table(
         "chains",
         _text("id", key=True),

@@ -74,7 +74,7 @@ records: Final = Table(
     _text("key_id"),
     _bytes("link"),
     Index("records_chain", "chain", "seq", unique=True).ddl_if(dialect="sqlite"),
-    Index("records_chain", "chain", "seq").ddl_if(dialect="postgresql"),  # unique ones must hold the partition's key
+    Index("records_place", "chain", "seq").ddl_if(dialect="postgresql"),  # unique ones must hold the partition's key
     Index(
         "records_parent", "parent", sqlite_where=text("parent IS NOT NULL"), postgresql_where=text("parent IS NOT NULL")
     ),
