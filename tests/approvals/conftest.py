@@ -10,15 +10,14 @@ import pytest
 from policylayer.approvals.approvals import Approvals
 from policylayer.clock import Clock
 from policylayer.store.sqlite import SqliteStore
-from policylayer.store.store import Program
-from tests.approvals.desk import KEYS, Bench, People, make_event
+from tests.approvals.desk import KEYS, PATIENT, Bench, People, make_event
 from tests.support.hand_clock import HandClock
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     path = tmp_path / "policylayer.db"
-    store = SqliteStore(path, KEYS, Clock(), Program("test"))
+    store = SqliteStore(path, KEYS, Clock(), PATIENT)
     await store.start()
     clock, people = HandClock(), People()
     approvals = Approvals(store, KEYS, clock, lambda: people, make_event(clock))

@@ -20,9 +20,12 @@ from policylayer.identity.person import Person, Role
 from policylayer.keys import Keys
 from policylayer.store.rows import Row
 from policylayer.store.sqlite import SqliteStore
+from policylayer.store.store import Limits, Program
 from tests.support.hand_clock import HandClock
 
 KEYS = Keys([bytes(range(32))])
+PATIENT = Program("test", limits=Limits(waiting=100_000, patience=120))
+"""Tests are not about a slow machine."""
 
 
 @dataclass

@@ -13,8 +13,7 @@ from policylayer.clock import Clock
 from policylayer.core.errors import ApprovalError
 from policylayer.identity.person import Role
 from policylayer.store.sqlite import SqliteStore
-from policylayer.store.store import Program
-from tests.approvals.desk import KEYS, Bench, call, hold, make_event, person
+from tests.approvals.desk import KEYS, PATIENT, Bench, call, hold, make_event, person
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +42,7 @@ async def test_appr_01_a_hundred_approvals_at_once_are_one(bench: Bench) -> None
 
 @pytest.mark.shows("proxy.8")
 async def test_appr_01_also_from_two_processes(bench: Bench) -> None:
-    store = SqliteStore(bench.path, KEYS, Clock(), Program("other"))
+    store = SqliteStore(bench.path, KEYS, Clock(), PATIENT)
     await store.start()
     other = Approvals(store, KEYS, bench.clock, lambda: bench.people, make_event(bench.clock))
     for number in range(10):
@@ -76,8 +75,8 @@ async def test_appr_02_approving_against_denying(bench: Bench) -> None:
         assert sorted(told) == ["ok", "state"]
         assert (state, used) in {("consumed", True), ("denied", False)}
 
-    for start in range(0, 1000, 250):
-        await asyncio.gather(*(one(number) for number in range(start, start + 250)))
+    for start in range(0, 1000, 100):
+        await asyncio.gather(*(one(number) for number in range(start, start + 100)))
 
 
 @pytest.mark.shows("proxy.8")

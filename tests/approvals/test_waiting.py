@@ -15,8 +15,7 @@ from policylayer.clock import Clock
 from policylayer.core.commands import Waited
 from policylayer.core.errors import AuditUnavailable
 from policylayer.store.sqlite import SqliteStore
-from policylayer.store.store import Program
-from tests.approvals.desk import KEYS, Bench, call, caller, hold, make_event, person
+from tests.approvals.desk import KEYS, PATIENT, Bench, call, caller, hold, make_event, person
 
 pytestmark = pytest.mark.anyio
 
@@ -103,7 +102,7 @@ async def test_a_wait_ends_when_the_approval_does(bench: Bench) -> None:
 
 
 async def test_another_process_that_decides_wakes_us(bench: Bench) -> None:
-    store = SqliteStore(bench.path, KEYS, Clock(), Program("other"))
+    store = SqliteStore(bench.path, KEYS, Clock(), PATIENT)
     await store.start()
     other = Approvals(store, KEYS, bench.clock, lambda: bench.people, make_event(bench.clock))
     approval = await bench.hold()
