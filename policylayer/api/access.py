@@ -1,0 +1,150 @@
+"""`/grants` and `/tokens`: the credentials of agents and of people. A token's text is in one answer only: the first.
+
+Must not know how credentials are kept (`identity/`). Each change is one transaction with the event that says who made
+it; what a revoked grant holds open ends in the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from policylayer.api.problem import Problem
+from policylayer.api.route import Asked
+from policylayer.core.errors import IdentityError
+from policylayer.identity import grants, tokens
+from policylayer.identity.kept import Row
+from policylayer.identity.person import Role
+from policylayer.store.store import Add
+
+
+async def list_grants(asked: Asked) -> Any:
+    """`GET /grants`."""
+    revoked = asked.query.get("revoked") == "true"
+    rows = await asked.services.store.read(lambda conn: grants.list_all(conn, revoked=revoked))
+    return {"items": [grants.view(row) for row in rows], "next": None}
+
+
+async def create_grant(asked: Asked) -> Any:
+    """`POST /grants`."""
+    body, actor, clock = asked.body, asked.person.principal, asked.services.clock
+    unknown = sorted(set(body["servers"]) - asked.services.facts.servers)
+    if unknown:
+        raise Problem("refused", "a server that is not configured is named", extra={"help": "look at `servers`"})
+    expires = _expiry(body)
+
+    def work(conn: Connection, add: Add) -> tuple[Row, str]:
+        if grants.find(conn, body["name"]) is not None:
+            help = "revoke or rotate it, or choose another name"
+            raise Problem("exists", "a grant of that name exists", extra={"help": help})
+        return grants.create(conn, clock, body["name"], body["principal"], body["servers"], expires, actor)
+
+    return await _made(asked, work, "grant.created", grants.view)
+
+
+async def rotate_grant(asked: Asked) -> Any:
+    """`POST /grants/{id}/rotate`."""
+    overlap = asked.body.get("overlap_seconds", 0)
+    named, clock = asked.path["id"], asked.services.clock
+
+    def work(conn: Connection, add: Add) -> tuple[Row, str] | None:
+        return None if grants.find(conn, named) is None else grants.rotate(conn, clock, named, overlap)
+
+    return await _made(asked, work, "grant.rotated", grants.view)
+
+
+async def revoke_grant(asked: Asked) -> Any:
+    """`DELETE /grants/{id}`."""
+    named, actor, services = asked.path["id"], asked.person.principal, asked.services
+
+    def work(conn: Connection, add: Add) -> Row | None:
+        row = grants.revoke(conn, services.clock, named, actor)
+        if row is not None:
+            services.approvals.cancel_for_grant(conn, add, row["id"], actor)
+        return row
+
+    return grants.view(await _ended(asked, work, "grant.revoked"))
+
+
+async def list_tokens(asked: Asked) -> Any:
+    """`GET /tokens`."""
+    revoked = asked.query.get("revoked") == "true"
+    rows = await asked.services.store.read(lambda conn: tokens.list_all(conn, revoked=revoked))
+    return {"items": [tokens.view(row) for row in rows], "next": None}
+
+
+async def create_token(asked: Asked) -> Any:
+    """`POST /tokens`."""
+    body, actor, clock = asked.body, asked.person.principal, asked.services.clock
+    expires = _expiry(body)
+
+    def work(conn: Connection, add: Add) -> tuple[Row, str]:
+        return tokens.create(conn, clock, body["principal"], Role(body["role"]), expires, actor)
+
+    return await _made(asked, work, "token.created", tokens.view)
+
+
+async def revoke_token(asked: Asked) -> Any:
+    """`DELETE /tokens/{id}`."""
+    named, actor, clock = asked.path["id"], asked.person.principal, asked.services.clock
+
+    def work(conn: Connection, add: Add) -> Row | None:
+        return tokens.revoke(conn, clock, named, actor)
+
+    return tokens.view(await _ended(asked, work, "token.revoked"))
+
+
+async def whoami(asked: Asked) -> Any:
+    """`GET /me`."""
+    person = asked.person
+    return {"principal": person.principal, "role": str(person.role), "token_id": person.token_id}
+
+
+async def _made(
+    asked: Asked,
+    work: Callable[[Connection, Add], tuple[Row, str] | None],
+    type: str,
+    view: Callable[[Row], dict[str, Any]],
+) -> dict[str, Any]:
+    """What was made, with its token."""
+
+    def detail(made: tuple[Row, str]) -> Mapping[str, Any]:
+        return _detail(made[0])
+
+    try:
+        made = await asked.services.change(work, type, asked.person.principal, detail)
+    except IdentityError as error:
+        raise Problem("refused", error.message, extra={"help": error.help} if error.help else None) from None
+    if made is None:
+        raise Problem("not_found", "there is none of that name or id that stands")
+    row, token = made
+    return {**view(row), "token": token}
+
+
+async def _ended(asked: Asked, work: Callable[[Connection, Add], Row | None], type: str) -> Row:
+    row: Row | None = await asked.services.change(work, type, asked.person.principal, _detail)
+    if row is None:
+        raise Problem("not_found", "there is none of that name or id that stands")
+    return row
+
+
+def _detail(row: Row) -> Mapping[str, Any]:
+    """What an event says of a grant or token: never its hash."""
+    said = ("id", "name", "principal", "servers", "role", "prefix")
+    return {name: row[name] for name in said if name in row}
+
+
+def _expiry(body: Mapping[str, Any]) -> int | None:
+    text = body.get("expires_at")
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Problem("bad_body", "`expires_at` must be an instant like `2027-01-31T12:00:00Z`") from None
+    if at.tzinfo is None or at.year > 9000:
+        raise Problem("bad_body", "`expires_at` needs an offset or `Z`")
+    return int(at.timestamp() * 1_000_000)

@@ -1,0 +1,76 @@
+"""`/decisions` and `/events`: the decision log. Must not know how it is kept or filtered (`audit/queries.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any, Final
+from uuid import UUID
+
+from policylayer.api.problem import Problem
+from policylayer.api.route import Asked
+from policylayer.audit import queries
+
+PAGE: Final = 100
+TEXTS: Final = ("principal", "server", "method", "target", "effect", "reason_code", "rule", "q")
+
+
+async def listing(asked: Asked) -> Any:
+    """`GET /decisions`: newest first; with `after`, in order from behind that id."""
+    query = asked.query
+    filters = filters_of(query)
+    limit, after = query.get("limit", PAGE), query.get("after")
+    if after is not None:
+        if "cursor" in query:
+            raise Problem("bad_parameter", "`after` and `cursor` are two orders: give one")
+        work = partial(queries.oldest_first, filters=filters, limit=limit, after=_id(after))
+    else:
+        work = partial(queries.decisions, filters=filters, limit=limit, cursor=_id(query.get("cursor")))
+    page = await asked.services.store.read(work)
+    return {"items": page.items, "next": page.next}
+
+
+async def one(asked: Asked) -> Any:
+    """`GET /decisions/{id}`."""
+    found = await asked.services.store.read(partial(queries.decision, row_id=asked.path["id"]))
+    if found is None:
+        raise Problem("not_found", "there is no such decision")
+    return found
+
+
+async def events(asked: Asked) -> Any:
+    """`GET /events`: newest first."""
+    query = asked.query
+    work = partial(
+        queries.events, type=query.get("type"), limit=query.get("limit", PAGE), cursor=_id(query.get("cursor"))
+    )
+    page = await asked.services.store.read(work)
+    return {"items": page.items, "next": page.next}
+
+
+def filters_of(query: Mapping[str, Any]) -> queries.Filters:
+    """The filters that query parameters name."""
+    texts = {name: query[name] for name in TEXTS if name in query}
+    return queries.Filters(**texts, since=_instant(query, "since"), until=_instant(query, "until"))
+
+
+def _instant(query: Mapping[str, Any], name: str) -> int | None:
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+        return int(at.timestamp() * 1_000_000)
+    except (ValueError, OverflowError):
+        raise Problem("bad_parameter", f"`{name}` must be an instant like `2027-01-31T12:00:00Z`") from None
+
+
+def _id(cursor: str | None) -> str | None:
+    """A cursor is the id of a row; one that is none is refused, so that a mistake is no empty page."""
+    if cursor is None:
+        return None
+    try:
+        return str(UUID(cursor))
+    except ValueError:
+        raise Problem("bad_cursor", "the cursor is not one that a page gave") from None

@@ -1,0 +1,97 @@
+"""What the API's handlers work with: the parts of the running service, as the composition root made them.
+
+Must not know HTTP beyond an Authorization header. The same services are behind the command line's `-c FILE`, where the
+parts that only a running proxy has answer that there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection, text
+
+from policylayer import freezes
+from policylayer.approvals.approvals import Approvals
+from policylayer.clock import Clock
+from policylayer.core.errors import AuditUnavailable
+from policylayer.identity.authenticator import Authenticator
+from policylayer.store.store import Add, Store
+
+PATIENCE: Final = 1.5
+"""Seconds that the database gets to show that it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What does not change while the service runs. `base_url` is the public one, or where it listens."""
+
+    version: str
+    base_url: str
+    servers: frozenset[str]
+    issuers: tuple[str, ...] = ()
+    behind_proxy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part that must be well for the service to be ready; `detail` is for those who may know."""
+
+    name: str
+    ready: bool
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Policies(Protocol):
+    """The active policy set, as people ask about it."""
+
+    def status(self) -> dict[str, Any]:
+        """`{revision, activated_at, refused}`."""
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the source again, wait until that is active or refused, and say how it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The parts. `parts` are those that `/readyz` asks beside the database; `counts` are for `/metrics`."""
+
+    store: Store
+    clock: Clock
+    authenticator: Authenticator
+    approvals: Approvals
+    freezing: freezes.Desk
+    policies: Policies
+    facts: Facts
+    parts: Callable[[], Sequence[Part]] = field(default=lambda: ())
+    counts: Callable[[], Counter[Any]] = field(default=Counter)
+
+    async def readiness(self) -> list[Part]:
+        """Every part, the database asked now."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self.store.read(_alive)
+            database = Part("database", True, {"dialect": self.store.dialect})
+        except (AuditUnavailable, TimeoutError):
+            database = Part("database", False, {"dialect": self.store.dialect})
+        return [database, *self.parts()]
+
+    async def change(
+        self, fn: Callable[[Connection, Add], Any], type: str, actor: str, detail: Callable[[Any], Mapping[str, Any]]
+    ) -> Any:
+        """Change grants or tokens, with the event that says who did, in one transaction."""
+
+        def work(connection: Connection, add: Add) -> Any:
+            value = fn(connection, add)
+            if value is not None:
+                add(self.freezing.make_event(type, actor, detail(value)))
+            return value
+
+        return await self.store.record(work, topics=("grants", "approvals"))
+
+
+def _alive(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))

@@ -1,0 +1,75 @@
+"""What commands on the proxy's machine share with `serve`: keys, database, log, identity, approvals, freezes.
+
+The lower half of the composition root (`app.py` is the upper one, and adds policies, servers, the data path and the
+API's port). Must not know agents, HTTP or any command.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from policylayer import __version__, freezes
+from policylayer.approvals.approvals import Approvals
+from policylayer.approvals.opening import Opening
+from policylayer.approvals.voters import Directory
+from policylayer.audit.context import Keeping
+from policylayer.audit.hooks import Held, Hooks
+from policylayer.audit.recorder import Recorder
+from policylayer.clock import Clock
+from policylayer.config import Config
+from policylayer.identity.authenticator import Authenticator
+from policylayer.keys import Keys
+from policylayer.store.rows import Row
+from policylayer.store.store import Add, Program, Store, open_store
+
+SERVE: Final = "serve"
+
+
+class Backstage:
+    """The parts, begun and ended in order. `directory` is the active policy set, asked only when someone votes."""
+
+    def __init__(self, config: Config, program: str, directory: Callable[[], Directory]) -> None:
+        self.config = config
+        self.clock = Clock()
+        self.keys = Keys.load(config.keys.files, config.keys.value, create=config.database.startswith("sqlite:"))
+        name = SERVE if program == SERVE else f"policylayer {program}"
+        self.store: Store = open_store(config.database, self.keys, self.clock, Program(name, __version__))
+        self.recorder = Recorder(self.store, self.keys, self.clock, _keeping(config))
+        self.authenticator = Authenticator(self.store, self.clock, config.local_principal)
+        self.approvals = Approvals(
+            self.store, self.keys, self.clock, directory, self.recorder.make_event, config.approvals.expires
+        )
+        self.freezes = freezes.Freezes(self.store)
+        self.recorder.hooks = Hooks(
+            open_or_join=self._open_or_join, consume=self.approvals.consume, redeem=self.approvals.redeem
+        )
+        self.freezing = freezes.Desk(
+            self.store, self.clock, self.make_event, lambda *frozen: self.approvals.cancel_for_freeze(*frozen)
+        )
+
+    async def start(self) -> None:
+        """Open the database: made, checked or refused there."""
+        await self.store.start()
+
+    async def close(self) -> None:
+        """Finish what waits, and close it."""
+        await self.store.close()
+
+    def make_event(self, type: str, actor: str, detail: Mapping[str, Any]) -> Row:
+        """An event's row, for whoever writes it in a transaction of their own."""
+        return self.recorder.make_event(type, actor, detail)
+
+    def _open_or_join(self, connection: Connection, add: Add, held: Held) -> str:
+        """What the decision log says of a held call, as approvals want it."""
+        return self.approvals.open_or_join(
+            connection, add, Opening(**{f.name: getattr(held, f.name) for f in fields(held)})
+        )
+
+
+def _keeping(config: Config) -> Keeping:
+    servers = {server.name: server.arguments for server in config.servers}
+    return Keeping(config.audit.arguments, servers, config.audit.secret_keys)

@@ -1,0 +1,177 @@
+"""Decisions, approvals, freezes, policy and health through the API, over rows that the decision log really wrote."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policylayer.api.services import Part
+from policylayer.audit.context import CallContext
+from policylayer.core.call import Call, Caller, Subject
+from policylayer.core.commands import Kind, Record, Recorded
+from policylayer.core.decision import Decision, Effect, HoldRule, ReasonCode, RuleRef
+from tests.api.rig import Rig, api
+
+pytestmark = pytest.mark.anyio
+RULE = RuleRef("shop", "refunds", "shop.yaml", 7)
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    async with api(tmp_path) as made:
+        await made.backstage.approvals.start()
+        await made.backstage.freezes.start()
+        yield made
+        await made.backstage.freezes.close()
+        await made.backstage.approvals.close()
+
+
+async def row(
+    rig: Rig, effect: Effect = Effect.ALLOW, target: str = "refund", principal: str = "agent:bot", **arguments: Any
+) -> Recorded:
+    """One decision, written as `serve` writes it."""
+    holds = (HoldRule(RULE, approvers=("group:leads",)),) if effect is Effect.REQUIRE_APPROVAL else ()
+    decision = Decision(effect, ReasonCode.RULE, effect, "sha256:00", reason="why", rules=(RULE,), holds=holds)
+    digest = target.encode() * 4
+    call = Call("shop", "tools/call", target, arguments, digest, digest, "2025-11-25")
+    context = CallContext(call, Caller(Subject(principal)), ip="10.0.0.9")
+    command = Record(Kind.DECISION, decision, hold=effect is Effect.REQUIRE_APPROVAL)
+    recorded = await rig.backstage.recorder.record(command, context)
+    assert isinstance(recorded, Recorded)
+    return recorded
+
+
+async def test_decisions_are_paged_filtered_and_redacted(rig: Rig) -> None:
+    for number in range(5):
+        await row(rig, target=f"tool{number}", password="hunter2")
+    denied = await row(rig, Effect.DENY, target="drop")
+    first = (await rig.ask("GET", "/decisions", "viewer", query={"limit": "4"})).json
+    rest = (await rig.ask("GET", "/decisions", "viewer", query={"limit": "4", "cursor": first["next"]})).json
+    assert [each["target"] for each in first["items"] + rest["items"]] == [
+        "drop",
+        *(f"tool{number}" for number in (4, 3, 2, 1, 0)),
+    ]
+    assert rest["next"] is None
+    assert "hunter2" not in str(first)
+    onward = (await rig.ask("GET", "/decisions", "viewer", query={"after": rest["items"][-1]["id"]})).json
+    assert [each["target"] for each in onward["items"]] == ["tool1", "tool2", "tool3", "tool4", "drop"]
+    both = {"after": denied.row_id, "cursor": denied.row_id}
+    assert (await rig.ask("GET", "/decisions", "viewer", query=both)).status == 400
+
+    for query, count in (
+        ({"effect": "deny"}, 1),
+        ({"target": "tool1"}, 1),
+        ({"principal": "agent:none"}, 0),
+        ({"rule": "shop/refunds"}, 6),
+        ({"q": "DROP"}, 1),
+        ({"since": "2020-01-01T00:00:00Z"}, 6),
+        ({"until": "2020-01-01T00:00:00Z"}, 0),
+    ):
+        found = (await rig.ask("GET", "/decisions", "viewer", query=query)).json["items"]
+        assert len(found) == count, query
+    one = (await rig.ask("GET", f"/decisions/{denied.row_id}", "viewer")).json
+    assert (one["effect"], one["rules"][0]["line"], one["outcome"]["state"]) == ("deny", 7, "never_sent")
+    assert (await rig.ask("GET", "/decisions/nothing", "viewer")).status == 404
+    assert (await rig.ask("GET", "/events", "viewer", query={"type": "chain."})).json["items"]
+
+
+async def test_an_approval_is_decided_once_by_who_may(rig: Rig) -> None:
+    held = await row(rig, Effect.REQUIRE_APPROVAL, amount=5, password="hunter2")
+    path = f"/approvals/{held.approval_id}"
+    (listed,) = (await rig.ask("GET", "/approvals", "approver", query={"state": "pending"})).json["items"]
+    assert listed["id"] == held.approval_id
+    assert (await rig.ask("GET", path, "approver")).json["arguments"] == {"amount": 5, "password": "hunter2"}
+    assert (await rig.ask("GET", path, "viewer")).json["arguments"] is None
+
+    refused = await rig.ask("POST", f"{path}/approve", "operator", body={})
+    assert (refused.status, refused.json["code"]) == (403, "not_an_approver")
+    assert (await rig.ask("POST", f"{path}/approve", "approver", body={"note": "x" * 2001})).status == 400
+    done = await rig.ask("POST", f"{path}/approve", "approver", body={"note": "fine"})
+    assert (done.status, done.json["state"], done.json["votes"][0]["note"]) == (200, "approved", "fine")
+    again = await rig.ask("POST", f"{path}/deny", "approver")
+    assert (again.status, again.json["code"], again.json["state"]) == (409, "state", "approved")
+    ended = await rig.ask("POST", f"{path}/withdraw", "operator", body={"note": "stop"})
+    assert (ended.status, ended.json["state"]) == (200, "cancelled")
+    assert (await rig.ask("POST", "/approvals/nothing/approve", "approver")).status == 404
+
+
+async def test_nobody_approves_a_call_of_their_own(rig: Rig) -> None:
+    held = await row(rig, Effect.REQUIRE_APPROVAL, principal="user:approver")
+    answer = await rig.ask("POST", f"/approvals/{held.approval_id}/approve", "approver")
+    assert (answer.status, answer.json["code"]) == (403, "self_approval")
+
+
+async def test_a_freeze_ends_what_it_concerns(rig: Rig) -> None:
+    held = await row(rig, Effect.REQUIRE_APPROVAL)
+    asked = {"scope": "principal", "name": "agent:bot", "reason": "leaked"}
+    made = await rig.ask("POST", "/freezes", "operator", body=asked)
+    assert (made.status, made.json["created_by"]) == (201, "user:operator")
+    assert (await rig.ask("GET", f"/approvals/{held.approval_id}")).json["state"] == "cancelled"
+    assert len((await rig.ask("GET", "/freezes", "viewer")).json["items"]) == 1
+    assert (await rig.ask("POST", "/thaw", "operator", body={"scope": "all"})).status == 404
+    thawed = await rig.ask("POST", "/thaw", "operator", body={"scope": "principal", "name": "agent:bot"})
+    assert [each["reason"] for each in thawed.json["thawed"]] == ["leaked"]
+    assert (await rig.ask("GET", "/freezes", "viewer")).json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"scope": "all", "reason": "x"}, 201),
+        ({"scope": "all", "name": "y", "reason": "x"}, 400),
+        ({"scope": "server", "reason": "x"}, 400),
+        ({"scope": "server", "name": "nowhere", "reason": "x"}, 422),
+        ({"scope": "server", "name": "shop", "reason": "x"}, 201),
+        ({"scope": "planet", "name": "earth", "reason": "x"}, 400),
+        ({"scope": "all"}, 400),
+    ],
+)
+async def test_what_can_be_frozen(rig: Rig, body: dict[str, Any], status: int) -> None:
+    assert (await rig.ask("POST", "/freezes", body=body)).status == status
+
+
+async def test_policy_and_reload(rig: Rig) -> None:
+    assert (await rig.ask("GET", "/policy", "viewer")).json["revision"] == "sha256:00"
+    assert (await rig.ask("POST", "/reload", "operator")).status == 200
+    assert rig.policies.reloads == 1
+
+
+# --- health -----------------------------------------------------------------------------------------------------------
+
+
+async def test_health_says_little_to_strangers(rig: Rig) -> None:
+    rig.parts.append(Part("policy", True, {"revision": "sha256:00"}))
+    assert (await rig.ask("GET", "/healthz", None, prefix="")).json == {"status": "up"}
+    here = await rig.ask("GET", "/readyz", None, prefix="")
+    assert (here.status, here.json["parts"]["policy"]) == (200, {"ready": True, "revision": "sha256:00"})
+    for stranger in ({"ip": "10.0.0.1"}, {"headers": {"x-forwarded-for": "10.0.0.1"}}, {"role": "Bearer x"}):
+        answer = await rig.ask("GET", "/readyz", **{"role": None, "prefix": "", **stranger})
+        assert answer.json["parts"]["policy"] == {"ready": True}
+        assert (await rig.ask("GET", "/metrics", **{"role": None, "prefix": "", **stranger})).status == 401
+    assert (await rig.ask("GET", "/readyz", "viewer", prefix="", ip="10.0.0.1")).json["parts"]["policy"]["revision"]
+
+
+async def test_a_part_that_is_not_well_is_not_ready(rig: Rig) -> None:
+    rig.parts.append(Part("policy", False))
+    answer = await rig.ask("GET", "/readyz", None, prefix="")
+    assert (answer.status, answer.json["status"]) == (503, "not_ready")
+    assert 'policylayer_ready{part="policy"} 0' in (await rig.ask("GET", "/metrics", None, prefix="")).body.decode()
+
+
+async def test_a_database_that_is_gone_is_not_ready(rig: Rig) -> None:
+    await rig.backstage.store.close()
+    answer = await rig.ask("GET", "/readyz", None, prefix="")
+    assert (answer.status, answer.json["parts"]["database"]["ready"]) == (503, False)
+    assert (await rig.ask("GET", "/healthz", None, prefix="")).status == 200
+    assert (await rig.ask("GET", "/me", "viewer")).status == 503
+
+
+async def test_the_resource_is_the_configured_one(rig: Rig) -> None:
+    path = "/.well-known/oauth-protected-resource/mcp/"
+    answer = await rig.ask("GET", f"{path}shop", None, prefix="", headers={"host": "evil.example"})
+    assert answer.json["resource"] == "http://127.0.0.1:8080/mcp/shop"
+    assert (await rig.ask("GET", f"{path}nowhere", None, prefix="")).status == 404
+    assert (await rig.ask("POST", "/healthz", None, prefix="")).status == 405
