@@ -167,9 +167,10 @@ def _automaton(*patterns: str) -> re2._Regexp:
 
 _HINTED: Final = _automaton(*map(re2.escape, HINTS))
 _SUSPICIOUS: Final = _automaton(
-    *map(re2.escape, HINTS), "[A-Za-z0-9+/_-]{20}", "%[0-9a-f]{2}", r"\\\\u", r"[\x80-\xff]"
-)
-"""Also what may hide a secret: long runs, percent signs, escapes within escapes, other alphabets."""
+    *map(re2.escape, HINTS), "[A-Za-z0-9+/_-]{20}", "%[0-9a-f]{2}", r"\\\\u", r"[\x80-\xff]",
+    r'\\"(?:\s|\\[nrt])*:',
+)  # fmt: skip
+"""Also what may hide a secret: long runs, percent signs, escapes in escapes, other alphabets, JSON in a string."""
 
 
 def plain(text: bytes) -> bool:
