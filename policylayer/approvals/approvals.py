@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 import structlog
 from sqlalchemy import Connection
 
-from policylayer.approvals import ending, listing, opening, rows, voting, waivers
+from policylayer.approvals import demand, ending, listing, opening, rows, voting, waivers
 from policylayer.approvals.binding import open_arguments
 from policylayer.approvals.deadlines import Deadlines
 from policylayer.approvals.opening import Opening
@@ -28,7 +28,7 @@ from policylayer.clock import Clock
 from policylayer.core.approval import State
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Found, Round, Waited
-from policylayer.core.decision import Decision
+from policylayer.core.decision import Charge, Decision, HoldRule
 from policylayer.core.errors import ApprovalError, AuditUnavailable
 from policylayer.identity.person import Person
 from policylayer.keys import Keys
@@ -149,14 +149,15 @@ class Approvals:
         """How many calls wait for it in this process."""
         return self._waiting.count(approval_id)
 
-    async def waived(self, caller: Caller, call: Call, decision: Decision) -> frozenset[str]:
+    async def waived(
+        self, caller: Caller, call: Call, holds: Sequence[HoldRule], charges: Sequence[Charge] = ()
+    ) -> frozenset[str]:
         """The names of the rules holding this call that waivers satisfy, each of which it uses once.
 
-        A rule with a limit that asks for approval is never among them: a satisfied rule may exceed its limit, and a
-        waiver must not.
+        `charges` are those of the same decision: a rule with a limit that asks for approval is never waived.
         """
-        limited = {charge.rule.name for charge in decision.charges if charge.hold is not None}
-        holds = [hold for hold in decision.holds if hold.ref.name not in limited]
+        limited = demand.limits_that_hold(charges)
+        holds = [hold for hold in holds if hold.ref.name not in limited]
         now = self._clock.time_us()
         ask = partial(waivers.covering, keys=self._keys, caller=caller, call=call, holds=holds, now_us=now)
         covered = await self._store.read(ask)

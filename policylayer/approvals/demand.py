@@ -5,24 +5,34 @@ Must not know how a rule came to match (`policy/`) nor who meets the demand (`vo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
-from policylayer.core.decision import HoldRule, RuleRef
+from policylayer.core.decision import Charge, HoldRule, RuleRef
 from policylayer.keys import text
 
 
-def dumps(rules: Iterable[HoldRule]) -> str:
-    """The rules as one line of JSON."""
-    return orjson.dumps([_plain(rule) for rule in rules]).decode()
+def dumps(rules: Iterable[HoldRule], limited: Collection[str] = ()) -> str:
+    """The rules as one line of JSON; `limited` are the names of those with a limit that asks for approval."""
+    return orjson.dumps([{**_plain(rule), "limited": rule.ref.name in limited} for rule in rules]).decode()
 
 
 def loads(line: str) -> tuple[HoldRule, ...]:
     """The rules of a row."""
     return tuple(_rule(each) for each in orjson.loads(line))
+
+
+def limited(line: str) -> frozenset[str]:
+    """The names of the rules of a row that have a limit which asks for approval."""
+    return frozenset(_rule(each).ref.name for each in orjson.loads(line) if each["limited"])
+
+
+def limits_that_hold(charges: Iterable[Charge]) -> frozenset[str]:
+    """The names of the rules whose limits, where exceeded, ask for approval."""
+    return frozenset(charge.rule.name for charge in charges if charge.hold is not None)
 
 
 def asks(rule: HoldRule) -> str:

@@ -141,7 +141,7 @@ def _fresh(keys: Keys, opening: Opening, now_us: int, default_s: int) -> dict[st
         "method": call.method,
         "target": None if call.target is None else storable(call.target),
         "digest": stored_digest(keys, call),
-        "rules": demand.dumps(rules),
+        "rules": demand.dumps(rules, demand.limits_that_hold(opening.decision.charges)),
         "satisfied": orjson.dumps(sorted(opening.carried)).decode(),
     }
     return {**row, **_told(opening), "arguments_sealed": seal_arguments(keys, call, row)}

@@ -59,7 +59,7 @@ def cast(conn: Connection, desk: Desk, ballot: Ballot, at: Moment) -> Row | Appr
         return allowed
     if kept is None:
         return state_error(state)
-    if refused := _refusal(ballot, allowed, kept):
+    if refused := _refusal(ballot, row, kept, allowed):
         return refused
     _write(conn, desk, ballot, allowed, at.now_us)
     if ballot.similar is not None and ballot.decision == "approve":
@@ -83,7 +83,7 @@ def _look(conn: Connection, desk: Desk, row: Row, now_us: int) -> tuple[State, K
     return state, kept
 
 
-def _refusal(ballot: Ballot, allowed: Sequence[HoldRule], kept: Kept) -> ApprovalError | None:
+def _refusal(ballot: Ballot, row: Row, kept: Kept, allowed: Sequence[HoldRule]) -> ApprovalError | None:
     """What is wrong with the ballot itself."""
     note = (ballot.note or "").strip()
     if len(note) > NOTE_LIMIT:
@@ -91,7 +91,7 @@ def _refusal(ballot: Ballot, allowed: Sequence[HoldRule], kept: Kept) -> Approva
     if not note and any(rule.note_required for rule in allowed):
         return ApprovalError("note_required", "this approval needs a note", "say why, in `note`")
     if ballot.similar is not None and ballot.decision == "approve":
-        return waivers.refusal(ballot.similar, allowed, kept)
+        return waivers.refusal(ballot.similar, row, kept, allowed)
     return None
 
 

@@ -2,8 +2,8 @@
 
 A waiver satisfies one hold rule for the calls in its scope: same actor, user acted for, server, method and target, and,
 where the approver wanted it, the same values of named arguments. It has an expiry and a number of uses, and ends by
-itself when the rule's demands change. It never touches a deny or a limit. Must not know how a vote is checked
-(`voting.py`).
+itself when the rule's demands change. It never touches a deny, nor a limit: a rule with a limit that asks for approval
+cannot be waived, since a satisfied rule may exceed its limit. Must not know how a vote is checked (`voting.py`).
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ class Similar:
     same: tuple[str, ...] = ()
 
 
-def refusal(similar: Similar, rules: Iterable[HoldRule], kept: Kept) -> ApprovalError | None:
+def refusal(similar: Similar, row: Row, kept: Kept, rules: Iterable[HoldRule]) -> ApprovalError | None:
     """Why such a waiver cannot be given, or None."""
     if not 0 < similar.seconds <= LONGEST or not 0 < similar.uses <= MOST_USES:
         return ApprovalError("waiver", "a waiver lasts at most 24 hours and 1000 uses", "ask for less")
     if not set(similar.same) <= set(kept.arguments):
         return ApprovalError("waiver", "the call has no such argument", "name arguments of the held call")
-    if not any(_may_waive(rule) for rule in rules):
+    if not any(_may_waive(rule) for rule in _unlimited(row, rules)):
         return ApprovalError("waiver", "none of these rules can be waived by one person")
     return None
 
@@ -64,7 +64,7 @@ def create(
 ) -> None:
     """Give a waiver for each of the rules that one approver may waive."""
     values = text(desk.keys.digest(_values(kept.arguments, similar.same)))
-    for rule in rules:
+    for rule in _unlimited(row, rules):
         if not _may_waive(rule) or _live(conn, rule.ref.name, now_us) >= MOST_LIVE:
             continue
         scope = {**{name: row[name] for name in _BOUND}, "demand": demand.asks(rule), "same": list(similar.same)}
@@ -159,6 +159,11 @@ _BOUND: Final = ("principal", "on_behalf_of", "server", "method", "target")
 def _may_waive(rule: HoldRule) -> bool:
     """One person may, where one person's vote is enough, and where not every round is to be looked at."""
     return rule.quorum == 1 and not rule.each_round
+
+
+def _unlimited(row: Row, rules: Iterable[HoldRule]) -> list[HoldRule]:
+    limited = demand.limited(row["rules"])
+    return [rule for rule in rules if rule.ref.name not in limited]
 
 
 def _covers(keys: Keys, scope: dict[str, Any], caller: Caller, call: Call, rule: HoldRule) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from policylayer.approvals import waivers
 from policylayer.approvals.approvals import Approvals
+from policylayer.approvals.opening import Opening
 from policylayer.approvals.waivers import Similar
 from policylayer.core.call import Call, Caller
 from policylayer.core.decision import Charge, HoldRule
@@ -30,14 +31,14 @@ async def waive(bench: Bench, similar: Similar, what: Call | None = None, *rules
 
 
 async def covered(bench: Bench, what: Call, who: Caller | None = None, *rules: HoldRule) -> bool:
-    return bool(await bench.approvals.waived(who or caller(), what, held(*rules)))
+    return bool(await bench.approvals.waived(who or caller(), what, held(*rules).holds))
 
 
 @pytest.mark.shows("proxy.8")
 async def test_appr_24_similar_calls_pass_for_as_long_and_as_often_as_was_said(bench: Bench) -> None:
     approval = await waive(bench, Similar(seconds=60, uses=2))
     assert await bench.events(approval) == ["approval.voted", "waiver.created", "approval.approved"]
-    assert await bench.approvals.waived(caller(), call(amount=9), held()) == frozenset({"p/hold"})
+    assert await bench.approvals.waived(caller(), call(amount=9), held().holds) == frozenset({"p/hold"})
     assert await covered(bench, call(amount=10, to="other"))
     assert not await covered(bench, call(amount=11))  # used up
     await bench.consume(approval)
@@ -120,10 +121,14 @@ async def test_a_waiver_never_touches_a_limit(bench: Bench) -> None:
     rule = hold()
     one = Decimal(1)
     limit = Charge("p/hold#1", "agent:bot", one, one, 3600, rule.ref, hold=rule)
+    waived = bench.approvals.waived
+    assert await waived(caller(), call(), [rule], (limit,)) == frozenset()
+    assert await waived(caller(), call(), [rule], (replace(limit, hold=None),)) == frozenset({"p/hold"})
     limited = replace(held(rule), charges=(limit,))
-    assert await bench.approvals.waived(caller(), call(), limited) == frozenset()
-    plain = replace(held(rule), charges=(replace(limit, hold=None),))
-    assert await bench.approvals.waived(caller(), call(), plain) == frozenset({"p/hold"})
+    wish = Opening(caller("agent:x"), call(), limited, "r")
+    approval = await bench.store.record(lambda conn, add: bench.approvals.open_or_join(conn, add, wish))
+    with pytest.raises(ApprovalError, match="waived"):
+        await bench.approvals.vote(approval, LEA, "approve", None, Similar())
 
 
 async def test_uses_are_counted_also_when_many_come_at_once(bench: Bench) -> None:
@@ -156,7 +161,7 @@ async def test_a_key_rotation_leaves_waivers_standing(bench: Bench) -> None:
     await waive(bench, Similar(same=("to",)))
     rotated = Keys([bytes(range(1, 33)), bytes(range(32))])
     turned = Approvals(bench.store, rotated, bench.clock, lambda: bench.people, make_event(bench.clock))
-    assert await turned.waived(caller(), call(to="acme"), held())
+    assert await turned.waived(caller(), call(to="acme"), held().holds)
     assert KEYS.current_id != rotated.current_id
 
 
