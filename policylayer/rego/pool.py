@@ -30,14 +30,14 @@ class EngineFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """Times in seconds, memory in bytes (address space)."""
+    """Times in seconds, memory in bytes (data, per worker)."""
 
     workers: int = 2
     deadline: float = 0.1
     load_deadline: float = 10.0
     wait: float = 1.0
     queue: int = 256
-    memory: int = 512 * 1024 * 1024
+    memory: int = 128 * 1024 * 1024
 
 
 class _Process(asyncio.Protocol):
@@ -64,7 +64,7 @@ class _Process(asyncio.Protocol):
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
-                env={},
+                env={"RUST_BACKTRACE": "0"},  # an error would else map the whole program to name its frames
                 cwd="/",
                 start_new_session=True,
             )

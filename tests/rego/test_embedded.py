@@ -56,7 +56,7 @@ async def opened(files: Mapping[str, str], **settings: Any) -> AsyncIterator[Emb
 
 async def refused(files: Mapping[str, str]) -> list[tuple[str, int, int, str]]:
     bytes_ = {name: text.encode("utf-8", "surrogateescape") for name, text in files.items()}
-    engine, problems = await Embedded.open(bytes_, {}, everything, PoolSettings(load_deadline=5))
+    engine, problems = await Embedded.open(bytes_, {}, everything, PoolSettings(load_deadline=2))
     assert engine is None
     return [(each.file, each.line, each.column, each.code) for each in problems]
 

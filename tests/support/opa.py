@@ -35,7 +35,7 @@ async def opa(*arguments: str, port: int | None = None) -> AsyncIterator[Opa]:
     executable, port = program("opa"), port or free_port()
     address = f"127.0.0.1:{port}"
     process = await asyncio.create_subprocess_exec(
-        executable, "run", "--server", "--disable-telemetry", "--log-level=error", f"--addr={address}", *arguments
+        executable, "run", "--server", "--skip-version-check", "--log-level=error", f"--addr={address}", *arguments
     )
     try:
         await _ready(f"http://{address}/health", process)

@@ -1,0 +1,6 @@
+package policylayer
+
+decision contains {"effect": "allow", "rule": "small"} if {
+	is_number(input.args.amount)
+	input.args.amount < 100
+}

@@ -1,0 +1,3 @@
+package policylayer
+
+decision contains {"effect": "allow", "rule": "eur"} if input.args.currency in {"eur", "usd"}

@@ -1,0 +1,3 @@
+package policylayer
+
+decision contains {"effect": "deny", "rule": "parent"} if ".." in split(input.args.path, "/")

@@ -1,0 +1,3 @@
+package policylayer
+
+decision contains {"effect": "deny", "rule": "upper"} if upper(input.args.currency) == "EUR"
