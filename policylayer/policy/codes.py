@@ -1,14 +1,12 @@
-"""Pure: every diagnostic's code, with what it means and a small example that raises it.
+"""Pure: the codes of diagnostics, one list. What each means, with examples, is in `codes_about`.
 
-The one registry: `docs/policy-reference.md`, `policylayer explain CODE` and the golden cases are held to it by tests.
-Must not know where a code is raised. Codes are never reused; a code's severity is said where it is raised.
+Must not know where a code is raised. Codes are never reused; whether one is an error or a warning is said where it is
+raised.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
 
 
 class Code(StrEnum):
@@ -98,17 +96,3 @@ class Code(StrEnum):
     TEST_FAILED = "PL190"
     TESTS_STOPPED = "PL191"
     NOT_LOADED = "PL192"
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What a code means. `example` is the offending line or lines, `fix` what to write instead."""
-
-    title: str
-    explanation: str
-    example: str
-    fix: str
-
-
-CODES: Final[dict[Code, About]] = {}
-"""Filled by `codes_about.py`, which holds the texts."""

@@ -68,12 +68,18 @@ def visible(text: str) -> str:
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that a misspelt one is likely to be."""
+    near = difflib.get_close_matches(word[:80], sorted(set(known)), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A help line for a misspelt word, or the short list of what is known."""
     choices = sorted(set(known))
-    near = difflib.get_close_matches(word[:80], choices, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {quote(near[0])}?"
+    near = nearest(word, choices)
+    if near is not None:
+        return f"did you mean {quote(near)}?"
     if 0 < len(choices) <= 16:
         return "known: " + ", ".join(quote(choice) for choice in choices)
     return ""

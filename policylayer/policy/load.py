@@ -120,7 +120,11 @@ class _Folder:
         """Compile, and add what the compiler found where nothing has been said yet."""
         policy_set, found = compile_policies(policies, directory, revision)
         said = {(finding.file, finding.line, finding.column) for finding in self.sink if finding.is_error}
-        self.sink.extend(finding for finding in found if (finding.file, finding.line, finding.column) not in said)
+        self.sink.extend(
+            finding
+            for finding in found
+            if finding.code != Code.UNKNOWN_LIMIT and (finding.file, finding.line, finding.column) not in said
+        )
         return policy_set
 
     # --- files ---

@@ -238,7 +238,7 @@ class Numeric(Shape):
                 continue
             value = _numeric(key.text, self.item).read(value_node, reading)
             if value is not None:
-                found.append(Matcher(key.text, value, key.span))
+                found.append(Matcher(key.text, value, value_node.span))
         return tuple(found)
 
     def schema(self, definitions: Definitions) -> dict[str, Json]:
@@ -307,6 +307,7 @@ def read_test(path: Path, span: Span, node: Node, reading: Reading, table: dict[
         reading.error(Code.EMPTY_COLLECTION, node.span, "an empty mapping", "say what the value must be")
         return None
     found: dict[str, Matcher] = {}
+    places: dict[str, Span] = {}
     broken = False
     for key, value_node in node.pairs:
         shape = table.get(key.text) or SAID.get(key.text)
@@ -317,8 +318,9 @@ def read_test(path: Path, span: Span, node: Node, reading: Reading, table: dict[
         operand = shape.read(value_node, reading)
         broken = broken or operand is None
         if operand is not None:
-            found[key.text] = Matcher(key.text, operand, key.span)
-    return None if broken or not _agree(found, reading) else _test(path, span, found)
+            found[key.text] = Matcher(key.text, operand, value_node.span)
+            places[key.text] = key.span
+    return None if broken or not _agree(found, places, reading) else _test(path, span, found)
 
 
 def _unknown(word: str, span: Span, reading: Reading) -> None:
@@ -336,22 +338,22 @@ def _test(path: Path, span: Span, found: dict[str, Matcher]) -> Test:
     return Test(path, matchers, span, absent, folds)
 
 
-def _agree(found: dict[str, Matcher], reading: Reading) -> bool:
+def _agree(found: dict[str, Matcher], places: dict[str, Span], reading: Reading) -> bool:
     """Whether matchers that speak of the same thing can stand together."""
     names = found.keys() - set(SAID_OF_PATH)
     problems = []
     if not names:
-        first = next(iter(found.values()))
-        problems.append((Code.MEANINGLESS, first, f"{quote(first.name)} says nothing by itself", "add a matcher"))
+        first = next(iter(found))
+        problems.append((Code.MEANINGLESS, first, f"{quote(first)} says nothing by itself", "add a matcher"))
     if "exists" in found and "absent" in found:
         help_ = "`exists` asks whether the value is there; `absent` says what holds when it is not: keep one"
-        problems.append((Code.MEANINGLESS, found["absent"], "`absent` cannot stand beside `exists`", help_))
+        problems.append((Code.MEANINGLESS, "absent", "`absent` cannot stand beside `exists`", help_))
     if "exists" in found and found["exists"].value is False and len(names) > 1:
         help_ = "nothing more can be asked of a value that is not there"
-        problems.append((Code.MEANINGLESS, found["exists"], "`exists: false` stands alone", help_))
+        problems.append((Code.MEANINGLESS, "exists", "`exists: false` stands alone", help_))
     if "ignore_case" in found and names and not names & FOLDABLE:
         help_ = "it goes with eq, neq, in, not_in, " + ", ".join(TEXTUAL)
-        problems.append((Code.IGNORE_CASE, found["ignore_case"], "`ignore_case` folds nothing here", help_))
-    for code, matcher, message, help_ in problems:
-        reading.error(code, matcher.span, message, help_)
+        problems.append((Code.IGNORE_CASE, "ignore_case", "`ignore_case` folds nothing here", help_))
+    for code, name, message, help_ in problems:
+        reading.error(code, places[name], message, help_)
     return not problems

@@ -152,13 +152,14 @@ def _fits(value: Json, type_: str) -> bool:
 
 def _attributes(
     entries: dict[str, tuple[Span, Any]], declared: dict[str, str], reading: Reading
-) -> tuple[dict[str, Json], str | None]:
-    """The attributes and the owner of one principal."""
+) -> tuple[dict[str, Json], tuple[Span, str] | None]:
+    """The attributes and the owner (with its place) of one principal."""
     found: dict[str, Json] = {}
-    owner = None
+    owner: tuple[Span, str] | None = None
     for name, (span, node) in entries.items():
         if name == "owner":
-            owner = Parsed(principal_id, "a principal").read(node, reading)
+            name_read = Parsed(principal_id, "a principal").read(node, reading)
+            owner = None if name_read is None else (node.span, name_read)
         elif name in SUBJECT:
             help_ = "membership is written under `groups`" if name == "groups" else "it comes from the name itself"
             reading.error(Code.RESERVED_NAME, span, f"{quote(name)} cannot be set here", help_)
@@ -166,7 +167,8 @@ def _attributes(
             help_ = did_you_mean(name, (*declared, "owner")) or "declare it under `attributes` with its type"
             reading.error(Code.UNDECLARED_ATTRIBUTE, span, f"the attribute {quote(name)} is not declared", help_)
         elif not _fits(to_json(node), declared[name]):
-            message = f"{quote(name)} is declared as {declared[name]}, found {kind_of(node)}"
+            found_kind = "an empty list" if to_json(node) == [] else kind_of(node)
+            message = f"{quote(name)} is declared as {declared[name]}, found {found_kind}"
             reading.error(Code.ATTRIBUTE_TYPE, node.span, message)
         else:
             found[name] = to_json(node)
@@ -220,10 +222,10 @@ def _directory(values: Values, reading: Reading) -> Directory:
     declared = {name: type_ for name, (_, type_) in values.get("attributes", {}).items()}
     principals: dict[str, dict[str, Json]] = {}
     owners: dict[str, tuple[Span, str]] = {}
-    for name, (span, entries) in values.get("principals", {}).items():
+    for name, (_, entries) in values.get("principals", {}).items():
         principals[name], owner = _attributes(entries, declared, reading)
         if owner is not None:
-            owners[name] = (span, owner)
+            owners[name] = owner
     groups = {name: (span, members) for name, (span, members) in values.get("groups", {}).items()}
     directory = Directory(
         attributes=declared,
@@ -242,9 +244,8 @@ def _check_owners(directory: Directory, owners: dict[str, tuple[Span, str]], rea
     members = {member.name for members in directory.groups.values() for member in members}
     for span, owner in owners.values():
         if owner not in directory.principals and owner not in members:
-            help_ = (
-                did_you_mean(owner, {*directory.principals, *members} - {owner}) or "declare it, or put it in a group"
-            )
+            people = {name for name in (*directory.principals, *members) if not name.startswith("group:")}
+            help_ = did_you_mean(owner, people) or "declare it, or put it in a group"
             reading.warn(Code.UNKNOWN_NAME, span, f"the owner {quote(owner)} is nobody that this file knows", help_)
 
 
@@ -258,7 +259,7 @@ PRINCIPALS: Final = Record(
         "principals": Field(
             MapOf(
                 _is_principal,
-                MapOf(lambda key, reading: True, Unread(), "a mapping of attributes and `owner`"),
+                MapOf(lambda key, reading: True, Unread(), "a mapping of attributes and `owner`", empty=True),
                 "a mapping from principals to what is known of them",
                 f"^{PRINCIPAL}$",
             ),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -89,6 +90,7 @@ def _integer(text: str) -> int | Trap:
 def _fraction(text: str) -> float | Trap:
     value = float(text) if len(text) <= _DIGITS else None
     if value is None or Decimal(text) != Decimal(repr(value)):
-        help_ = "write the shortest form of the number: about 15 digits" if value is None else f"write {value!r}"
+        known = value is not None and math.isfinite(value)
+        help_ = f"write {value!r}" if known else "write the shortest form of the number: about 15 digits"
         return Trap(Code.INEXACT_NUMBER, "this number is not exactly what a reader would keep", help_)
     return value

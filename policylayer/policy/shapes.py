@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from policylayer.core.call import Json
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
-from policylayer.policy.diagnostics import Diagnostic, did_you_mean, error, quote, warning
+from policylayer.policy.diagnostics import Diagnostic, did_you_mean, error, nearest, quote, warning
 from policylayer.policy.features import NOT_ENFORCED
 from policylayer.policy.nodes import Broken, Key, Node, Scalar, Sequence, kind_of
 from policylayer.policy.nodes import Mapping as MappingNode
@@ -107,9 +107,12 @@ class MapOf(Shape):
     item: Shape
     what: str = "a mapping"
     pattern: str = ".*"
+    empty: bool = False
 
     def read(self, node: Node, reading: Reading) -> dict[str, tuple[Span, Any]] | None:
         """The entries that could be read."""
+        if self.empty and isinstance(node, MappingNode) and not node.pairs:
+            return {}
         pairs = pairs_of(node, reading, self.what)
         if pairs is None:
             return None
@@ -123,12 +126,12 @@ class MapOf(Shape):
 
     def schema(self, definitions: Definitions) -> dict[str, Json]:
         """An object with free keys."""
-        return {
+        made: dict[str, Json] = {
             "type": "object",
-            "minProperties": 1,
             "additionalProperties": False,
             "patternProperties": {self.pattern: self.item.schema(definitions)},
         }
+        return made if self.empty else {**made, "minProperties": 1}
 
 
 def pairs_of(node: Node, reading: Reading, what: str) -> tuple[tuple[Key, Node], ...] | None:
@@ -200,15 +203,12 @@ class Record(Shape):
         pairs = pairs_of(node, reading, f"a mapping ({self.name})")
         if pairs is None:
             return None
-        where = f"{self.name}{self._named(pairs)}"
+        where = self._named(pairs)
         values = Values(node.span)
         for key, value_node in pairs:
             known = self.fields.get(key.text)
             if known is None:
-                reading.error(
-                    Code.UNKNOWN_KEY, key.span, f"unknown key {quote(key.text)} in {where}", self._help(key.text)
-                )
-                values.broken = True
+                self._unknown(key, where, values, reading)
                 continue
             if known.feature is not None and not reading.enforces(known.feature, key.span, key.text):
                 values.broken = True
@@ -222,11 +222,17 @@ class Record(Shape):
     def _named(self, pairs: tuple[tuple[Key, Node], ...]) -> str:
         for key, node in pairs:
             if key.text == self.name_key and isinstance(node, Scalar) and isinstance(node.value, str):
-                return f" {quote(node.value)}"
-        return ""
+                return f"{self.name} {quote(node.value)}"
+        return self.name if self.name_key is None else f"a {self.name}"
 
-    def _help(self, word: str) -> str:
-        return did_you_mean(word, self.fields)
+    def _unknown(self, key: Key, where: str, values: Values, reading: Reading) -> None:
+        """Report a key that there is not; what it was meant to be counts as written, so that it is not missed too."""
+        help_ = did_you_mean(key.text, self.fields)
+        reading.error(Code.UNKNOWN_KEY, key.span, f"unknown key {quote(key.text)} in {where}", help_)
+        values.broken = True
+        meant = nearest(key.text, self.fields)
+        if meant is not None:
+            values.spans.setdefault(meant, key.span)
 
     def schema(self, definitions: Definitions) -> dict[str, Json]:
         """An object with known keys."""

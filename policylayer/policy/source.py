@@ -28,6 +28,8 @@ _REPAIR_BUDGET: Final = 1 << 20
 _WORD: Final = re.compile(r"[^\s,\]}]+")
 
 _SAID: Final = {
+    "did not find expected node content": ("a key or a value is missing here", "write it, or remove the sign"),
+    "found unknown escape character": ("there is no such escape", "in double quotes write a backslash twice"),
     "mapping values are not allowed in this context": (
         "`: ` stands where no key can be",
         "put text that contains `: ` in quotes, or check the indentation",

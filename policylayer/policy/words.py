@@ -79,6 +79,9 @@ class Name(Shape):
         text = text_of(node, reading, self.what)
         if text is None or _NAME.fullmatch(text):
             return text
+        if not text:
+            reading.error(Code.EMPTY_COLLECTION, node.span, "an empty text", f"expected {self.what}")
+            return None
         help_ = "use letters, digits, `_`, `-` and `.`, at most 128"
         reading.error(Code.BAD_NAME, node.span, f"{quote(text)} cannot be {self.what}", help_)
         return None
