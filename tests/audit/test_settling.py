@@ -1,0 +1,184 @@
+"""Every row that lets a call through gets its outcome: after faults, after late commits, after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policylayer.audit import settling
+from policylayer.audit.recorder import Recorder
+from policylayer.clock import Clock
+from policylayer.core.commands import Kind, Recorded, RecordOutcome, Unrecorded
+from policylayer.core.decision import Effect
+from policylayer.core.errors import AuditUnavailable
+from policylayer.store.rows import Row
+from policylayer.store.sqlite import SqliteStore
+from tests.audit.support import EXECUTED, KEYS, context, decision, record
+
+pytestmark = pytest.mark.anyio
+Sql = Callable[..., list[dict[str, Any]]]
+OUTCOMES = "SELECT parent, state, reason FROM records WHERE kind = 'outcome' ORDER BY id"
+
+
+async def written(recorder: Recorder, effect: Effect = Effect.ALLOW, **more: Any) -> str:
+    reply = await recorder.record(record(effect, **more), context())
+    assert isinstance(reply, Recorded)
+    return reply.row_id
+
+
+async def crash(store: SqliteStore) -> None:
+    """The process ends without a word: nothing is settled or closed."""
+    await store.close()
+
+
+async def restarted(path: Path) -> tuple[SqliteStore, Recorder]:
+    store = SqliteStore(path, KEYS, Clock())
+    await store.start()
+    recorder = Recorder(store, KEYS, Clock())
+    await recorder.start()
+    return store, recorder
+
+
+@pytest.mark.shows("audit.1")
+async def test_what_a_crash_left_open_is_settled_as_unknown(store: SqliteStore, path: Path, sql: Sql) -> None:
+    """AUD-04."""
+    recorder = Recorder(store, KEYS, Clock())
+    done = await written(recorder)
+    await recorder.outcome(RecordOutcome(done, EXECUTED, decision()))
+    left = await written(recorder)
+    observed = await written(recorder, Effect.DENY, enforced=Effect.ALLOW)
+    await written(recorder, Effect.DENY)
+    held = await written(recorder, Effect.REQUIRE_APPROVAL)
+    released = await written(recorder, Effect.REQUIRE_APPROVAL)
+    release = await written(recorder, kind=Kind.RELEASE, parent=released)
+    await crash(store)
+
+    again, later = await restarted(path)
+    settled = {row["parent"]: row["state"] for row in sql(OUTCOMES)}
+    assert settled == {
+        done: "executed",
+        left: "unknown",
+        observed: "unknown",
+        held: "never_sent",
+        release: "unknown",
+    }
+    await later.close()
+    await again.close()
+    third, _ = await restarted(path)
+    assert len(sql(OUTCOMES)) == 5
+    await third.close()
+
+
+async def test_more_than_one_page_is_settled(store: SqliteStore, path: Path, sql: Sql) -> None:
+    rows = tuple(Row(id=Clock().new_id(), kind="decision", time_us=n, enforced="allow") for n in range(1100))
+    await store.append(rows)
+    await crash(store)
+    again, _ = await restarted(path)
+    assert sql("SELECT count(*) AS n FROM records WHERE kind = 'outcome' AND state = 'unknown'")[0]["n"] == 1100
+    await again.close()
+
+
+async def test_a_start_looks_only_behind_the_mark(
+    store: SqliteStore, path: Path, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settling, "MARK_EVERY", 3)
+    recorder = Recorder(store, KEYS, Clock())
+    first = await written(recorder)
+    await recorder.outcome(RecordOutcome(first, EXECUTED, decision()))
+    second = await written(recorder)
+    await written(recorder)
+    for _ in range(100):
+        marked = sql("SELECT settled_id FROM chains")[0]["settled_id"]
+        if marked:
+            break
+        await asyncio.sleep(0.01)
+    assert marked == second
+    await crash(store)
+    again, _ = await restarted(path)
+    assert len(sql(OUTCOMES)) == 3
+    await again.close()
+
+
+async def test_a_clean_end_leaves_nothing_to_settle(store: SqliteStore, sql: Sql) -> None:
+    recorder = Recorder(store, KEYS, Clock())
+    row_id = await written(recorder)
+    await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    await recorder.close()
+    assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is not None
+
+
+async def test_an_end_with_open_rows_leaves_the_chain_to_be_settled(store: SqliteStore, sql: Sql) -> None:
+    recorder = Recorder(store, KEYS, Clock())
+    await written(recorder)
+    await recorder.close()
+    assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is None
+
+
+@pytest.mark.shows("audit.1")
+async def test_an_outcome_that_cannot_be_written_is_written_later(
+    store: SqliteStore, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AUD-04."""
+    monkeypatch.setattr(settling, "AGAIN", 0.02)
+    recorder = Recorder(store, KEYS, Clock())
+    row_id = await written(recorder)
+    real = store.append
+    failures = 3
+
+    async def failing(rows: tuple[Row, ...]) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise AuditUnavailable("not now")
+        await real(rows)
+
+    monkeypatch.setattr(store, "append", failing)
+    assert isinstance(await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision())), Unrecorded)
+    for _ in range(200):
+        if sql(OUTCOMES):
+            break
+        await asyncio.sleep(0.01)
+    assert [(row["parent"], row["state"]) for row in sql(OUTCOMES)] == [(row_id, "executed")]
+    await recorder.close()
+
+
+async def test_an_owed_outcome_that_is_there_after_all_is_not_written_twice(store: SqliteStore, sql: Sql) -> None:
+    recorder = Recorder(store, KEYS, Clock())
+    one = Row(id=Clock().new_id(), kind="outcome", time_us=1, parent="p", state="executed")
+    await store.append((one,))
+    recorder._settling.owe(one)
+    await recorder.close()
+    assert len(sql(OUTCOMES)) == 1
+    await recorder.event("still.alive", None, {})
+
+
+@pytest.mark.shows("audit.1")
+async def test_a_row_that_became_durable_too_late_was_never_sent(store: SqliteStore, sql: Sql) -> None:
+    recorder = Recorder(store, KEYS, Clock())
+    asking = asyncio.ensure_future(recorder.record(record(), context()))
+    refused = asyncio.ensure_future(recorder.record(record(Effect.DENY), context()))
+    await asyncio.sleep(0)
+    asking.cancel()
+    refused.cancel()
+    await asyncio.gather(asking, refused, return_exceptions=True)
+    await recorder.event("after", None, {})
+    await recorder.close()
+    rows = {row["id"]: row["enforced"] for row in sql("SELECT id, enforced FROM records WHERE kind = 'decision'")}
+    allowed = [row_id for row_id, enforced in rows.items() if enforced == "allow"]
+    assert [(row["parent"], row["state"]) for row in sql(OUTCOMES)] == [(row_id, "never_sent") for row_id in allowed]
+    assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is not None
+
+
+async def test_rows_of_another_process_are_not_settled_by_a_command(store: SqliteStore, path: Path, sql: Sql) -> None:
+    assert await store.abandoned() == ()
+    with sqlite3.connect(path) as other:
+        other.execute(
+            "INSERT INTO chains (id, program, version, host, pid, opened_us) VALUES ('c', 'grant', '', '', 1, 1)"
+        )
+    other.close()
+    assert await store.abandoned() == ()
