@@ -1,0 +1,36 @@
+"""The address a request came from: the peer's, or what a configured proxy in front says of it.
+
+`X-Forwarded-For` is believed only as far as each hop that wrote it is one of ours. Must not know who asks.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import TypeAlias
+
+Network: TypeAlias = "IPv4Network | IPv6Network"
+
+
+def client_ip(peer: str | None, forwarded: tuple[str, ...], proxies: tuple[Network, ...]) -> str | None:
+    """The nearest address that is not a proxy's of ours; an unreadable entry ends the belief before it."""
+    address = _read(peer or "")
+    if address is None:
+        return None
+    if not proxies:
+        return str(address)
+    hops = [hop.strip() for line in forwarded for hop in line.split(",")]
+    while hops and any(address in network for network in proxies if network.version == address.version):
+        before = _read(hops.pop())
+        if before is None:
+            break
+        address = before
+    return str(address)
+
+
+def _read(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

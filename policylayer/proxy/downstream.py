@@ -1,0 +1,207 @@
+"""The agent's side of one HTTP exchange, on bare ASGI: reading the body, answering whole or as a stream, going away.
+
+An answer is whole (`reply`) until a stream has begun (`begin`); from then on a whole answer becomes the stream's last
+event, so callers need not know. `hold_back` keeps the end of an answer until `release`. Must not know what the bytes
+mean. The peer's deadlines (slow heads, bodies, readers) are the server's (`serve/http_protocol.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, TypeAlias
+
+from policylayer.tasks import spawn
+from policylayer.wire import sse
+from policylayer.wire.replies import Reply
+
+Event: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Event]]
+Send: TypeAlias = Callable[[Event], Awaitable[None]]
+
+WATCH_AFTER: Final = 0.02
+"""Most answers are there sooner; only for the others it is worth a task to notice that the client went away."""
+
+STREAM: Final = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Oversize(Exception):
+    """The body is larger than it may be; what was read of it is forgotten."""
+
+
+class Gone(Exception):
+    """The client went away before its request was whole."""
+
+
+class Downstream:
+    """One exchange. `gone` tells whether the client has left."""
+
+    __slots__ = (
+        "_ended",
+        "_extra",
+        "_kept",
+        "_leaving",
+        "_receive",
+        "_send",
+        "_timer",
+        "_watch",
+        "begun",
+        "gone",
+        "hold_back",
+        "wrote_at",
+    )
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._leaving: list[Callable[[], None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._extra: list[tuple[bytes, bytes]] = []
+        self._kept: Reply | bytes | None = None
+        self._ended = False
+        self.hold_back = False
+        self.begun = False
+        self.gone = False
+        self.wrote_at = 0.0
+
+    # --- the request --------------------------------------------------------------------------------------------------
+
+    async def body(self, length: str | None, limit: int, seconds: float) -> bytes:
+        """The whole body. Raises `Oversize` as soon as it is known to be, `Gone`, or `TimeoutError`."""
+        if length is not None and (not length.isdigit() or int(length) > limit):
+            raise Oversize
+        event = await self._receive()
+        if event["type"] != "http.request":
+            raise Gone
+        first: bytes = event.get("body", b"")
+        if len(first) > limit:
+            raise Oversize
+        if not event.get("more_body"):
+            return first
+        async with asyncio.timeout(seconds):
+            return await self._rest(bytearray(first), limit)
+
+    async def _rest(self, body: bytearray, limit: int) -> bytes:
+        while True:
+            event = await self._receive()
+            if event["type"] != "http.request":
+                raise Gone
+            body += event.get("body", b"")
+            if len(body) > limit:
+                raise Oversize
+            if not event.get("more_body"):
+                return bytes(body)
+
+    # --- going away ---------------------------------------------------------------------------------------------------
+
+    def when_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` (at once, if it is so already) when the client goes away; returns the undoing."""
+        if self.gone:
+            callback()
+        self._leaving.append(callback)
+        if self._timer is None and self._watch is None and not self._ended:
+            self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._start_watching)
+        return lambda: self._leaving.remove(callback) if callback in self._leaving else None
+
+    def _start_watching(self) -> None:
+        self._timer = None
+        if not self._ended and self._watch is None:
+            self._watch = spawn(self._watching(), "watch client")
+
+    async def _watching(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._ended:
+            self.gone = True
+            for callback in tuple(self._leaving):
+                callback()
+
+    # --- the answer ---------------------------------------------------------------------------------------------------
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """Send this with the answer's head, whatever the answer will be."""
+        self._extra.append((name, value))
+
+    async def reply(self, reply: Reply) -> None:
+        """The whole answer; where a stream has begun, its last event."""
+        if self._ended:
+            return
+        if self.begun:
+            await self.last(sse.encode(reply.body, event="message") if reply.body else b"")
+            return
+        if self.hold_back:
+            self._kept = reply
+            return
+        self._finish()
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
+        if reply.status not in (202, 204):
+            headers.append((b"content-length", str(len(reply.body)).encode()))
+        elif not reply.body:
+            headers.append((b"content-length", b"0"))
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers + self._extra})
+        await self._send({"type": "http.response.body", "body": reply.body})
+
+    async def begin(self) -> None:
+        """Begin a stream of events, unless it has begun."""
+        if self.begun or self._ended:
+            return
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM, *self._extra]})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+        self.wrote_at = asyncio.get_running_loop().time()
+
+    async def event(self, raw: bytes) -> None:
+        """One or more whole events, as they are."""
+        if self._ended or self.gone or not raw:
+            return
+        await self.begin()
+        self.wrote_at = asyncio.get_running_loop().time()
+        await self._send({"type": "http.response.body", "body": raw, "more_body": True})
+
+    async def last(self, raw: bytes) -> None:
+        """The last event, and the end of the stream."""
+        if self.hold_back:
+            self._kept = raw
+            return
+        await self.event(raw)
+        await self.end()
+
+    async def release(self) -> None:
+        """Send what was held back (`hold_back`): the record of it is written."""
+        self.hold_back = False
+        kept, self._kept = self._kept, None
+        if isinstance(kept, Reply):
+            await self.reply(kept)
+        elif kept is not None:
+            await self.last(kept)
+
+    async def end(self) -> None:
+        """End the stream."""
+        if self._ended:
+            return
+        self._finish()
+        if self.begun:
+            await self._send({"type": "http.response.body", "body": b""})
+
+    def close(self) -> None:
+        """The exchange is over, however it went."""
+        self._finish()
+
+    @property
+    def ended(self) -> bool:
+        """The answer is complete, or there will be no more of it."""
+        return self._ended
+
+    def _finish(self) -> None:
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None

@@ -1,0 +1,209 @@
+"""`/mcp/{server}`: the plain ASGI app that agents speak to, from the first byte to the last.
+
+A POST is admitted, read, decoded, bound to its session, and handed on: to `judged.py` or `passed.py`. GET and DELETE
+concern a handshake session. Nothing is built from the request's own URL or Host. Must not know policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import nullcontext
+from hashlib import sha256
+from typing import Any, Final
+
+from policylayer.proxy import judged, judging, passed, rounds, session_streams
+from policylayer.proxy.admission import Refused, admit, refuse, refused
+from policylayer.proxy.downstream import Downstream, Gone, Oversize, Receive, Send
+from policylayer.proxy.forwarding import session_not_found
+from policylayer.proxy.passed import end_at_server
+from policylayer.proxy.ports import Deps
+from policylayer.proxy.sessions import Session
+from policylayer.proxy.visit import SESSION_HEADER, Visit
+from policylayer.tasks import spawn
+from policylayer.wire import era, replies
+from policylayer.wire.calls import call_of
+from policylayer.wire.message import Message, decode
+from policylayer.wire.methods import MODERN
+from policylayer.wire.mirrors import PARAM, check_params, mismatch
+from policylayer.wire.rejection import Rejection
+
+SWEEP: Final = 30.0
+"""Seconds between looks for sessions that nothing uses."""
+
+
+class McpEndpoint:
+    """The app. `start` before the first request, `close` after the last."""
+
+    def __init__(self, deps: Deps, prefix: str = "/mcp/") -> None:
+        self.deps = deps
+        self._prefix = prefix
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to look after open streams and idle sessions."""
+        self.deps.streams.start()
+        self._sweeper = spawn(self._sweep(), "idle sessions")
+
+    async def close(self) -> None:
+        """End all streams."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await self.deps.streams.close()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP)
+            for session in self.deps.sessions.sweep():
+                upstream = self.deps.upstreams.get(session.server)
+                if upstream is not None:
+                    spawn(end_at_server(upstream, session), "end idle session")
+
+    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """One HTTP request."""
+        down = Downstream(receive, send)
+        path: str = scope["path"]
+        server = path[len(self._prefix) :] if path.startswith(self._prefix) else ""
+        try:
+            visit = await admit(self.deps, scope, down, server)
+            if visit is not None:
+                await self._admitted(visit, scope["method"])
+        finally:
+            down.close()
+
+    async def _admitted(self, visit: Visit, method: str) -> None:
+        if method != "POST":
+            await self._of_session(visit, method)
+        elif self.deps.load.full:
+            self.deps.metrics.count("refused", reason="load")
+            await visit.down.reply(replies.unavailable(None, "overloaded"))
+        else:
+            with self.deps.load.entered():
+                await self._post(visit)
+
+    # --- GET and DELETE -----------------------------------------------------------------------------------------------
+
+    async def _of_session(self, visit: Visit, method: str) -> None:
+        protocol = era.version_of(visit.headers)
+        if isinstance(protocol, Rejection):
+            await self._reject(visit, protocol, None)
+        elif protocol == MODERN:
+            await self._refuse(visit, refused(405, "method", "at this revision there is only POST", ("Allow", "POST")))
+        elif method == "GET" and visit.frozen() is not None:
+            await visit.down.reply(replies.error(None, replies.DENIED, "frozen by an operator", status=403))
+        elif await self._bind(visit, None):
+            with visit.session.in_use() if visit.session else nullcontext():
+                if method == "GET":
+                    await session_streams.SessionStream(visit, protocol).run()
+                else:
+                    await session_streams.delete(visit)
+
+    async def _bind(self, visit: Visit, message: Message | None) -> bool:
+        """Find the session that the request names; False where it was told that there is none."""
+        ids = visit.headers.get_all(SESSION_HEADER)
+        if not ids:
+            return True
+        visit.session = self._find(visit, ids)
+        if visit.session is None:
+            await self._refuse(visit, Refused(session_not_found(message), "session"))
+            return False
+        visit.client = visit.session.client
+        return True
+
+    def _find(self, visit: Visit, ids: tuple[str, ...]) -> Session | None:
+        return self.deps.sessions.find(ids[0], visit.caller, visit.server.name) if len(ids) == 1 else None
+
+    # --- POST ---------------------------------------------------------------------------------------------------------
+
+    async def _post(self, visit: Visit) -> None:
+        body = await self._body(visit)
+        if body is None:
+            return
+        message = decode(body, visit.headers, self.deps.limits.message)
+        if isinstance(message, Rejection):
+            await self._reject(visit, message, body)
+            return
+        visit.client = message.client
+        if message.era == "handshake" and message.method != "initialize" and not await self._bind(visit, message):
+            return
+        self.deps.metrics.count("requests", treatment=message.treatment, kind=message.kind)
+        with visit.session.in_use() if visit.session else nullcontext():
+            await self._message(visit, message)
+
+    async def _body(self, visit: Visit) -> bytes | None:
+        """The body; None where there was none to go on with, which was told."""
+        limits = self.deps.limits
+        length = visit.headers.get("content-length")
+        try:
+            return await visit.down.body(length, limits.message.size, limits.body_timeout)
+        except Oversize:
+            await self._refuse(visit, refused(413, "size", "the message is too large", ("Connection", "close")))
+        except TimeoutError:
+            await self._refuse(visit, refused(408, "slow_body", "the message took too long", ("Connection", "close")))
+        except Gone:
+            pass
+        return None
+
+    async def _message(self, visit: Visit, message: Message) -> None:
+        if message.kind == "request":
+            await self._request(visit, message)
+        elif message.kind == "notification":
+            await passed.notification(visit, message)
+        elif not await passed.response(visit, message):
+            await self._refuse(visit, refused(400, "response", "nothing was asked with this id"), message.raw)
+
+    async def _request(self, visit: Visit, message: Message) -> None:
+        if message.treatment == "passed":
+            await passed.request(visit, message)
+        elif message.treatment == "denied":
+            denial = visit.frozen() or judging.unknown_method(visit)
+            await judged.deny(visit, message, denial, call_of(message, visit.server.name))
+        else:
+            await self._judged(visit, message)
+
+    async def _judged(self, visit: Visit, message: Message) -> None:
+        schema = await self._schema(visit, message)
+        if isinstance(schema, Rejection):
+            await self._reject(visit, schema, message.raw)
+            return
+        tried = rounds.attempt(visit, message)
+        if isinstance(tried, Rejection):
+            await self._reject(visit, tried, message.raw)
+            return
+        await judged.handle(visit, tried, schema)
+
+    async def _schema(self, visit: Visit, message: Message) -> object | Rejection:
+        """The tool's schema, by which its arguments are repeated in headers; a rejection where those differ."""
+        if message.era != "modern" or message.method != "tools/call" or visit.frozen() is not None:
+            return None
+        tools, headers = self.deps.tools, visit.headers
+        tool = await tools.known(visit.upstream, visit.process_owner, message.target or "")
+        if tool is not None:
+            return check_params(message, headers, tool.schema) or tool.schema
+        if tools.unsure(visit.server.name) and any(name.startswith(PARAM) for name in headers):
+            return mismatch("the tool's x-mcp-header annotations are not known", message.id)
+        return None
+
+    # --- refusals -----------------------------------------------------------------------------------------------------
+
+    async def _reject(self, visit: Visit, rejection: Rejection, body: bytes | None) -> None:
+        await self._refuse(visit, Refused(replies.rejected(rejection), rejection.reason), body)
+
+    async def _refuse(self, visit: Visit, what: Refused, body: bytes | None = None) -> None:
+        await refuse(
+            self.deps,
+            visit.down,
+            what,
+            ip=visit.ip,
+            caller=visit.caller,
+            server=visit.server.name,
+            body_sha256=None if body is None else sha256(body).digest(),
+            length=_length(visit, body),
+        )
+
+
+def _length(visit: Visit, body: bytes | None) -> int:
+    if body is not None:
+        return len(body)
+    said = visit.headers.get("content-length") or ""
+    return int(said) if said.isdigit() and len(said) <= 15 else 0

@@ -1,0 +1,80 @@
+"""Which Host and Origin a request may name: the guard against DNS rebinding and foreign web pages.
+
+The proxy never builds a URL from either; they are only compared, whole, with what the configuration lists. Must not
+know what is asked for. `admission.py` asks this before anything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_AUTHORITY: Final = re.compile(r"([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::([0-9]{1,5}))?")
+_ORIGIN: Final = re.compile(r"(https?)://(.+)")
+_PORTS: Final = {"http": "80", "https": "443"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """What is allowed. A host without a port stands for that name at any port; origins are exact."""
+
+    names: frozenset[str]
+    authorities: frozenset[tuple[str, str]]
+    origins: frozenset[tuple[str, str, str]]
+
+    @classmethod
+    def of(
+        cls,
+        hosts: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        public_url: str | None = None,
+        loopback: bool = False,
+    ) -> Hosts:
+        """From the configuration: `hosts` and `origins` as written, and what `public_url` and the listener add."""
+        names = set(LOOPBACK) if loopback else set()
+        authorities: set[tuple[str, str]] = set()
+        known = {found for found in map(origin_of, origins) if found is not None}
+        public = origin_of("/".join(public_url.split("/")[:3])) if public_url else None
+        if public is not None:
+            known.add(public)
+            authorities.add(public[1:])
+            if public[2] == _PORTS[public[0]]:
+                authorities.add((public[1], ""))
+        for name, port in filter(None, map(authority_of, hosts)):
+            if port:
+                authorities.add((name, port))
+            else:
+                names.add(name)
+        return cls(frozenset(names), frozenset(authorities), frozenset(known))
+
+    def host_allowed(self, host: str | None) -> bool:
+        """Whether a request may name this Host."""
+        found = authority_of(host) if host else None
+        return found is not None and (found[0] in self.names or found in self.authorities)
+
+    def origin_allowed(self, origin: str, host: str | None) -> bool:
+        """Whether a page of this Origin may ask; one that the (allowed) Host itself names is our own."""
+        found = origin_of(origin)
+        if found is None:
+            return False
+        own = authority_of(host) if host else None
+        same = own is not None and (own[0], own[1] or _PORTS[found[0]]) == found[1:]
+        return same or found in self.origins
+
+
+def authority_of(text: str) -> tuple[str, str] | None:
+    """Name and port (or empty) of a Host value, or None where it is none."""
+    found = _AUTHORITY.fullmatch(text.lower())
+    return (found[1], found[2] or "") if found else None
+
+
+def origin_of(text: str) -> tuple[str, str, str] | None:
+    """Scheme, name and port of an Origin (or of a URL with nothing after it but a slash), or None."""
+    found = _ORIGIN.fullmatch(text.lower())
+    authority = authority_of(found[2].removesuffix("/")) if found else None
+    if found is None or authority is None:
+        return None
+    return found[1], authority[0], authority[1] or _PORTS[found[1]]

@@ -1,0 +1,63 @@
+"""How much one agent, session or server may take of the proxy, and how long things may last: one place, all of it.
+
+Knows nothing of what it bounds. Sizes are bytes, times are seconds. What bounds a server is `upstream.settings.Limits`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from policylayer.wire import limits as wire
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the data path applies.
+
+    `hold` bounds one held POST of a handshake client, `hold_modern` one chain of rounds; `poll` one held POST of a
+    modern client, `last_poll` the round after which it is told to call again (clients stop at 10). `beat` is how often
+    a held client hears something, `ping` how often an idle stream does, `recheck` how often an open stream's right to
+    be open is asked for again.
+    """
+
+    message: wire.Limits = wire.DEFAULT
+    server_message: wire.Limits = wire.SERVER
+    body_timeout: float = 30.0
+    calls: int = 1_000
+
+    answer: int = 16 * 1024 * 1024
+    event: int = 16 * 1024 * 1024
+    error_body: int = 64 * 1024
+    linger: float = 1.0
+    resume: float = 300.0
+
+    hold: float = 30.0
+    hold_modern: float = 240.0
+    poll: float = 25.0
+    last_poll: int = 7
+    beat: float = 5.0
+    ping: float = 15.0
+    recheck: float = 1.0
+
+    sessions: int = 10_000
+    sessions_per_owner: int = 1_000
+    session_idle: float = 3600.0
+    outstanding: int = 256
+    remembered: int = 1024
+    streams_per_owner: int = 256
+
+    rounds: int = 32
+    round_life: float = 3600.0
+    asked: int = 32
+
+    tool_pages: int = 100
+    tools: int = 10_000
+    list_timeout: float = 10.0
+    list_again: float = 30.0
+
+    tasks: int = 10_000
+    task_life: float = 24 * 3600.0
+
+
+DEFAULT: Final = Limits()

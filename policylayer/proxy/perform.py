@@ -1,0 +1,156 @@
+"""Performs what `core.mediate` asks for, one command after the other (the PEP in the field's terms).
+
+The counterpart of `core/commands.py`. Each command is done by one method; what fails becomes the reply that ends in a
+denial, so nothing that goes wrong here can let a call through. Must not know what policy is or how a call is sent:
+`judge`, `send` and `hold` are handed in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import structlog
+
+from policylayer.audit.context import CallContext
+from policylayer.core.call import Call
+from policylayer.core.commands import (
+    AlreadyConsumed,
+    Command,
+    Decide,
+    Forward,
+    Found,
+    Hold,
+    Outcome,
+    OutcomeState,
+    OverLimit,
+    Record,
+    Recorded,
+    RecordOutcome,
+    Round,
+    Seek,
+    Undecided,
+    Unrecorded,
+    Verdict,
+    Waited,
+)
+from policylayer.core.decision import Decision
+from policylayer.core.errors import AuditUnavailable
+from policylayer.core.mediate import mediate
+from policylayer.proxy.visit import Visit
+from policylayer.tasks import spawn
+
+Judge: TypeAlias = Callable[[frozenset[str], frozenset[str]], Awaitable[Decision]]
+"""Asks policy: the hold rules already satisfied, and the grant's labels."""
+
+Send: TypeAlias = Callable[[Forward], Awaitable[Outcome]]
+Keep: TypeAlias = Callable[[Hold], Awaitable[Waited]]
+Then: TypeAlias = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Performer:
+    """One judged call. `then` runs when the outcome has been written: what an answer must wait for."""
+
+    visit: Visit
+    call: Call
+    judge: Judge
+    send: Send
+    hold: Keep
+    then: Then | None = None
+    _context: CallContext | None = None
+    _decide_us: int | None = None
+
+    async def run(self, resumed: Round | None = None, parent: str | None = None) -> Verdict:
+        """From the first command to the verdict."""
+        steps = mediate(resumed, parent)
+        reply: object = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration as stop:
+                verdict: Verdict = stop.value
+                self.visit.deps.metrics.count("verdicts", verdict=type(verdict).__name__.lower())
+                return verdict
+            reply = await self._perform(command)
+
+    async def _perform(self, command: Command) -> object:
+        try:
+            return await _DOERS[type(command)](self, command)
+        except AuditUnavailable as error:
+            return _failed(command, error.message)
+        except Exception:
+            self.visit.deps.metrics.count("failures", place=type(command).__name__.lower())
+            structlog.get_logger().error("a command failed", command=type(command).__name__, exc_info=True)
+            return _failed(command, "the proxy failed")
+
+    # --- one method a command -----------------------------------------------------------------------------------------
+
+    async def _decide(self, command: Decide) -> Decision:
+        clock = self.visit.deps.clock
+        begun = clock.monotonic()
+        context = self._context = self._fresh_context()
+        frozen = self.visit.frozen()
+        decision = frozen or await self.judge(command.approved, context.labels)
+        self._decide_us = int((clock.monotonic() - begun) * 1e6)
+        return decision
+
+    def _fresh_context(self) -> CallContext:
+        if self._context is None:
+            return self.visit.context(self.call)
+        return replace(self._context, labels=self.visit.deps.labels(self.visit.caller))
+
+    async def _seek(self, command: Seek) -> Found | None:
+        approvals, caller = self.visit.deps.approvals, self.visit.caller
+        found = await approvals.seek(caller, self.call)
+        if found is not None:
+            return found
+        waived = await approvals.waived(caller, self.call, command.decision.holds)
+        return Found(None, "approved", waived) if waived else None
+
+    async def _record(self, command: Record) -> Recorded | OverLimit | AlreadyConsumed | Unrecorded:
+        assert self._context is not None
+        return await self.visit.deps.recorder.record(command, self._context, self._decide_us)
+
+    async def _hold(self, command: Hold) -> Waited:
+        return await self.hold(command)
+
+    async def _forward(self, command: Forward) -> Outcome:
+        try:
+            return await self.send(command)
+        except asyncio.CancelledError:
+            # The program ends; what was sent may have run, and its row is to say so.
+            cut = RecordOutcome(command.row_id, Outcome(OutcomeState.UNKNOWN, "the proxy ended"), command.decision)
+            spawn(self._outcome(cut), "record outcome")
+            raise
+
+    async def _outcome(self, command: RecordOutcome) -> Recorded | Unrecorded:
+        self.visit.deps.metrics.count("outcomes", state=str(command.outcome.state))
+        try:
+            return await self.visit.deps.recorder.outcome(command)
+        finally:
+            if self.then is not None:
+                await self.then()
+
+
+_DOERS: dict[type, Callable[[Performer, Any], Awaitable[object]]] = {
+    Decide: Performer._decide,
+    Seek: Performer._seek,
+    Record: Performer._record,
+    Hold: Performer._hold,
+    Forward: Performer._forward,
+    RecordOutcome: Performer._outcome,
+}
+
+
+def _failed(command: Command, why: str) -> object:
+    """The reply that says so, of each command's own kind."""
+    if isinstance(command, Decide):
+        return Undecided(reason=why)
+    if isinstance(command, Hold):
+        return Waited("pending", command.approval_id)
+    if isinstance(command, Forward):
+        return Outcome(OutcomeState.UNKNOWN, why)
+    return Unrecorded(why)

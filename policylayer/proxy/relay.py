@@ -1,0 +1,156 @@
+"""Carries a server's answer to the agent: whole or event by event, its bytes untouched, its headers our own.
+
+An answer is relayed only if it is one: a single JSON-RPC response with the request's id, or a stream in which that
+comes. Statuses and errors that MCP gives a meaning are kept; those between the proxy and the server (401, 403, 5xx
+without a message) are not the agent's business. Must not know policy; what is inside is `sift.py`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from policylayer.core.commands import Outcome, OutcomeState
+from policylayer.core.errors import Lost, UpstreamError
+from policylayer.proxy.faults import REFUSES_US, Unusable
+from policylayer.proxy.sessions import Request, key_of
+from policylayer.proxy.sift import Sift
+from policylayer.proxy.visit import Visit
+from policylayer.upstream.interface import Answer
+from policylayer.wire import server_messages, sse
+from policylayer.wire.message import Message
+from policylayer.wire.replies import Reply
+from policylayer.wire.server_messages import ServerMessage
+
+EVENTS: Final = "text/event-stream"
+JSON: Final = ("Content-Type", "application/json")
+
+
+class SessionOver(Exception):
+    """The server does not know the session any more."""
+
+
+@dataclass(slots=True)
+class Relay:
+    """One answer to one request of the agent. `row_id` is the row that let it through, if it was judged."""
+
+    visit: Visit
+    message: Message
+    request: Request
+    row_id: str | None = None
+    endless: bool = False
+
+    async def run(self, answer: Answer) -> Outcome:
+        """Relay it; how it ended. Raises `UpstreamError`, `Unusable` or `SessionOver`."""
+        if answer.status in (401, 403):
+            raise Unusable(f"status {answer.status}", REFUSES_US, OutcomeState.UPSTREAM_REFUSED)
+        if answer.status == 404 and self.visit.session is not None:
+            raise SessionOver
+        if answer.status == 200 and answer.content_type == EVENTS:
+            return await self._stream(answer)
+        return await self._whole(answer)
+
+    # --- a whole answer -----------------------------------------------------------------------------------------------
+
+    async def _whole(self, answer: Answer) -> Outcome:
+        body = await answer.read(self.visit.deps.limits.answer)
+        message = self._response(answer.status, body)
+        data = body if self.request.take is None else await self.request.take(message)
+        await self.visit.down.reply(Reply(answer.status, (JSON,), data))
+        return ended(message, data)
+
+    def _response(self, status: int, body: bytes) -> ServerMessage:
+        """The message, if it answers this request: a result with status 200, or an error with any."""
+        message = server_messages.decode(body, self.visit.deps.limits.server_message)
+        if not isinstance(message, ServerMessage):
+            raise Unusable(f"status {status}: {message.reason}")
+        if message.kind != "response" or (message.error is None and status != 200):
+            raise Unusable(f"status {status} with no response in it")
+        if not self._is_answer(message, status):
+            raise Unusable("the response is to another request")
+        return message
+
+    def _is_answer(self, message: ServerMessage, status: int) -> bool:
+        """Whether the ids agree; a server that refused what it could not read does not know the id."""
+        assert self.message.id is not None
+        if message.error is not None and status >= 400 and message.id in (None, "server-error"):
+            return True
+        return message.id is not None and key_of(message.id) == key_of(self.message.id)
+
+    # --- a stream -----------------------------------------------------------------------------------------------------
+
+    async def _stream(self, answer: Answer) -> Outcome:
+        visit = self.visit
+        sift = Sift(visit, self.message.protocol, self.message.id, self.request, self.row_id)
+        await visit.down.begin()
+        cut: UpstreamError | None = None
+        try:
+            await self._events(answer, sift)
+        except UpstreamError as error:
+            cut = error
+        if sift.answer is not None:
+            return ended(sift.answer, sift.passed)
+        if self.endless and cut is None:
+            await visit.down.end()
+            return Outcome(OutcomeState.EXECUTED, "the stream has ended")
+        if visit.session is not None and sift.resumable and (cut is None or isinstance(cut, Lost)):
+            return await self._answered_later()
+        raise cut or Unusable("the stream ended without an answer", state=OutcomeState.UNKNOWN)
+
+    async def _events(self, answer: Answer, sift: Sift) -> None:
+        parser = sse.Parser(self.visit.deps.limits.event)
+        async for chunk in answer.chunks():
+            try:
+                events = parser.feed(chunk)
+            except sse.EventTooLarge:
+                raise Unusable("an event is too large") from None
+            out = [await sift.event(event) for event in events]
+            if sift.answer is not None:
+                await self.visit.down.last(b"".join(out))
+                await _to_the_end(answer, self.visit.deps.limits.linger)
+                return
+            await self.visit.down.event(b"".join(out))
+
+    async def _answered_later(self) -> Outcome:
+        """The stream was cut where the agent may come back for the rest: the answer will pass by there."""
+        await self.visit.down.end()
+        self.request.late = asyncio.get_running_loop().create_future()
+        try:
+            with self.visit.deps.load.left():
+                async with asyncio.timeout(self.visit.deps.limits.resume):
+                    message = await self.request.late
+        except TimeoutError:
+            return Outcome(OutcomeState.UNKNOWN, "nobody came back for the answer")
+        except asyncio.CancelledError:
+            if not self.request.late.cancelled():
+                raise
+            return Outcome(OutcomeState.UNKNOWN, "the session ended before its answer")
+        return ended(message, message.raw)
+
+
+async def _to_the_end(answer: Answer, seconds: float) -> None:
+    """After its response a stream has nothing more to say; waiting for its end keeps the connection usable."""
+    try:
+        async with asyncio.timeout(seconds):
+            async for _ in answer.chunks():
+                pass
+    except (TimeoutError, UpstreamError):
+        return
+
+
+def ended(message: ServerMessage, data: bytes) -> Outcome:
+    """The outcome of a call that was answered; `data` is what the agent got."""
+    refused = message.error is not None
+    return Outcome(
+        OutcomeState.UPSTREAM_REFUSED if refused else OutcomeState.EXECUTED,
+        _code(message) if refused else "",
+        size=len(data),
+        is_error=message.is_error,
+        digest=sha256(data).digest(),
+    )
+
+
+def _code(message: ServerMessage) -> str:
+    return f"error {message.error.get('code')}" if message.error is not None else ""

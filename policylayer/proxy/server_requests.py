@@ -1,0 +1,128 @@
+"""What servers ask of the agent's client: sampling, elicitation, roots - judged like calls, also inside a result.
+
+A question that policy denies, or that the client never said it can answer, never reaches the client: in the handshake
+era the server gets an error for it; a modern result that asks it ends as an error (`rounds.py`). Must not know streams.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from policylayer.core.call import Call
+from policylayer.core.commands import Forward, Hold, Outcome, OutcomeState, Refused, Relayed, Verdict, Waited
+from policylayer.core.decision import Decision, ReasonCode
+from policylayer.proxy import judging
+from policylayer.proxy.perform import Performer
+from policylayer.proxy.visit import Visit, refusal
+from policylayer.tasks import spawn
+from policylayer.wire import replies
+from policylayer.wire.calls import call_of_server_request
+from policylayer.wire.rejection import METHOD_NOT_FOUND, Id
+from policylayer.wire.server_messages import ServerMessage
+
+NEEDS: Final[Mapping[str, str]] = {
+    "sampling/createMessage": "sampling",
+    "elicitation/create": "elicitation",
+    "roots/list": "roots",
+}
+"""The capability that a client declares for each."""
+
+
+def unfit(method: str, params: Mapping[str, Any], capabilities: Mapping[str, Any]) -> str | None:
+    """Why a question is refused before policy is asked, or None."""
+    needed = NEEDS.get(method)
+    if needed is None:
+        return "servers may not ask this"
+    declared = capabilities.get(needed)
+    if type(declared) is not dict:
+        return f"the client did not declare {needed}"
+    if method == "elicitation/create":
+        return _unfit_elicitation(params, declared)
+    return None
+
+
+def _unfit_elicitation(params: Mapping[str, Any], declared: Mapping[str, Any]) -> str | None:
+    mode = params.get("mode", "form")
+    if mode == "form":
+        return None if not declared or "form" in declared else "the client did not declare elicitation.form"
+    if mode != "url":
+        return "the mode of the elicitation is not known"
+    if "url" not in declared:
+        return "the client did not declare elicitation.url"
+    return None if _is_safe(params.get("url")) else "the elicitation's url is not https"
+
+
+def _is_safe(url: object) -> bool:
+    if type(url) is not str or not url.isprintable() or " " in url or "\\" in url:
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and "@" not in parts.netloc
+    except ValueError:
+        return False
+
+
+class Asking:
+    """One question of a server, on its way to being shown or refused."""
+
+    def __init__(self, visit: Visit, method: str, params: Mapping[str, Any], protocol: str) -> None:
+        self.visit = visit
+        self.call: Call = call_of_server_request(method, params, visit.server.name, protocol)
+        self._params = params
+
+    async def run(self, capabilities: Mapping[str, Any], parent: str | None) -> Verdict:
+        """Judge it; `Relayed` means that it may be shown."""
+        why = unfit(self.call.method, self._params, capabilities)
+        if why is None:
+            judge = judging.of_call(self.visit, self.call)
+        else:
+            judge = judging.constant(self._refusal(why))
+        return await Performer(self.visit, self.call, judge, self._show, self._wait).run(parent=parent)
+
+    def _refusal(self, why: str) -> Decision:
+        code = ReasonCode.REJECTED if self.call.method in NEEDS else ReasonCode.UNKNOWN_METHOD
+        return refusal(code, why, self.visit.deps.engine.revision)
+
+    async def _show(self, command: Forward) -> Outcome:
+        return Outcome(OutcomeState.EXECUTED, "shown to the client")
+
+    async def _wait(self, command: Hold) -> Waited:
+        deps = self.visit.deps
+        return await deps.approvals.wait(command.approval_id, deps.clock.monotonic() + deps.limits.hold)
+
+
+async def may_pass(visit: Visit, message: ServerMessage, protocol: str, parent: str | None) -> bool:
+    """Whether a handshake server's request goes to the client; where not, the server is told."""
+    assert message.id is not None
+    assert message.method is not None
+    session = visit.session
+    if message.treatment(protocol) != "passed":
+        asking = Asking(visit, message.method, message.params, protocol)
+        verdict = await asking.run(session.capabilities if session else {}, parent)
+        if not isinstance(verdict, Relayed):
+            _refuse(visit, message, protocol, verdict)
+            return False
+    if session is not None and session.show(message.id, message.method, visit.deps.limits.outstanding):
+        return True
+    visit.deps.metrics.count("dropped", reason="too_many_questions" if session else "no_session")
+    _tell(visit, _error(message.id, replies.DENIED, "the client cannot be asked now"), protocol)
+    return False
+
+
+def _refuse(visit: Visit, message: ServerMessage, protocol: str, verdict: Verdict) -> None:
+    visit.deps.metrics.count("dropped", reason="server_request")
+    if isinstance(verdict, Refused) and verdict.decision.reason_code is ReasonCode.UNKNOWN_METHOD:
+        _tell(visit, _error(message.id, METHOD_NOT_FOUND, "Method not found"), protocol)
+    else:
+        _tell(visit, _error(message.id, replies.DENIED, "denied by the policy of the client's proxy"), protocol)
+
+
+def _error(id: Id | None, code: int, text: str) -> bytes:
+    return replies.error(id, code, text).body
+
+
+def _tell(visit: Visit, body: bytes, protocol: str) -> None:
+    """In the background: the server may not read before we have read on."""
+    spawn(visit.tell_server(body, protocol), "refuse server request")

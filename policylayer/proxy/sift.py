@@ -1,0 +1,158 @@
+"""What of a server's stream reaches the agent: event by event, bytes untouched where nothing is to be changed.
+
+One `Sift` for one stream of events. Responses go to the request they answer; notifications are those of the table, and
+those of a resource only if the caller may have it; requests are judged (handshake) or dropped (2026-07-28, where
+servers must not send any). What cannot be read at all is the server's failure. Must not know HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from policylayer.core.call import Call
+from policylayer.core.decision import Effect
+from policylayer.core.errors import AuditUnavailable
+from policylayer.proxy import server_requests
+from policylayer.proxy.faults import Unusable
+from policylayer.proxy.sessions import Request, key_of
+from policylayer.proxy.visit import Visit
+from policylayer.wire import server_messages, sse
+from policylayer.wire.methods import MODERN
+from policylayer.wire.rejection import Id, Rejection
+from policylayer.wire.server_messages import ServerMessage
+
+LIST_CHANGED: Final = "notifications/tools/list_changed"
+OF_TASKS: Final = frozenset({"notifications/tasks", "notifications/tasks/status"})
+
+
+class Sift:
+    """One stream. `id` and `request` are those of the POST it answers; a GET stream has none.
+
+    `answer` is the response once it has come, `size` and `passed` what the agent gets of it; `resumable` says that
+    events had ids, so that the agent may come back for the rest.
+    """
+
+    def __init__(
+        self,
+        visit: Visit,
+        protocol: str,
+        id: Id | None = None,
+        request: Request | None = None,
+        row_id: str | None = None,
+    ) -> None:
+        self._visit = visit
+        self._protocol = protocol
+        self._id = id
+        self._request = request
+        self._row_id = row_id
+        self.answer: ServerMessage | None = None
+        self.passed = b""
+        self.resumable = False
+
+    async def event(self, event: sse.Event) -> bytes:
+        """What goes to the agent for this event. Raises `Unusable`."""
+        self.resumable = self.resumable or event.id is not None
+        if not event.data:
+            # Comments, ids, retry times, and the event that only carries the first id.
+            return event.raw
+        if event.event not in (None, "message"):
+            return self._drop("event_type")
+        message = server_messages.decode(event.data, self._visit.deps.limits.server_message)
+        if isinstance(message, Rejection):
+            raise Unusable(f"an event is no message: {message.reason}")
+        data = await self._message(message)
+        if data is None:
+            return b""
+        return event.raw if data is message.raw else sse.encode(data, event.event, event.id)
+
+    async def _message(self, message: ServerMessage) -> bytes | None:
+        if message.kind == "response":
+            return await self._response(message)
+        if message.kind == "request":
+            return await self._asked(message)
+        return await self._notified(message)
+
+    def _drop(self, reason: str) -> bytes:
+        self._visit.deps.metrics.count("dropped", reason=reason)
+        return b""
+
+    # --- responses ----------------------------------------------------------------------------------------------------
+
+    async def _response(self, message: ServerMessage) -> bytes | None:
+        request = self._answered_by(message)
+        if request is None:
+            self._drop("foreign_response")
+            return None
+        data = message.raw if request.take is None else await request.take(message)
+        if self._request is not None:
+            self.answer, self.passed = message, data
+        elif request.late is not None and not request.late.done():
+            request.late.set_result(message)
+        return data
+
+    def _answered_by(self, message: ServerMessage) -> Request | None:
+        """The request that this answers: the POST's own, or on a later stream any of the session's."""
+        if message.id is None:
+            return None
+        if self._request is not None:
+            ours = self._id is not None and key_of(message.id) == key_of(self._id)
+            return self._request if ours and self.answer is None else None
+        return self._visit.session.asked(message.id) if self._visit.session else None
+
+    # --- requests -----------------------------------------------------------------------------------------------------
+
+    async def _asked(self, message: ServerMessage) -> bytes | None:
+        if self._protocol == MODERN:
+            await self._drop_asked(message)
+            return None
+        if await server_requests.may_pass(self._visit, message, self._protocol, self._row_id):
+            return message.raw
+        return None
+
+    async def _drop_asked(self, message: ServerMessage) -> None:
+        """At this revision servers ask in results only; the specification forbids this."""
+        self._drop("server_request")
+        visit = self._visit
+        method = message.method if server_requests.NEEDS.get(message.method or "") else "other"
+        detail = {"server": visit.server.name, "method": method, "parent": self._row_id}
+        try:
+            await visit.deps.recorder.event("server.request_dropped", visit.caller.subject.id, detail)
+        except AuditUnavailable:
+            visit.deps.metrics.count("failures", place="event")
+
+    # --- notifications ------------------------------------------------------------------------------------------------
+
+    async def _notified(self, message: ServerMessage) -> bytes | None:
+        treatment = message.treatment(self._protocol)
+        if treatment == "denied":
+            self._drop("notification")
+            return None
+        if message.method == LIST_CHANGED:
+            self._visit.deps.tools.changed(self._visit.server.name)
+        if message.method in OF_TASKS and not self._is_own_task(message):
+            self._drop("foreign_task")
+            return None
+        if treatment == "filtered" and not await self._may_know(message):
+            self._drop("resource_update")
+            return None
+        return message.raw
+
+    def _is_own_task(self, message: ServerMessage) -> bool:
+        task_id = message.params.get("taskId")
+        visit = self._visit
+        return type(task_id) is str and visit.deps.tasks.find(visit.server.name, task_id, visit.caller) is not None
+
+    async def _may_know(self, message: ServerMessage) -> bool:
+        """Whether policy would let the caller subscribe to the resource that has changed."""
+        uri = message.params.get("uri")
+        if type(uri) is not str:
+            return False
+        visit = self._visit
+        call = Call(visit.server.name, "resources/subscribe", uri, {"uri": uri}, b"", b"", self._protocol)
+        labels = visit.deps.labels(visit.caller)
+        try:
+            decision = visit.frozen() or await visit.deps.engine.decide(visit.question(call, labels=labels))
+        except Exception:
+            visit.deps.metrics.count("failures", place="decide")
+            return False
+        return decision.enforced is not Effect.DENY

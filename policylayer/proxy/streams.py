@@ -1,0 +1,131 @@
+"""The streams that are open to agents: kept awake, and closed when their caller may no longer have them.
+
+Once a second, and at once after a change of policy, grants or freezes, each stream's right to be open is asked for
+again. A stream that is not allowed any more is stopped; its own code then ends it. One task for all streams. Must not
+know what a stream carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from policylayer.proxy.downstream import Downstream
+from policylayer.proxy.limits import Limits
+from policylayer.proxy.metrics import Metrics
+from policylayer.proxy.sessions import Owner
+from policylayer.tasks import spawn
+from policylayer.wire import sse
+
+PING: Final = sse.comment("ping")
+
+
+class TooManyStreams(Exception):
+    """The caller has as many streams open as it may."""
+
+
+@dataclass(slots=True, eq=False)
+class OpenStream:
+    """One stream. `allowed` asks again whether it may be open; `stop` ends it, once."""
+
+    owner: Owner
+    down: Downstream
+    allowed: Callable[[], Awaitable[bool]]
+    stop: Callable[[], None]
+    pinging: asyncio.Task[None] | None = field(default=None)
+
+
+class Streams:
+    """All open streams. `start` before the first, `close` at the end."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+        self._open: set[OpenStream] = set()
+        self._owners: dict[Owner, int] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def start(self) -> None:
+        """Begin to look after them."""
+        self._task = spawn(self._look_after(), "open streams")
+
+    async def close(self) -> None:
+        """Stop every stream, and looking after them."""
+        for stream in tuple(self._open):
+            stream.stop()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def changed(self) -> None:
+        """Policy, grants or freezes have changed: ask now."""
+        self._changed.set()
+
+    @contextmanager
+    def opened(self, stream: OpenStream, capped: bool = True) -> Iterator[None]:
+        """For as long as it is open. Raises `TooManyStreams` where it is `capped` and the caller has too many."""
+        if capped:
+            self._enter(stream.owner)
+        self._open.add(stream)
+        try:
+            yield
+        finally:
+            self._open.discard(stream)
+            if capped:
+                self._leave(stream.owner)
+            if stream.pinging is not None:
+                stream.pinging.cancel()
+
+    def _enter(self, owner: Owner) -> None:
+        count = self._owners.get(owner, 0)
+        if count >= self._limits.streams_per_owner:
+            raise TooManyStreams
+        self._owners[owner] = count + 1
+
+    def _leave(self, owner: Owner) -> None:
+        self._owners[owner] -= 1
+        if not self._owners[owner]:
+            del self._owners[owner]
+
+    async def _look_after(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._limits.recheck):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            self._changed.clear()
+            await self.recheck()
+
+    async def recheck(self) -> None:
+        """Ask for each stream whether it may stay open; stop those that may not."""
+        for stream in tuple(self._open):
+            if not await self._may_stay(stream) and stream in self._open:
+                self._metrics.count("streams_closed")
+                stream.stop()
+            else:
+                self._ping(stream)
+
+    async def _may_stay(self, stream: OpenStream) -> bool:
+        try:
+            return await stream.allowed()
+        except Exception:
+            # Whoever cannot be shown to be allowed is not.
+            structlog.get_logger().warning("an open stream could not be judged", exc_info=True)
+            return False
+
+    def _ping(self, stream: OpenStream) -> None:
+        """Let an idle stream be heard; a reader that is stuck is not written to twice."""
+        down = stream.down
+        idle = asyncio.get_running_loop().time() - down.wrote_at >= self._limits.ping
+        if down.begun and idle and (stream.pinging is None or stream.pinging.done()):
+            stream.pinging = spawn(down.event(PING), "ping stream")

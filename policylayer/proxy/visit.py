@@ -1,0 +1,155 @@
+"""One request of an agent on its way: who asks, of which server, by which message, and where the answer goes.
+
+What the modules of this package hand to each other. Knows how to ask the server on the agent's behalf, and what a
+question to policy is made of; decides nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from policylayer.audit.context import CallContext
+from policylayer.core.call import Call, Caller, Json, Question, ServerFacts
+from policylayer.core.decision import Decision, Effect, ReasonCode
+from policylayer.core.errors import UpstreamError
+from policylayer.identity.authenticator import opens
+from policylayer.proxy.downstream import Downstream, Event
+from policylayer.proxy.ports import Deps
+from policylayer.proxy.sessions import Owner, Session, owner_of
+from policylayer.upstream.interface import Answer, Exchange, Upstream
+from policylayer.wire.fields import Headers
+
+SESSION_HEADER: Final = "mcp-session-id"
+
+
+async def _never() -> Event:
+    return {"type": "http.disconnect"}
+
+
+async def _nowhere(_event: Event) -> None:
+    return
+
+
+NO_HEADERS: Final = Headers()
+NOWHERE: Final = Downstream(_never, _nowhere)
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request. `session` is the handshake session it belongs to, if any; `authorization` as presented.
+
+    `client` is the client's own claim of its name; `streams` says whether it reads streams of events.
+    """
+
+    deps: Deps
+    caller: Caller
+    server: ServerFacts
+    upstream: Upstream
+    headers: Headers
+    down: Downstream
+    authorization: bytes | None = None
+    ip: str | None = None
+    session: Session | None = None
+    client: str | None = None
+    streams: bool = True
+
+    @property
+    def owner(self) -> Owner:
+        """Whom sessions, tasks and streams of this caller belong to."""
+        return owner_of(self.caller)
+
+    @property
+    def process_owner(self) -> str:
+        """Whose process of a stdio server may be used."""
+        return "\n".join(self.owner)
+
+    def detached(self) -> Visit:
+        """The same caller and server without the exchange: for what outlives it."""
+        return replace(self, down=NOWHERE, headers=NO_HEADERS)
+
+    # --- the right to ask ---------------------------------------------------------------------------------------------
+
+    def frozen(self) -> Decision | None:
+        """The denial of an operator's freeze, if one is in force."""
+        user = self.caller.on_behalf_of
+        principals = [self.caller.subject.id, *([user.id] if user else ())]
+        freeze = self.deps.freezes.frozen(principals, self.server.name)
+        if freeze is None:
+            return None
+        return refusal(ReasonCode.FROZEN, f"frozen: {freeze.reason}", self.deps.engine.revision)
+
+    async def allowed(self) -> bool:
+        """Whether the caller would still be let in: its credential, its grant's servers, no freeze."""
+        caller = await self.deps.authenticator.agent(self.authorization, self.ip)
+        if caller is None or owner_of(caller) != self.owner or not opens(caller, self.server.name):
+            return False
+        return self.frozen() is None
+
+    # --- questions ----------------------------------------------------------------------------------------------------
+
+    def context(self, call: Call) -> CallContext:
+        """What the decision log is told of a call."""
+        return CallContext(
+            call,
+            self.caller,
+            session=self.session.id if self.session else None,
+            client=self.client,
+            ip=self.ip,
+            labels=self.deps.labels(self.caller),
+            reads=self.deps.engine.reads(call.server, call.method, call.target),
+        )
+
+    def question(
+        self,
+        call: Call,
+        approved: frozenset[str] = frozenset(),
+        labels: frozenset[str] = frozenset(),
+        annotations: Mapping[str, Json] | None = None,
+    ) -> Question:
+        """What policy is asked about a call."""
+        if annotations is None and call.method == "tools/call":
+            annotations = self.deps.tools.annotations(call.server, call.target)
+        return Question(
+            call=call,
+            subject=self.caller.subject,
+            server=self.server,
+            now=self.deps.clock.now(),
+            on_behalf_of=self.caller.on_behalf_of,
+            approved=approved,
+            labels=labels,
+            annotations=annotations,
+            ip=self.ip,
+            client=self.client,
+        )
+
+    # --- the server ---------------------------------------------------------------------------------------------------
+
+    def server_headers(self, fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The fields with the server's own id of the session."""
+        if self.session is None:
+            return fields
+        return [*fields, ("Mcp-Session-Id", self.session.upstream_id)]
+
+    async def send(self, fields: list[tuple[str, str]], body: bytes, endless: bool = False) -> Answer:
+        """Post a message to the server. Raises `UpstreamError`."""
+        headers = self.server_headers(fields)
+        return await self.upstream.exchange(Exchange("POST", headers, body, self.process_owner, endless=endless))
+
+    async def tell_server(self, body: bytes, protocol: str) -> None:
+        """Post a message of our own to the session; that it does not arrive is the server's loss."""
+        fields = [
+            ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+            ("MCP-Protocol-Version", protocol),
+        ]
+        with contextlib.suppress(UpstreamError):
+            answer = await self.send(fields, body)
+            await answer.close()
+
+
+def refusal(code: ReasonCode, reason: str, revision: str = "") -> Decision:
+    """A denial that is not a rule's."""
+    return Decision(Effect.DENY, code, Effect.DENY, revision, reason=reason)
