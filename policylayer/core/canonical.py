@@ -64,7 +64,8 @@ def _prepared(value: Any) -> Any:
 def _changed(container: Any, entries: Any) -> Any:
     copy = None
     for key, value in entries:
-        if type(value) in _LEAVES:
+        kind = type(value)
+        if kind is str or (kind is int and _LEAST <= value <= _MOST) or kind is bool or value is None:
             continue
         prepared = _prepared(value)
         if prepared is not value:

@@ -28,9 +28,11 @@ from policylayer.wire.limits import DEFAULT, Limits
 
 _Mode: TypeAlias = Literal["lossless-float", "float"]
 
-_LEAVES: Final = frozenset({str, bool, type(None)})
 _STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 """Strings, also one that never ends: possessive and with an optional end, so that no input takes more than one pass."""
+
+_SAFE_LENGTH: Final = 16
+"""A point and 15 digits: so many survive the way into a double and back, whatever they are."""
 
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**64 - 1
@@ -116,7 +118,7 @@ def _walk(container: Any, room: int, strict: bool) -> Fault | None:
     entries: Iterable[tuple[Any, Any]] = container.items() if type(container) is dict else enumerate(container)
     for key, value in entries:
         kind = type(value)
-        if kind in _LEAVES:
+        if kind is str:
             continue
         if kind is int:
             if strict and not _MIN_INTEGER <= value <= _MAX_INTEGER:
@@ -125,7 +127,7 @@ def _walk(container: Any, room: int, strict: bool) -> Fault | None:
             fault = _walk(value, room - 1, strict)
             if fault is not None:
                 return fault
-        else:
+        elif kind is not bool and value is not None:
             double = _shortest(value) if strict else value
             if double is None or not isfinite(double):
                 return NUMBER
@@ -137,6 +139,8 @@ def _shortest(literal: jiter.LosslessFloat) -> float | None:
     """The double of a literal whose decimal value is that of the double's shortest form, else None."""
     double = float(literal)
     text = str(literal)
+    if len(text) <= _SAFE_LENGTH and "e" not in text and "E" not in text:
+        return double
     shortest = repr(double)
     if text == shortest:
         return double
