@@ -33,6 +33,7 @@ CODES: Final = {
     "data": "PL204",
     "builtin": "PL205",
     "outside": "PL206",
+    "negation": "PL208",
 }
 ENGINE_CODE: Final = "PL207"
 LISTS_AT_ONCE: Final = 64

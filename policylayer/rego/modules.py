@@ -11,6 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from policylayer.rego.negation import HELP, ambiguous
+from policylayer.rego.syntax import dotted, nodes
+
 BUILTINS: Final = """
 abs array.concat array.reverse array.slice base64.decode base64.encode base64.is_valid base64url.decode
 base64url.encode base64url.encode_no_pad bits.and bits.lsh bits.negate bits.or bits.rsh bits.xor ceil concat
@@ -69,7 +72,7 @@ def read(file: str, ast: dict[str, Any]) -> Module:
     """The module of a parsed file."""
     names = {name for rule in ast["rules"] if (name := _head(rule)) is not None}
     aliases = {alias for each in ast.get("imports", []) if (alias := _alias(each)) is not None}
-    return Module(file, _dotted(ast["package"]["refr"]) or "", frozenset(names), frozenset(aliases), ast)
+    return Module(file, dotted(ast["package"]["refr"]) or "", frozenset(names), frozenset(aliases), ast)
 
 
 def problems(modules: list[Module]) -> Iterator[Problem]:
@@ -81,6 +84,9 @@ def problems(modules: list[Module]) -> Iterator[Problem]:
         yield from _package(module)
         yield from _imports(module)
         yield from _uses(module, frozenset(siblings[module.package]) | module.aliases)
+        for node, missing in ambiguous(module.ast["rules"]):
+            text = f"this `not` means one thing here and another in OPA where `{missing}` is missing"
+            yield _at(module, node, "negation", text, HELP)
 
 
 def rule_lines(modules: list[Module]) -> dict[str, tuple[str, int]]:
@@ -112,7 +118,7 @@ def _package(module: Module) -> Iterator[Problem]:
 
 def _imports(module: Module) -> Iterator[Problem]:
     for each in module.ast.get("imports", []):
-        path = _dotted(each["refr"]) or ""
+        path = dotted(each["refr"]) or ""
         known = path in ("rego.v1", "input", "data.policylayer") or path.startswith(
             ("data.policylayer.", "input.", "future.keywords")
         )
@@ -129,8 +135,8 @@ def _imports(module: Module) -> Iterator[Problem]:
 
 
 def _uses(module: Module, local: frozenset[str]) -> Iterator[Problem]:
-    for kind, node in _nodes(module.ast["rules"]):
-        name = _dotted({kind: node}) if kind in ("RefDot", "RefBrack", "Var") else None
+    for kind, node in nodes(module.ast["rules"]):
+        name = dotted({kind: node}) if kind in ("RefDot", "RefBrack", "Var") else None
         if name is not None and (why := OUTSIDE.get(name)) is not None:
             yield _at(module, node, "outside", f"`{name}` is refused: {why}", "decide by the input alone")
         elif name is not None and name.startswith("data.") and name.count(".") == 1 and name != f"data.{PACKAGE}":
@@ -143,7 +149,7 @@ def _uses(module: Module, local: frozenset[str]) -> Iterator[Problem]:
 
 
 def _call(module: Module, node: dict[str, Any], local: frozenset[str]) -> Iterator[Problem]:
-    name = _dotted(node["fcn"]) or "?"
+    name = dotted(node["fcn"]) or "?"
     mine = name.split(".")[0] in local or name.startswith(f"data.{PACKAGE}.")
     if not mine and name not in ADMITTED and name not in OUTSIDE:
         text = f"`{name}` is not a builtin of the embedded engine, or not one that answers as OPA does"
@@ -156,23 +162,8 @@ def _at(module: Module, node: dict[str, Any], slug: str, message: str, help: str
     return Problem(module.file, node["span"]["line"], node["span"]["col"], slug, message, help)
 
 
-def _nodes(tree: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every `{Kind: {...}}` below `tree`, without recursion: policies may nest as deep as they like."""
-    stack = [tree]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack.extend(node)
-        elif isinstance(node, dict):
-            for key, value in node.items():
-                if isinstance(value, dict) and key[:1].isupper():
-                    yield key, value
-                if isinstance(value, dict | list):
-                    stack.append(value)
-
-
 def _rule_names(rule: dict[str, Any]) -> Iterator[str]:
-    for kind, node in _nodes(rule):
+    for kind, node in nodes(rule):
         if kind == "Object":
             for _, key, value in node["fields"]:
                 if key.get("String", {}).get("value") == "rule" and "String" in value:
@@ -183,7 +174,7 @@ def _head(rule: dict[str, Any]) -> str | None:
     """The name that a rule defines: the first segment of its head."""
     (spec,) = rule.values()
     head = next(iter(spec["head"].values())) if "head" in spec else spec
-    path = _dotted(head["refr"]) if "refr" in head else None
+    path = dotted(head["refr"]) if "refr" in head else None
     return path.split(".")[0] if path else None
 
 
@@ -191,21 +182,5 @@ def _alias(each: dict[str, Any]) -> str | None:
     written = each.get("as")
     if isinstance(written, list) and len(written) == 2:
         return str(written[1])
-    path = _dotted(each["refr"])
+    path = dotted(each["refr"])
     return path.rsplit(".", 1)[-1] if path else None
-
-
-def _dotted(node: dict[str, Any]) -> str | None:
-    """`a.b.c` of a chain of references with constant segments, else None."""
-    parts: list[str] = []
-    while True:
-        if "Var" in node:
-            return ".".join([str(node["Var"]["value"]), *reversed(parts)])
-        if "RefDot" in node:
-            parts.append(str(node["RefDot"]["field"][1]))
-            node = node["RefDot"]["refr"]
-        elif "RefBrack" in node and "String" in node["RefBrack"]["index"]:
-            parts.append(str(node["RefBrack"]["index"]["String"]["value"]))
-            node = node["RefBrack"]["refr"]
-        else:
-            return None

@@ -109,6 +109,24 @@ async def test_a_mocked_builtin_does_not_smuggle_one_in() -> None:
     assert ("a.rego", 2, "PL206") in [(file, line, code) for file, line, _, code in await refused({"a.rego": text})]
 
 
+REFUSED = ["not input.args.x > 5", "not f(input.args.x)", "not input.args.x in {1}", "not (input.target != `a`)"]
+TAKEN = ["not input.args.x", "not input.args.x == 5", "not startswith(input.server, `a`)", "not x", "not f(x)"]
+
+
+@pytest.mark.shows("rego.1")
+@pytest.mark.parametrize("condition", REFUSED)
+async def test_a_not_that_opa_reads_otherwise_is_refused(condition: str) -> None:
+    text = HEAD + f'decision := {{"effect": "deny"}} if {{ x := 1; {condition} }}\nf(v) if v == 1\n'
+    assert [(line, code) for _, line, _, code in await refused({"a.rego": text})] == [(2, "PL208")]
+
+
+async def test_a_not_that_both_read_alike_is_taken() -> None:
+    for condition in TAKEN:
+        text = HEAD + f'decision := {{"effect": "deny"}} if {{ x := 1; {condition} }}\nf(v) if v == 1\n'
+        async with opened({"a.rego": text}):
+            pass
+
+
 async def test_old_syntax_and_old_imports_are_refused() -> None:
     assert await refused({"a.rego": HEAD + "allow = true { input.x }\n"}) == [("a.rego", 2, 14, "PL201")]
     assert [code for *_, code in await refused({"a.rego": HEAD + "import data.other\nx := 1\n"})] == ["PL203"]
