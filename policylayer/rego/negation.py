@@ -1,8 +1,9 @@
-"""Refuses the one construct that the embedded engine and OPA read differently: `not` over a call of what may be missing.
+"""Refuses the one construct that the embedded engine and OPA read differently: `not` over a call of a missing value.
 
 `not is_number(input.args.x)` is true in one and undefined in the other where `x` is missing: OPA evaluates the
-reference before the `not`. Bound to a variable first, both agree; so that is what an author is asked to write. A bare reference,
-and an equality of bare references and literals, are the same in both. Works on the parser's JSON; knows no engine.
+reference before the `not`. Bound to a variable first, both agree; so that is what an author is asked to write. A bare
+reference, and an equality of bare references and literals, are the same in both. Works on the parser's JSON; knows no
+engine.
 """
 
 from __future__ import annotations
