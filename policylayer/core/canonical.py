@@ -1,8 +1,8 @@
 """Pure: our canonical form of a JSON value, and its digest. Written down, with vectors, in docs/canonical-form.md.
 
 Keys are sorted by code point, integers are their digits, other numbers their shortest decimal, strings escape only what
-they must, and the text is UTF-8. Two values have one canonical form exactly when policy cannot tell them apart: `100`,
-`100.0` and `1E2` are one number.
+they must, and the text is UTF-8. Two values have one canonical form exactly when they are one value, numbers being
+compared by what was written: `100`, `100.0` and `1E2` are one number.
 
 Must not know what is digested, nor any key: stored digests are HMACs of these (`keys.py`).
 """

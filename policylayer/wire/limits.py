@@ -26,5 +26,5 @@ class Limits:
 DEFAULT: Final = Limits()
 """What agents may send. The node cap keeps the decoded form of a 4 MiB body within a few times its size."""
 
-SERVER: Final = Limits(size=64 * 1024 * 1024, depth=128, nodes=4_000_000, meta=1024 * 1024)
+SERVER: Final = Limits(size=32 * 1024 * 1024, depth=128, nodes=1_000_000)
 """What servers may send, unless the server's settings say otherwise: results are larger than calls."""

@@ -69,6 +69,8 @@ def check_routing(message: Message, headers: Headers) -> Rejection | None:
     fault = _compare(headers, METHOD, message.method, required)
     if fault is None and message.method in ROUTED:
         fault = _compare(headers, NAME, message.target, required, wrapped=True)
+    elif fault is None and headers.repeated(NAME):
+        fault = f"the {NAME} header is repeated"
     return None if fault is None else mismatch(fault, message.id)
 
 

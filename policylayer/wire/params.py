@@ -22,6 +22,8 @@ from policylayer.wire.text import fold, folds, is_address, is_name
 Fault: TypeAlias = tuple[str, str]
 """A reason and what the sender is told."""
 
+_MOST_MEMBERS: Final = 64
+
 _META: Final = frozenset(
     {
         "progressToken",
@@ -92,6 +94,8 @@ def check_meta(params: Mapping[str, Any], raw_size: int, limits: Limits) -> Faul
 
 
 def _names(entry: Entry, params: Mapping[str, Any]) -> Fault | None:
+    if len(params) > _MOST_MEMBERS:
+        return "members", "params have too many members"
     for name in params:
         if name not in entry.members:
             if fold(name) in entry.folded:

@@ -28,6 +28,9 @@ _INVISIBLE: Final = frozenset(
 """Characters that show nothing though Unicode calls them letters, marks or symbols."""
 
 
+_LONGEST_FOLDED: Final = 512
+
+
 def is_name(text: object, longest: int) -> bool:
     """Whether `text` may name a tool or a prompt: visible, not empty, not too long, no space around it."""
     if type(text) is not str or not 0 < len(text) <= longest or not text.isprintable():
@@ -47,7 +50,13 @@ def is_address(text: object, longest: int) -> bool:
 
 
 def fold(text: str) -> str:
-    """What is left of a name after case, compatibility forms and everything invisible are taken away."""
+    """What is left of a name after case, compatibility forms and everything invisible are taken away.
+
+    Also what follows a NUL, where some readers stop, and what follows more characters than any protocol's name has.
+    """
+    if text.isascii() and text.isprintable():
+        return text[:_LONGEST_FOLDED].lower().strip()
+    text = text[:_LONGEST_FOLDED].partition("\x00")[0]
     folded = unicodedata.normalize("NFKC", text).casefold()
     if not folded.isascii() or not folded.isprintable():
         folded = "".join(char for char in folded if char.isprintable() and char not in _INVISIBLE)

@@ -111,8 +111,9 @@ def test_methods_that_have_a_name(method: str, params: dict[str, Any], name: str
 
 
 def test_methods_that_have_none() -> None:
-    # Whatever stands there is neither believed nor forwarded.
+    # Whatever stands there is neither believed nor forwarded; only two of them are too many.
     assert accepted(send("tools/list", {}, ("Mcp-Method", "tools/list"), ("Mcp-Name", "x")))
+    assert refused(send("tools/list", {}, ("Mcp-Method", "tools/list"), *[("Mcp-Name", "x")] * 2)).code == -32020
     assert refused(send("tools/list", {})).code == -32020
     assert refused(send("x/y", {}, ("Mcp-Method", "tools/list"))).code == -32020
 

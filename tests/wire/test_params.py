@@ -180,6 +180,14 @@ def test_methods_that_are_not_judged_keep_what_they_do_not_know(send: Any) -> No
     assert reason(send("tools/list", {"\uff3fmeta": {}})) == "folded_member"
 
 
+@EVERY_ERA
+def test_params_are_few(send: Any) -> None:
+    members = {f"m{number}": number for number in range(65)}
+    assert reason(send("tools/list", members)) == "members"
+    assert reason(send("tools/call", {"name": "x", **members})) == "members"
+    accepted(send("tools/call", {"name": "x", "arguments": members}))
+
+
 def test_members_belong_to_revisions() -> None:
     assert reason(handshake("tools/call", {"name": "x", "requestState": "s"})) == "unknown_member"
     assert reason(handshake("tools/call", {"name": "x", "inputResponses": {}})) == "unknown_member"

@@ -121,5 +121,12 @@ def test_folding_letters_that_json_readers_fold() -> None:
     assert folds(["progressToken"]) == {"progresstoken": "progressToken"}
 
 
+def test_folding_looks_at_the_beginning_only() -> None:
+    assert fold("method\x00anything") == "method"
+    assert fold("\x00method") == ""
+    assert fold("method" + "\u200b" * 1000 + "x") == "method"
+    assert len(fold("\ufdfa" * 1_000_000)) < 10_000
+
+
 def test_different_names_stay_different() -> None:
     assert len({fold(name) for name in ("method", "methods", "params", "param", "_meta", "meta", "m\u00e9thod")}) == 7
