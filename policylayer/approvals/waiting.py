@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -41,7 +42,9 @@ class Waiting:
         self._clock = clock
         self._judge = judge
         self._waits: dict[str, set[asyncio.Future[Row]]] = {}
-        self._changed = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._all = False
+        self._new: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     def count(self, approval_id: str) -> int:
@@ -50,14 +53,16 @@ class Waiting:
 
     def changed(self) -> None:
         """Look soon: some approval was settled, here or elsewhere."""
-        self._changed.set()
+        self._all = True
+        self._wake.set()
 
     async def settled(self, approval_id: str, deadline: float) -> Row | None:
         """The approval's row once it is not pending any more; None when the (monotonic) deadline passes first."""
         future: asyncio.Future[Row] = asyncio.get_running_loop().create_future()
         self._waits.setdefault(approval_id, set()).add(future)
         # It may have been settled before we came; everybody who came with us is looked up in the same query.
-        self.changed()
+        self._new.add(approval_id)
+        self._wake.set()
         if self._task is None or self._task.done():
             self._task = spawn(self._watch(), "approvals-waiting")
         try:
@@ -80,28 +85,33 @@ class Waiting:
         if not waits:
             self._waits.pop(approval_id, None)
             if not self._waits:
-                self._changed.set()
+                self._wake.set()
 
     async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + POLL
         while self._waits:
-            try:
-                async with asyncio.timeout(POLL):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await self._wake.wait()
+            self._all |= loop.time() >= due
+            if self._all:
+                due = loop.time() + POLL
             await self._look()
 
     async def _look(self) -> None:
-        """Wake the calls whose approvals are settled."""
-        ids = list(self._waits)
+        """Wake the calls whose approvals are settled: of all, or of those that came since the last look."""
+        ids = list(self._waits if self._all else self._new & self._waits.keys())
+        self._all = False
+        self._new.clear()
+        self._wake.clear()
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
             try:
                 found = await self._store.read(partial(self._settled, ids=chunk))
             except AuditUnavailable as error:
                 structlog.get_logger().warning("approvals cannot be read", error=error.message)
-                return
+                return  # all are looked at again when the poll is due
             for row in found:
                 for future in self._waits.get(row["id"], ()):
                     if not future.done():

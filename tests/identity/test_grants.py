@@ -99,6 +99,8 @@ async def test_rotating_keeps_the_grant_and_changes_its_token(store: SqliteStore
         fresh[4:12]: row["id"],
     }
     assert grants.view(turned)["previous_until"] == "2026-11-23T12:01:00.000Z"
+    turned, _ = await store.write(partial(grants.rotate, clock=clock, grant_id="bot"))
+    assert (turned["previous_prefix"], turned["previous_hash"], turned["previous_until_us"]) == (None, None, None)
 
 
 async def test_what_is_over_cannot_be_rotated(store: SqliteStore, clock: HandClock) -> None:
