@@ -153,6 +153,7 @@ def upgrade() -> None:
         "checkpoints",
         _text("id", key=True),
         _number("time_us"),
+        _text("key_id"),
         _text("heads"),
         _text("public_key"),
         _text("signature"),

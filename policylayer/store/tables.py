@@ -119,6 +119,7 @@ checkpoints: Final = Table(
     metadata,
     _text("id", key=True),
     _number("time_us"),
+    _text("key_id"),
     _text("heads"),  # {chain: [seq, link]}
     _text("public_key"),
     _text("signature"),

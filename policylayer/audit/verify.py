@@ -1,0 +1,213 @@
+"""Walks the decision log and names what was changed: every row's link, every number, every head that others tell of.
+
+Finds edits, deletions, insertions, reordering, truncation behind a head that an opening or a checkpoint carries, and
+whole missing chains. What it cannot find without a checkpoint kept elsewhere: rows cut off after the last head told,
+and a rewriting by someone who has the key. How a link is made is in `core/chain.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Literal, TypeAlias
+
+import orjson
+from sqlalchemy import Connection, and_, or_, select
+
+from policylayer.audit.checkpoints import load, stored
+from policylayer.audit.prune import PRUNED
+from policylayer.core.chain import START, link
+from policylayer.keys import Keys
+from policylayer.store.opening import OPENED, heads
+from policylayer.store.rows import COLUMNS, VERSION
+from policylayer.store.store import Store
+from policylayer.store.tables import records
+
+PAGE: Final = 4000
+LISTED: Final = 100
+"""Problems that are named; the others are counted."""
+
+ID, ROW_VERSION, TYPE = COLUMNS.index("id"), COLUMNS.index("version"), COLUMNS.index("reason_code")
+SEQ, KEY, LINK = COLUMNS.index("seq"), COLUMNS.index("key_id"), COLUMNS.index("link")
+
+Told: TypeAlias = dict[str, dict[int, set[str]]]
+"""What others say of chains: the links at certain places."""
+
+What = Literal[
+    "changed",
+    "missing_rows",
+    "inserted",
+    "no_opening",
+    "truncated",
+    "rewritten",
+    "missing_chain",
+    "unknown_key",
+    "unknown_version",
+    "bad_checkpoint",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and where: the first row that shows it, if there is one."""
+
+    what: What
+    message: str
+    chain: str | None = None
+    seq: int | None = None
+    id: str | None = None
+
+
+@dataclass(slots=True)
+class Report:
+    """What was walked and found. `problems` holds the first ones, `found` counts all."""
+
+    rows: int = 0
+    chains: int = 0
+    checkpoints: int = 0
+    found: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.found == 0
+
+    def add(self, problem: Problem) -> None:
+        """Note a problem."""
+        self.found += 1
+        if len(self.problems) < LISTED:
+            self.problems.append(problem)
+
+
+class Walk:
+    """One chain's walk: where it stands, and what the next row is held against."""
+
+    __slots__ = ("_previous", "_told", "chain", "keys", "report", "seq")
+
+    def __init__(self, chain: str, keys: Keys, told: dict[int, set[str]], report: Report) -> None:
+        self.chain = chain
+        self.keys = keys
+        self.report = report
+        self.seq = 0
+        self._told = told
+        # What may stand before the next row: the last row's link, and what it should have been; so that a changed row
+        # is named once, and not every row after it.
+        self._previous: tuple[bytes, ...] = (START,)
+
+    def begin_at(self, seq: int, head: str) -> None:
+        """The chain was pruned up to this row."""
+        self.seq = seq
+        self._previous = (bytes.fromhex(head),)
+
+    def check(self, row: tuple[Any, ...]) -> None:
+        """Hold the next row against all that is known."""
+        seq, stored_link = row[SEQ], bytes(row[LINK])
+        if seq != self.seq + 1:
+            self._misplaced(row, seq)
+        elif seq == 1 and row[TYPE] != OPENED:
+            self._say("no_opening", "the chain does not begin with its opening", row)
+        if row[ROW_VERSION] != VERSION:
+            self._say("unknown_version", f"the row has the form {row[ROW_VERSION]}", row)
+        self._previous = self._linked(row, stored_link)
+        if seq in self._told and self._told[seq] != {stored_link.hex()}:
+            self._say("rewritten", "others tell of another row at this place", row)
+        self.seq = max(self.seq, seq)
+
+    def end(self) -> None:
+        """The chain has no more rows; do others tell of more?"""
+        beyond = max(self._told, default=0)
+        if beyond > self.seq:
+            message = f"others tell of row {beyond}, the chain ends at row {self.seq}"
+            self.report.add(Problem("truncated", message, self.chain, self.seq))
+
+    def _linked(self, row: tuple[Any, ...], stored_link: bytes) -> tuple[bytes, ...]:
+        key = self.keys.chain_of(row[KEY])
+        if key is None:
+            self._say("unknown_key", f"the row was linked with key {row[KEY]}, which is not ours", row)
+            return (stored_link,)
+        right = [link(key, previous, row[:-1]) for previous in self._previous]
+        if stored_link in right or not right:
+            return (stored_link,)
+        self._say("changed", "the row is not what was written here", row)
+        return (stored_link, *right)
+
+    def _misplaced(self, row: tuple[Any, ...], seq: int) -> None:
+        if seq <= self.seq:
+            self._say("inserted", f"there are two rows {seq}", row)
+            return
+        last = seq - 1
+        rows = f"row {last} is" if last == self.seq + 1 else f"rows {self.seq + 1} to {last} are"
+        self.report.add(Problem("missing_rows", f"{rows} missing", self.chain, self.seq + 1, row[ID]))
+        self._previous = ()
+
+    def _say(self, what: What, message: str, row: tuple[Any, ...]) -> None:
+        self.report.add(Problem(what, message, self.chain, row[SEQ], row[ID]))
+
+
+async def verify(store: Store, keys: Keys, outside: Iterable[bytes] = ()) -> Report:
+    """Walk the whole log. `outside` are lines of checkpoints that were kept elsewhere."""
+    report = Report()
+    told: Told = {}
+    for checkpoint in [*map(load, outside), *await store.read(stored)]:
+        report.checkpoints += 1
+        if checkpoint is not None and checkpoint.genuine(keys):
+            _tell(checkpoint.heads, told)
+        else:
+            name = f"checkpoint {checkpoint.id}" if checkpoint else "a line"
+            report.add(Problem("bad_checkpoint", f"{name} is not signed with our key"))
+    cuts = await store.read(partial(_hear, told=told))
+    chains = sorted(await store.read(heads))
+    for chain in chains:
+        walk = Walk(chain, keys, told.get(chain, {}), report)
+        if chain in cuts:
+            walk.begin_at(*cuts[chain])
+        await _walk(store, walk)
+    for chain in sorted(told.keys() - set(chains) - cuts.keys()):
+        report.add(Problem("missing_chain", "others tell of this chain, and no row of it is left", chain))
+    return report
+
+
+async def _walk(store: Store, walk: Walk) -> None:
+    """One chain, in pages."""
+    walk.report.chains += 1
+    after = (walk.seq, "")
+    while rows := await store.read(partial(_page, chain=walk.chain, after=after)):
+        for row in rows:
+            walk.check(row)
+        walk.report.rows += len(rows)
+        after = (rows[-1][SEQ], rows[-1][ID])
+    walk.end()
+
+
+def _page(connection: Connection, chain: str, after: tuple[int, str]) -> Sequence[tuple[Any, ...]]:
+    """Rows of a chain as they are stored; past SQLAlchemy's own rows, which cost as much as the links."""
+    seq, row_id = after
+    own, place = records.c.chain == chain, records.c.seq
+    # By id too: where someone put two rows at one place, both are looked at.
+    further = and_(own, place >= seq, or_(place > seq, records.c.id > row_id))
+    query = select(records).where(further).order_by(place, records.c.id).limit(PAGE)
+    cursor = connection.execute(query).cursor
+    return cursor.fetchall() if cursor is not None else ()
+
+
+def _hear(connection: Connection, told: Told) -> dict[str, tuple[int, str]]:
+    """Take in what the log's own events tell of heads; and where chains were cut, on purpose."""
+    cuts: dict[str, tuple[int, str]] = {}
+    query = select(records.c.reason_code, records.c.detail).where(records.c.reason_code.in_([OPENED, PRUNED]))
+    for type, detail in connection.execute(query.order_by(records.c.id)):
+        try:
+            content = orjson.loads(detail)
+            if type == PRUNED:
+                cuts |= {chain: (int(seq), str(head)) for chain, (seq, head) in content["cuts"].items()}
+            else:
+                _tell({chain: (int(seq), str(head)) for chain, (seq, head) in content["heads"].items()}, told)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue  # Its row was changed, which the walk finds.
+    return cuts
+
+
+def _tell(told_heads: dict[str, tuple[int, str]], told: Told) -> None:
+    for chain, (seq, head) in told_heads.items():
+        told.setdefault(chain, {}).setdefault(seq, set()).add(head)
