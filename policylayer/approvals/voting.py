@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 import orjson
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, delete, insert, select
 
 from policylayer.approvals import rows, voters, waivers
 from policylayer.approvals.binding import Kept, open_arguments
@@ -22,7 +22,7 @@ from policylayer.core.approval import Move, State
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import ApprovalError
 from policylayer.identity.person import Person
-from policylayer.store.tables import votes
+from policylayer.store.tables import tokens, votes
 
 NOTE_LIMIT: Final = 2000
 """Characters of a note."""
@@ -105,7 +105,12 @@ def _write(conn: Connection, desk: Desk, ballot: Ballot, allowed: Sequence[HoldR
     person = ballot.person
     note = rows.storable_note(ballot.note)
     names = sorted(rule.ref.name for rule in allowed)
-    said = {"decision": ballot.decision, "note": note, "rules": orjson.dumps(names).decode()}
+    said = {
+        "decision": ballot.decision,
+        "note": note,
+        "rules": orjson.dumps(names).decode(),
+        "token_id": person.token_id,
+    }
     earlier = next(
         (
             vote
@@ -118,7 +123,7 @@ def _write(conn: Connection, desk: Desk, ballot: Ballot, allowed: Sequence[HoldR
         if all(earlier[name] == value for name, value in said.items()):
             return
         conn.execute(delete(votes).where(votes.c.id == earlier["id"]))
-    who = {"approval_id": ballot.approval_id, "principal": person.principal, "token_id": person.token_id}
+    who = {"approval_id": ballot.approval_id, "principal": person.principal}
     conn.execute(insert(votes).values(id=desk.new_id(), time_us=now_us, **who, **said))
     detail = {"approval_id": ballot.approval_id, "token_id": person.token_id, "decision": ballot.decision}
     desk.on_event("approval.voted", person.principal, {**detail, "note": note, "rules": names})
@@ -142,7 +147,12 @@ def _settle(conn: Connection, desk: Desk, row: Row, ballot: Ballot, at: Moment) 
 def _complete(conn: Connection, row: Row, at: Moment) -> bool:
     rules = rows.rules_of(row)
     cast_so_far = rows.votes_of(conn, [row["id"]])[row["id"]]
-    approving = [vote["principal"] for vote in cast_so_far if vote["decision"] == "approve"]
+    ids = [vote["token_id"] for vote in cast_so_far]
+    query = select(tokens.c.id).where(tokens.c.id.in_(ids), tokens.c.revoked_us.is_not(None))
+    revoked = set(conn.scalars(query))
+    # A vote by a token that was revoked since is nobody's any more.
+    good = [vote for vote in cast_so_far if vote["token_id"] not in revoked]
+    approving = [vote["principal"] for vote in good if vote["decision"] == "approve"]
     done = voters.satisfied(at.directory, at.now, _parties(row), rules, approving)
     return done >= {rule.ref.name for rule in rules}
 

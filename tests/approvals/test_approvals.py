@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from policylayer.approvals.approvals import Approvals
 from policylayer.core.commands import Found, Round
 from policylayer.core.errors import ApprovalError
-from policylayer.identity.person import Role
+from policylayer.identity import tokens
+from policylayer.identity.person import Person, Role
 from policylayer.keys import Keys
 from tests.approvals.desk import KEYS, Bench, call, caller, held, hold, make_event, person
 
@@ -154,6 +156,19 @@ async def test_appr_11_groups_count_as_they_are_now(bench: Bench) -> None:
     assert (await bench.approvals.vote(approval, OLGA, "approve"))["state"] == "pending"  # Lea's no longer counts
     assert (await refused(bench.approvals.vote(approval, LEA, "approve"))).reason == "not_an_approver"
     assert (await bench.approvals.vote(approval, person("user:nina"), "approve"))["state"] == "approved"
+
+
+@pytest.mark.shows("proxy.8")
+async def test_a_vote_by_a_token_that_was_revoked_since_does_not_count(bench: Bench) -> None:
+    def token(conn: Connection) -> str:
+        return str(tokens.create(conn, bench.clock, "user:lea", Role.APPROVER)[0]["id"])
+
+    stolen = Person("user:lea", Role.APPROVER, await bench.store.write(token))
+    approval = await bench.hold(None, None, hold(quorum=2))
+    await bench.approvals.vote(approval, stolen, "approve")
+    await bench.store.write(lambda conn: tokens.revoke(conn, bench.clock, stolen.token_id))
+    assert (await bench.approvals.vote(approval, OLGA, "approve"))["state"] == "pending"
+    assert (await bench.approvals.vote(approval, LEA, "approve"))["state"] == "approved"
 
 
 @pytest.mark.shows("proxy.8")
