@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from policylayer import __version__, freezes
+from policylayer.api.services import Facts, Policies, Services
 from policylayer.approvals.approvals import Approvals
 from policylayer.approvals.opening import Opening
 from policylayer.approvals.voters import Directory
@@ -73,3 +74,29 @@ class Backstage:
 def _keeping(config: Config) -> Keeping:
     servers = {server.name: server.arguments for server in config.servers}
     return Keeping(config.audit.arguments, servers, config.audit.secret_keys)
+
+
+def services(backstage: Backstage, policies: Policies, base_url: str) -> Services:
+    """The API's services over a backstage."""
+    config = backstage.config
+    return Services(
+        store=backstage.store,
+        clock=backstage.clock,
+        authenticator=backstage.authenticator,
+        approvals=backstage.approvals,
+        freezing=backstage.freezing,
+        policies=policies,
+        facts=Facts(
+            version=__version__,
+            base_url=base_url,
+            servers=frozenset(server.name for server in config.servers),
+            behind_proxy=bool(config.behind_proxy),
+        ),
+    )
+
+
+def base_url(config: Config) -> str:
+    """Where clients reach the proxy, as far as the configuration says."""
+    listen = config.listen
+    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    return config.public_url or f"{'https' if config.tls else 'http'}://{host}:{listen.port}"

@@ -55,7 +55,7 @@ class Policies(Protocol):
         """Read the source again, wait until that is active or refused, and say how it stands."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Services:
     """The parts. `parts` are those that `/readyz` asks beside the database; `counts` are for `/metrics`."""
 

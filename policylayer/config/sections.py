@@ -35,7 +35,7 @@ KEYS: Final = (
     "limits",
 )
 LISTEN: Final = Address("127.0.0.1", 8080, True)
-_GIT: Final = re.compile(r"git:(.+)@([A-Za-z0-9][A-Za-z0-9._/-]{0,200})")
+_GIT: Final = re.compile(r"git:(.+)@([A-Za-z0-9][A-Za-z0-9._/-]{0,200}(?::[^:]{1,200})?)")
 _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 

@@ -1,0 +1,160 @@
+"""The composition root: configuration -> parts -> one ASGI app. With `backstage.py`, the only files that know them all.
+
+`Service` is `serve`: what `backstage.py` has, the active policies, the servers, the data path and the API, begun and
+ended in order. The port is opened by whoever runs `Service.app`, after `start` has returned: so it is never open before
+policy and database are ready.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from starlette.types import ASGIApp
+
+from policylayer.api.endpoint import PREFIX, Api
+from policylayer.api.front import Front
+from policylayer.api.health import Health
+from policylayer.api.services import Part
+from policylayer.api.table import ROUTES
+from policylayer.backstage import SERVE, Backstage, services
+from policylayer.config import Config, Server
+from policylayer.core.call import ServerFacts
+from policylayer.policies import Policies
+from policylayer.policy.known import Known
+from policylayer.proxy import limits as proxy_limits
+from policylayer.proxy.endpoint import McpEndpoint
+from policylayer.proxy.hosts import Hosts
+from policylayer.proxy.ports import Deps
+from policylayer.revisions.keeper import Revisions
+from policylayer.tasks import spawn
+from policylayer.upstream import settings
+from policylayer.upstream.registry import Upstreams
+
+SYSTEM: Final = "policylayer"
+"""Who did what nobody asked for."""
+
+
+class Service:
+    """The proxy. `url` is where it listens; agents may know it by `public_url`."""
+
+    def __init__(self, config: Config, url: str) -> None:
+        self.config = config
+        self.backstage = Backstage(config, SERVE, lambda: self.policies.current)
+        known = Known(servers=frozenset(server.name for server in config.servers))
+        self._revisions = Revisions(config.policies, self.backstage.clock, self._policy_event, known)
+        self.policies = Policies(self._revisions)
+        self.upstreams = Upstreams(map(server_settings, config.servers), self.backstage.clock)
+        self.endpoint = McpEndpoint(self._deps(config.public_url or url))
+        self.services = services(self.backstage, self.policies, config.public_url or url)
+        self.services.parts = self._parts
+        self.services.counts = lambda: self.endpoint.deps.metrics.counts
+        apps: dict[str, ASGIApp] = {PREFIX: Api(self.services, ROUTES), "": Health(self.services)}
+        self.app = Front(self.endpoint, apps, hosts_of(config), config.behind_proxy)
+        self._begun = contextlib.AsyncExitStack()
+
+    async def start(self) -> None:
+        """Begin everything, in order; where something cannot begin, end what has, and raise."""
+        back = self.backstage
+        try:
+            await self._begin(back.start, back.close)
+            await self._begin(back.recorder.start, back.recorder.close)
+            await self._begin(self._revisions.start, self._revisions.close)
+            await self._begin(back.authenticator.start, back.authenticator.close)
+            await self._begin(back.approvals.start, back.approvals.close)
+            await self._begin(back.freezes.start, back.freezes.close)
+            await self._begin(self.upstreams.start, self.upstreams.close)
+            await self._begin(self.endpoint.start, self.endpoint.close)
+        except BaseException:
+            await self.close()
+            raise
+        recheck = self.endpoint.deps.streams.changed
+        self._revisions.subscribe(lambda _: recheck())
+        back.freezes.subscribe(recheck)
+        back.store.subscribe("grants", recheck)
+
+    async def _begin(self, start: Callable[[], Awaitable[Any]], close: Callable[[], Awaitable[Any]]) -> None:
+        self._begun.push_async_callback(close)
+        await start()
+
+    async def stopping(self) -> None:
+        """The end has begun: let go of open streams, so that what is left are answers under way."""
+        await self.endpoint.close()
+
+    async def close(self) -> None:
+        """End everything, the last begun first: outcomes are written before the database closes."""
+        await self._begun.aclose()
+
+    def refused(self, reason: str, peer: str | None) -> None:
+        """The HTTP server has refused a request before any of this saw it: recorded like other refused input."""
+        spawn(self.backstage.recorder.rejected(f"http: {reason}", None, 0, None, peer), "record refused request")
+
+    async def _policy_event(self, type: str, detail: Mapping[str, Any]) -> None:
+        await self.backstage.recorder.event(type, SYSTEM, detail)
+
+    def _deps(self, base_url: str) -> Deps:
+        back, config = self.backstage, self.config
+        return Deps(
+            clock=back.clock,
+            keys=back.keys,
+            engine=self.policies,
+            recorder=back.recorder,
+            approvals=back.approvals,
+            authenticator=back.authenticator,
+            freezes=back.freezes,
+            upstreams=self.upstreams,
+            servers={server.name: server_facts(server) for server in config.servers},
+            hosts=hosts_of(config),
+            metadata_url=lambda server: f"{base_url}/.well-known/oauth-protected-resource/mcp/{server}",
+            behind_proxy=config.behind_proxy,
+            limits=limits_of(config),
+        )
+
+    def _parts(self) -> list[Part]:
+        """Policy must be well; servers may fail one by one, which is no reason to take no calls at all."""
+        conditions = self.upstreams.conditions()
+        detail = {each.name: {"breaker": str(each.breaker), "last_failure": each.last_failure} for each in conditions}
+        return [self.policies.part(), Part("servers", True, detail)]
+
+
+def hosts_of(config: Config) -> Hosts:
+    """Which Host and Origin are allowed."""
+    return Hosts.of(config.hosts, config.origins, config.public_url, loopback=config.listen.loopback)
+
+
+def limits_of(config: Config) -> proxy_limits.Limits:
+    """The data path's limits, with what the configuration sets."""
+    default = proxy_limits.DEFAULT
+    return replace(
+        default,
+        message=replace(default.message, size=config.limits.message),
+        hold=config.approvals.hold,
+        hold_modern=config.approvals.hold_modern,
+        sessions=config.limits.sessions,
+        calls=config.limits.calls,
+    )
+
+
+def server_facts(server: Server) -> ServerFacts:
+    """What policy may read of a server."""
+    return ServerFacts(server.name, server.mode, server.cwd, server.trust_annotations)
+
+
+def server_settings(server: Server) -> settings.ServerSettings:
+    """What the code that talks to a server needs."""
+    written = server.limits
+    names: dict[str, Any] = {
+        "timeout": written.timeout,
+        "connect_timeout": written.connect_timeout,
+        "max_answer_bytes": written.max_answer,
+        "max_calls": written.max_calls,
+        "max_streams": written.max_streams,
+    }
+    limits = replace(settings.Limits(), **{name: value for name, value in names.items() if value is not None})
+    if server.url is not None:
+        return settings.HttpServer(server.name, server.url, server.headers, limits)
+    made = settings.StdioServer(server.name, server.command, server.folder, server.env, limits=limits)
+    own: dict[str, Any] = {"max_processes": written.max_processes, "idle_timeout": written.idle_timeout}
+    return replace(made, **{name: value for name, value in own.items() if value is not None})

@@ -1,0 +1,73 @@
+"""The command line: one file per command, and nothing imported before it is needed.
+
+`serve` is the long-running one, so it is found here without the command-line library; every other command goes through
+`application.py`. Every error is one clear line; `POLICYLAYER_DEBUG=1` shows where it came from.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from policylayer.cli.exits import FAILED, INTERRUPTED, code_of
+from policylayer.core.errors import PolicyLayerError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _command(given)(given)
+    except PolicyLayerError as error:
+        _debug()
+        _tell(error)
+        return code_of(error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read us has gone (`| head`): nothing more can be said, and Python's own flush must not try.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:
+        _debug()
+        _say(f"policylayer: internal error: {type(error).__name__}: {_line(str(error))}")
+        _say("  help: POLICYLAYER_DEBUG=1 shows where; please report it")
+        return FAILED
+
+
+def _command(given: list[str]) -> Callable[[list[str]], int]:
+    if given[:1] == ["serve"]:
+        from policylayer.cli.serve import run
+
+        return lambda arguments: run(arguments[1:])
+    from policylayer.cli.application import run as run_any
+
+    return run_any
+
+
+def _tell(error: PolicyLayerError) -> None:
+    rendered = getattr(error, "rendered", "")
+    if rendered:
+        _say(rendered.rstrip("\n"))
+        return
+    _say(f"policylayer: {_line(error.message)}")
+    if error.help:
+        _say(f"  help: {_line(error.help)}")
+
+
+def _line(text: str) -> str:
+    from policylayer.policy.diagnostics import visible
+
+    return visible(text)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def _debug() -> None:
+    if os.environ.get("POLICYLAYER_DEBUG") == "1":
+        import traceback
+
+        traceback.print_exc()

@@ -1,0 +1,196 @@
+"""`policylayer audit`: the decision log on a terminal, or as a stream for programs.
+
+Must not know how it is kept: everything goes through `reach`, a page at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from policylayer.cli.application import new
+from policylayer.cli.audit_files import Format, write
+from policylayer.cli.exits import UsageError
+from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
+from policylayer.cli.output import emit, fields, say, table
+from policylayer.cli.reach import Reach, reach
+from policylayer.cli.times import since as ago
+from policylayer.clock import Clock, uuid7
+
+app = new("The decision log.")
+
+PAGE: Final = 500
+EACH: Final = 0.5
+"""Seconds between looks of `tail`."""
+
+OVERLAP_US: Final = 5_000_000
+"""Rows of several writers do not become visible in the order of their ids: so far back is looked again."""
+
+PrincipalOption = Annotated[str | None, typer.Option("--principal", help="Who called.")]
+ServerOption = Annotated[str | None, typer.Option("--server", help="Which server.")]
+MethodOption = Annotated[str | None, typer.Option("--method", help="Which MCP method.")]
+TargetOption = Annotated[str | None, typer.Option("--target", help="Which tool, prompt or resource.")]
+EffectOption = Annotated[str | None, typer.Option("--effect", help="allow, deny or require_approval.")]
+CodeOption = Annotated[str | None, typer.Option("--reason-code", help="rule, not_applicable, over_limit, …")]
+RuleOption = Annotated[str | None, typer.Option("--rule", metavar="POLICY/RULE", help="Where this rule decided.")]
+SinceOption = Annotated[str | None, typer.Option("--since", metavar="2h", help="From then on: a duration, an instant.")]
+UntilOption = Annotated[str | None, typer.Option("--until", metavar="1h", help="Before then.")]
+TextOption = Annotated[str | None, typer.Option("-q", "--text", help="In targets, reasons, rules or kept arguments.")]
+
+
+@app.command()
+def query(
+    principal: PrincipalOption = None,
+    server: ServerOption = None,
+    method: MethodOption = None,
+    target: TargetOption = None,
+    effect: EffectOption = None,
+    reason_code: CodeOption = None,
+    rule: RuleOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    text: TextOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="At most so many.")] = 50,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Decisions, the newest first."""
+    asked = _query(principal, server, method, target, effect, reason_code, rule, since, until, text)
+    with reach(config, url, token, "audit query") as proxy:
+        found = list(_newest(proxy, asked, limit))
+    if json:
+        for each in found:
+            emit(each)
+    else:
+        table(COLUMNS, map(_row, found))
+
+
+@app.command()
+def tail(
+    principal: PrincipalOption = None,
+    server: ServerOption = None,
+    effect: EffectOption = None,
+    since: SinceOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Decisions as they are made, until Ctrl-C."""
+    asked = _query(principal, server, None, None, effect, None, None, None, None, None)
+    with reach(config, url, token, "audit tail") as proxy:
+        for each in _following(proxy, asked, since):
+            if json:
+                emit(each)
+            else:
+                say("  ".join(str(cell or "-") for cell in _row(each)))
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(help="Which decision.")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """One decision, whole."""
+    with reach(config, url, token, "audit show") as proxy:
+        found = proxy.ask("GET", f"/decisions/{id}")
+    if json:
+        emit(found)
+        return
+    children = found.pop("children", [])
+    fields({name: value for name, value in found.items() if value not in (None, [], {})})
+    for child in children:
+        say("")
+        fields({name: value for name, value in child.items() if value not in (None, [], {})})
+
+
+@app.command()
+def export(
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Not standard output.")] = None,
+    format: Annotated[Format, typer.Option("--format", help="jsonl or csv.")] = Format.JSONL,
+    principal: PrincipalOption = None,
+    server: ServerOption = None,
+    method: MethodOption = None,
+    target: TargetOption = None,
+    effect: EffectOption = None,
+    reason_code: CodeOption = None,
+    rule: RuleOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """All decisions, oldest first; memory stays flat."""
+    asked = _query(principal, server, method, target, effect, reason_code, rule, since, until, None)
+    with reach(config, url, token, "audit export") as proxy:
+        write(out, format, _onward(proxy, asked, str(uuid7(0, 0))))
+
+
+COLUMNS: Final = ("time", "effect", "why", "principal", "server", "target", "outcome", "id")
+
+
+def _row(found: dict[str, Any]) -> list[object]:
+    effect = found["effect"] if found["effect"] == found["enforced"] else f"{found['effect']} ({found['enforced']}d)"
+    rules = ", ".join(f"{rule['policy']}/{rule['rule']}" for rule in found["rules"])
+    why = rules if found["reason_code"] == "rule" else found["reason_code"]
+    outcome = found["outcome"]["state"] if found["outcome"] else None
+    target = found["target"] or found["method"]
+    return [found["time"][:23], effect, why, found["principal"], found["server"], target, outcome, found["id"]]
+
+
+def _query(*values: str | None) -> dict[str, str]:
+    names = ("principal", "server", "method", "target", "effect", "reason_code", "rule", "since", "until", "q")
+    asked = {name: value for name, value in zip(names, values, strict=True) if value is not None}
+    if any(not value for value in asked.values()):
+        raise UsageError("a filter is empty", "leave it out")
+    for name in ("since", "until"):
+        if name in asked:
+            asked[name] = ago(asked[name])
+    return asked
+
+
+def _newest(proxy: Reach, asked: dict[str, str], limit: int) -> Iterator[dict[str, Any]]:
+    cursor: str | None = ""
+    while limit > 0 and cursor is not None:
+        page = proxy.ask(
+            "GET", "/decisions", {**asked, "limit": str(min(limit, PAGE)), **({"cursor": cursor} if cursor else {})}
+        )
+        yield from page["items"]
+        limit -= len(page["items"])
+        cursor = page["next"]
+
+
+def _onward(proxy: Reach, asked: dict[str, str], after: str | None) -> Iterator[dict[str, Any]]:
+    while after is not None:
+        page = proxy.ask("GET", "/decisions", {**asked, "limit": str(PAGE), "after": after})
+        yield from page["items"]
+        after = page["next"]
+
+
+def _following(proxy: Reach, asked: dict[str, str], begin: str | None) -> Iterator[dict[str, Any]]:
+    clock = Clock()
+    seen: dict[str, None] = {}
+    at_us = clock.time_us()
+    query = {**asked, **({"since": ago(begin)} if begin else {})}
+    after = str(uuid7(0, 0)) if begin else str(uuid7(at_us * 4, 0))
+    while True:
+        began_us = clock.time_us()
+        for each in _onward(proxy, query, after):
+            if each["id"] not in seen:
+                seen[each["id"]] = None
+                yield each
+        after = str(uuid7(max(at_us, began_us - OVERLAP_US) * 4, 0))
+        query = asked
+        while len(seen) > 100_000:
+            del seen[next(iter(seen))]
+        time.sleep(EACH)

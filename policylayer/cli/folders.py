@@ -1,0 +1,63 @@
+"""Which policy folders a command is about, and reading one. Must not know what is done with them.
+
+Imports neither SQLAlchemy nor the protocol's libraries: `check` and `test` start at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from policylayer.config import load as load_config
+from policylayer.core.errors import PolicyError
+from policylayer.policy.diagnostics import Diagnostic, ordered
+from policylayer.policy.known import Known
+from policylayer.policy.load import Loaded, load
+from policylayer.revisions.snapshot import Unsettled
+from policylayer.revisions.sources import read
+
+CONFIG: Final = Path("policylayer.yaml")
+FOLDER: Final = Path("policies")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What one source holds. `diagnostics` include what could not be read."""
+
+    loaded: Loaded
+    diagnostics: tuple[Diagnostic, ...]
+    files: Mapping[str, bytes]
+
+
+def folders_of(given: list[str] | None, config: Path | None) -> tuple[list[str], Known]:
+    """The sources that are meant, and what else is known: with `-c`, or in a proxy's folder, its servers."""
+    if config is None and not given and CONFIG.exists():
+        config = CONFIG
+    if config is None:
+        return list(given or [str(FOLDER)]), Known()
+    loaded = load_config(config)
+    known = Known(servers=frozenset(server.name for server in loaded.servers))
+    return list(given or [_shown(loaded.policies)]), known
+
+
+def _shown(source: str) -> str:
+    """A folder below here by its relative path."""
+    try:
+        return str(Path(source).relative_to(Path.cwd()))
+    except ValueError:
+        return source
+
+
+def checked(source: str, known: Known) -> Checked:
+    """Read and load one source. `PolicyError` where there is nothing to read."""
+    try:
+        snapshot = read(source)
+    except Unsettled as problem:
+        raise PolicyError(problem.message, problem.help) from None
+    loaded = load(snapshot.files, known)
+    diagnostics = ordered((*loaded.diagnostics, *snapshot.diagnostics))
+    if any(each.is_error for each in snapshot.diagnostics):
+        loaded = Loaded(loaded.revision, None, loaded.diagnostics, loaded.tests, loaded.policies, loaded.directory)
+    return Checked(loaded, diagnostics, snapshot.files)

@@ -1,0 +1,124 @@
+"""`policylayer grant`: agents' credentials. Must not know how they are kept: everything goes through `reach`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from policylayer.cli.application import new
+from policylayer.cli.exits import CommandError
+from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
+from policylayer.cli.output import emit, note, say, table
+from policylayer.cli.reach import Reach, reach
+from policylayer.cli.times import instant
+
+app = new("Agents' credentials.")
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="What to call it, unique among those that stand.")],
+    principal: Annotated[str, typer.Option("--principal", help="Whose calls these are: `agent:x`.")],
+    servers: Annotated[str, typer.Option("--servers", metavar="A,B", help="The only servers that it opens.")],
+    expires: ExpiresOption = None,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Make a grant. Its token is shown now, and never again."""
+    body: dict[str, Any] = {
+        "name": name,
+        "principal": principal,
+        "servers": [server.strip() for server in servers.split(",")],
+    }
+    if expires is not None:
+        body["expires_at"] = instant(expires)
+    with reach(config, url, token, "grant create") as proxy:
+        made = proxy.ask("POST", "/grants", body=body)
+        base = proxy.url
+    _show(made, json, base)
+
+
+@app.command("list")
+def list_(
+    revoked: Annotated[bool, typer.Option("--revoked", help="Revoked ones too.")] = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """The grants that stand."""
+    with reach(config, url, token, "grant list") as proxy:
+        found = proxy.ask("GET", "/grants", {"revoked": "true"} if revoked else None)["items"]
+    if json:
+        for each in found:
+            emit(each)
+        return
+    columns = ("id", "name", "principal", "servers", "expires_at", "last_used_at", "revoked_at")
+    table(columns, [[_cell(each[column]) for column in columns] for each in found])
+
+
+@app.command()
+def rotate(
+    named: Annotated[str, typer.Argument(metavar="ID|NAME", help="Which grant.")],
+    overlap: Annotated[int, typer.Option("--overlap", metavar="SECONDS", help="The old token stays good so long.")] = 0,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """Give a grant a new token."""
+    with reach(config, url, token, "grant rotate") as proxy:
+        found = _find(proxy, named)
+        made = proxy.ask("POST", f"/grants/{found}/rotate", body={"overlap_seconds": overlap})
+        base = proxy.url
+    _show(made, json, base)
+
+
+@app.command()
+def revoke(
+    named: Annotated[str, typer.Argument(metavar="ID|NAME", help="Which grant.")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """End a grant: within a second nothing accepts it any more, and what it holds open ends."""
+    with reach(config, url, token, "grant revoke") as proxy:
+        ended = proxy.ask("DELETE", f"/grants/{_find(proxy, named)}")
+    if json:
+        emit(ended)
+    else:
+        say(f"Revoked: {ended['name']} ({ended['principal']}).")
+
+
+def _find(proxy: Reach, named: str) -> str:
+    """The id of a grant by id or name."""
+    for each in proxy.ask("GET", "/grants")["items"]:
+        if named in (each["id"], each["name"]):
+            return str(each["id"])
+    raise CommandError(f"no grant `{named}` stands", "`policylayer grant list` shows them")
+
+
+def _show(made: dict[str, Any], json: bool, base: str) -> None:
+    if json:
+        emit({key: made[key] for key in ("id", "name", "principal", "servers", "token", "expires_at")})
+        return
+    from policylayer.identity.snippets import snippets
+
+    say(f"{made['name']}: {made['principal']} on {', '.join(made['servers'])}")
+    say(f"  token    {made['token']}")
+    say(f"  expires  {made['expires_at'] or 'never'}")
+    note("This is the only time the token is shown.")
+    for server in made["servers"][:1]:
+        say("")
+        say("Clients:")
+        for snippet in snippets(base, server, made["token"]):
+            say(f"  {snippet.client}, {snippet.place}:")
+            say("\n".join(f"    {line}" for line in snippet.text.splitlines()))
+
+
+def _cell(value: Any) -> str | None:
+    return ", ".join(value) if isinstance(value, list) else value

@@ -1,0 +1,82 @@
+"""The policies at the configured source, as a command sees them beside a running proxy.
+
+The proxy watches its source itself, so a reload from here is waiting for what it makes of it. Must not know how a
+revision is activated (`revisions/`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, Final
+
+from policylayer.audit import queries
+from policylayer.cli.exits import CommandError
+from policylayer.config import Config
+from policylayer.core.errors import PolicyError
+from policylayer.policy.diagnostics import as_json
+from policylayer.policy.features import NOT_ENFORCED
+from policylayer.policy.known import Known
+from policylayer.policy.load import Loaded, load
+from policylayer.policy.policy_set import PolicySet
+from policylayer.revisions.judging import Case, judge
+from policylayer.revisions.snapshot import Unsettled
+from policylayer.revisions.sources import read
+from policylayer.store.store import Store
+
+WAIT: Final = 30.0
+"""Seconds that the proxy gets to look at a change."""
+
+EACH: Final = 0.2
+
+
+class LocalPolicies:
+    """Reads the source itself when someone asks what it says."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.store: Store | None = None
+
+    def current(self) -> PolicySet:
+        """The set at the source: who may vote is read from it."""
+        loaded = self._load()
+        if loaded.policy_set is None:
+            raise PolicyError("the policies do not load", "`policylayer check` says why")
+        return loaded.policy_set
+
+    def status(self) -> dict[str, Any]:
+        """What the source says; which revision a proxy has active, only its API knows."""
+        return {"revision": self._load().revision, "activated_at": None, "refused": []}
+
+    async def reload(self) -> dict[str, Any]:
+        """Wait until the proxy has active what lies at the source."""
+        assert self.store is not None
+        snapshot = read(self._config.policies)
+        known = Known(servers=frozenset(server.name for server in self._config.servers))
+        finding = await asyncio.to_thread(judge, Case(snapshot.files, snapshot.diagnostics, known, NOT_ENFORCED, 60))
+        refused = [{"revision": snapshot.revision, "diagnostics": [as_json(each) for each in finding.diagnostics]}]
+        deadline = asyncio.get_running_loop().time() + WAIT
+        while True:
+            active = await self._active(self.store)
+            if finding.policies is None or (active and active["detail"].get("revision") == snapshot.revision):
+                return {
+                    "revision": active["detail"]["revision"] if active else None,
+                    "activated_at": active["time"] if active else None,
+                    "refused": refused if finding.policies is None else [],
+                }
+            if asyncio.get_running_loop().time() > deadline:
+                raise CommandError(
+                    f"no proxy has activated `{snapshot.revision[:19]}…` in {WAIT:g}s",
+                    "is `policylayer serve` running?",
+                )
+            await asyncio.sleep(EACH)
+
+    async def _active(self, store: Store) -> dict[str, Any] | None:
+        page = await store.read(partial(queries.events, type="policy_activated", limit=1))
+        return page.items[0] if page.items else None
+
+    def _load(self) -> Loaded:
+        try:
+            return load(read(self._config.policies).files)
+        except Unsettled as problem:
+            raise PolicyError(problem.message, problem.help) from None

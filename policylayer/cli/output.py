@@ -1,0 +1,52 @@
+"""What commands print: JSON lines for programs, aligned columns for people, nothing that a terminal would obey.
+
+Must not know what is printed. Results go to standard output, everything else to standard error.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from policylayer.policy.diagnostics import visible
+
+
+def say(text: str = "") -> None:
+    """A line on standard output; lines within it stay lines, all else that a terminal obeys is written out."""
+    sys.stdout.write("\n".join(map(visible, text.split("\n"))) + "\n")
+
+
+def note(text: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write("\n".join(map(visible, text.split("\n"))) + "\n")
+
+
+def emit(value: Any) -> None:
+    """One JSON value on a line of its own."""
+    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    sys.stdout.flush()
+
+
+def compact(value: Any) -> str:
+    """A JSON value on one line, as people read it."""
+    return orjson.dumps(value).decode()
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Aligned columns; the last one is not padded."""
+    shown = [[visible("-" if cell is None else str(cell)) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in [list(columns), *shown]) for index in range(len(columns))]
+    for row in [[column.upper() for column in columns], *shown]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def fields(value: Mapping[str, Any]) -> None:
+    """One object, a field a line."""
+    width = max(map(len, value), default=0)
+    for name, field in value.items():
+        text = compact(field) if isinstance(field, dict | list | bool) or field is None else str(field)
+        say(f"{name.ljust(width)}  {text}")

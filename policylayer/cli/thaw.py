@@ -1,0 +1,34 @@
+"""`policylayer thaw`: ends a freeze, or lists those in force."""
+
+from __future__ import annotations
+
+from policylayer.cli.application import new
+from policylayer.cli.freeze import AllOption, PrincipalOption, ServerOption, scope_of
+from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
+from policylayer.cli.output import emit, say
+from policylayer.cli.reach import reach
+
+app = new("End a freeze; without a name, list what is frozen.")
+
+
+@app.command()
+def thaw(
+    principal: PrincipalOption = None,
+    server: ServerOption = None,
+    every: AllOption = False,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """End a freeze of exactly that name; without one, list what is frozen."""
+    with reach(config, url, token, "thaw") as proxy:
+        if principal is None and server is None and not every:
+            found, word = proxy.ask("GET", "/freezes")["items"], "Frozen"
+        else:
+            found, word = proxy.ask("POST", "/thaw", body=scope_of(principal, server, every))["thawed"], "Thawed"
+    for each in found:
+        if json:
+            emit(each)
+        else:
+            say(f"{word}: {each['name'] or 'everything'} ({each['reason']}, by {each['created_by']})")

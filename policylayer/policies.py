@@ -1,0 +1,81 @@
+"""The active policy set as the data path, the API and approvals each ask for it: one object over `revisions`.
+
+Must not know how revisions are read or activated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from policylayer.api.services import Part
+from policylayer.core.call import Question
+from policylayer.core.decision import Decision
+from policylayer.core.redact import Path
+from policylayer.policy.diagnostics import as_json
+from policylayer.policy.policy_set import PolicySet
+from policylayer.revisions.keeper import Refused, Revisions
+
+
+class Policies:
+    """The active set. `start` before anything is asked; it raises where nothing can be activated."""
+
+    def __init__(self, revisions: Revisions) -> None:
+        self._revisions = revisions
+
+    # --- as approvals ask ---------------------------------------------------------------------------------------------
+
+    @property
+    def current(self) -> PolicySet:
+        """The active set."""
+        return self._revisions.current
+
+    # --- as the data path asks ----------------------------------------------------------------------------------------
+
+    @property
+    def revision(self) -> str:
+        """Which one it is."""
+        return self._revisions.current.revision
+
+    async def decide(self, question: Question) -> Decision:
+        """What policy says."""
+        return self._revisions.current.decide(question)
+
+    async def listed(self, question: Question, open_target: bool = False) -> bool:
+        """Whether a list may show a target."""
+        return self._revisions.current.listed(question)
+
+    def reads(self, server: str, method: str, target: str | None) -> frozenset[Path] | None:
+        """Which fields its rules read."""
+        return self._revisions.current.reads(server, method, target)
+
+    # --- as the API asks ----------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """`{revision, activated_at, refused}`."""
+        return {
+            "revision": self.revision,
+            "activated_at": _when(self._revisions.activated_us),
+            "commit": self._revisions.commit,
+            "refused": [_refused(each) for each in (self._revisions.pending,) if each is not None],
+        }
+
+    async def reload(self) -> dict[str, Any]:
+        """Read the source again, and wait until that is active or refused."""
+        await self._revisions.reload()
+        return self.status()
+
+    def part(self) -> Part:
+        """How policy is, for `/readyz`: a refused revision is told, but the last good one serves."""
+        pending = self._revisions.pending
+        detail = {"revision": self.revision, "commit": self._revisions.commit}
+        return Part("policy", True, {**detail, "refused": pending.revision if pending else None})
+
+
+def _when(us: int) -> str:
+    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _refused(refused: Refused) -> Mapping[str, Any]:
+    return {"revision": refused.revision, "diagnostics": [as_json(each) for each in refused.diagnostics]}
