@@ -402,9 +402,11 @@ def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(description="the conformance fixture server")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--path", default="/mcp", help="where the endpoint is")
     given = parser.parse_args()
     warnings.simplefilter("ignore", MCPDeprecationWarning)
-    listen(build().streamable_http_app(event_store=Events(), retry_interval=500), given.port)
+    app = build().streamable_http_app(streamable_http_path=given.path, event_store=Events(), retry_interval=500)
+    listen(app, given.port, given.path)
 
 
 if __name__ == "__main__":
