@@ -1,0 +1,53 @@
+"""What judging a revision is: load its files, run its tests, say what is wrong.
+
+Runs in `worker.py`'s process; `judge.py` asks it from the proxy's. Must not know processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from policylayer.policy import ast, testing
+from policylayer.policy.codes import Code
+from policylayer.policy.diagnostics import Diagnostic, error, ordered, quote
+from policylayer.policy.known import Known
+from policylayer.policy.load import load
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What to judge. `found` is what reading the files already found wrong."""
+
+    files: Mapping[str, bytes]
+    found: tuple[Diagnostic, ...]
+    known: Known
+    not_enforced: frozenset[str]
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of it. `policies` and `directory` are to be compiled again where they are used; None: refused."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    policies: tuple[ast.Policy, ...] | None = None
+    directory: ast.Directory = field(default_factory=ast.Directory)
+    tests: int = 0
+
+
+def judge(case: Case) -> Finding:
+    """Load, and run the tests if there is a set to test."""
+    loaded = load(case.files, case.known, case.not_enforced)
+    found = ordered((*loaded.diagnostics, *case.found))
+    if loaded.policy_set is None or any(finding.is_error for finding in found):
+        return Finding(found)
+    results = testing.run(loaded.policy_set, loaded.tests)
+    failed = tuple(
+        error(Code.TEST_FAILED, result.span, f"the test {quote(result.name)} failed: {result.message}")
+        for result in results
+        if not result.passed
+    )
+    if failed:
+        return Finding(ordered((*found, *failed)))
+    return Finding(found, loaded.policies, loaded.directory, len(results))

@@ -1,0 +1,230 @@
+"""Keeps the active policy set: notices changes, has them judged, swaps whole sets, and keeps what it refused.
+
+A revision that does not load, or whose tests fail, never becomes active, and however many fail, or if the folder is
+deleted, the last good one stays. `current` is one object at any moment; who decides holds on to it for the decision.
+Must not know what a policy is, nor who asks it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import structlog
+
+from policylayer.clock import Clock
+from policylayer.core.errors import PolicyError
+from policylayer.policy.ast import Span
+from policylayer.policy.codes import Code
+from policylayer.policy.compile import compile as compile_policies
+from policylayer.policy.diagnostics import Diagnostic, error, render
+from policylayer.policy.features import NOT_ENFORCED
+from policylayer.policy.known import Known
+from policylayer.policy.policy_set import PolicySet
+from policylayer.revisions.judge import Judge
+from policylayer.revisions.judging import Finding
+from policylayer.revisions.snapshot import Snapshot, Source, Unsettled, settled
+from policylayer.revisions.sources import source_of
+from policylayer.tasks import spawn
+
+KEPT: Final = 10
+"""How many refused revisions are kept."""
+EVERY: Final = 0.3
+SELDOM: Final = 1.0
+"""Seconds between two looks at the source: usually, and at most."""
+
+OnEvent = Callable[[str, Mapping[str, Any]], Awaitable[None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A revision that was not activated. `rendered` are its diagnostics for people."""
+
+    revision: str
+    diagnostics: tuple[Diagnostic, ...]
+    at_us: int
+    commit: str | None = None
+    rendered: str = ""
+
+
+class PolicyRefused(PolicyError):
+    """The first revision cannot be activated. `str()` is the first problem; `rendered` all of them, for people."""
+
+    def __init__(self, refused: Refused) -> None:
+        first = next(finding for finding in refused.diagnostics if finding.is_error)
+        super().__init__(f"{first.file}:{first.line}:{first.column}: {first.message}", first.help)
+        self.diagnostics = refused.diagnostics
+        self.rendered = refused.rendered
+
+
+class Revisions:
+    """The revisions of one source. `on_event` is told `policy_activated` and `policy_refused` with their details."""
+
+    def __init__(
+        self,
+        source: Source | str,
+        clock: Clock,
+        on_event: OnEvent | None = None,
+        known: Known | None = None,
+        not_enforced: frozenset[str] = NOT_ENFORCED,
+        judge: Callable[[], Judge] = Judge,
+    ) -> None:
+        self._source = source_of(source) if isinstance(source, str) else source
+        self._clock = clock
+        self._on_event = on_event
+        self._known = known
+        self._not_enforced = not_enforced
+        self._judge = judge
+        self._current: PolicySet | None = None
+        self._active = Snapshot({})
+        self._seen: object = None
+        self._lock = asyncio.Lock()
+        self._watcher: asyncio.Task[None] | None = None
+        self._subscribers: list[Callable[[PolicySet], None]] = []
+        self.refused: deque[Refused] = deque(maxlen=KEPT)
+        """The latest last. One that has since been mended stays in the list; `pending` says how things stand."""
+        self.pending: Refused | None = None
+        """What lies at the source and was refused; None where the source is what is active."""
+        self.activated_us = 0
+        self.commit: str | None = None
+
+    @property
+    def current(self) -> PolicySet:
+        """The active policy set."""
+        if self._current is None:
+            raise RuntimeError("no policy set is active before `start`")
+        return self._current
+
+    def subscribe(self, callback: Callable[[PolicySet], None]) -> None:
+        """Call back with each set that becomes active from now on."""
+        self._subscribers.append(callback)
+
+    async def start(self) -> None:
+        """Activate the first revision, then watch. Raises `PolicyRefused` with all that is wrong."""
+        refused = await self._look()
+        if refused is not None:
+            raise PolicyRefused(refused)
+        self._watcher = spawn(self._watch(), "policy revisions")
+
+    async def reload(self, wait: bool = True) -> Refused | None:
+        """Read the source again, whether it has changed or not; None where it is active, else why not."""
+        if not wait:
+            spawn(self._look(), "policy reload")
+            return None
+        return await self._look()
+
+    async def close(self) -> None:
+        """Stop watching; the active set stays."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+            self._watcher = None
+
+    # --- one look at the source ---
+
+    async def _watch(self) -> None:
+        """Look at the source's state a few times a second, for at most a twentieth of one processor's time.
+
+        Looking finds what the system's own notices do not tell: swapped links, mounted and remote folders.
+        """
+        while True:
+            began = self._clock.monotonic()
+            try:
+                state = await asyncio.to_thread(self._source.state)
+                pause = min(20 * (self._clock.monotonic() - began), SELDOM)
+                if state != self._seen:
+                    await self._look()
+            except Exception:
+                pause = SELDOM
+                structlog.get_logger().exception("a policy revision could not be looked at")
+            await asyncio.sleep(max(EVERY, pause))
+
+    async def _look(self) -> Refused | None:
+        async with self._lock:
+            judge = self._judge()
+            try:
+                return await self._read_and_judge(judge)
+            finally:
+                judge.close()
+
+    async def _read_and_judge(self, judge: Judge) -> Refused | None:
+        self._seen = await asyncio.to_thread(self._source.state)
+        try:
+            snapshot = await settled(self._source, self._clock.time_us)
+        except Unsettled as problem:
+            return await self._refuse("", {}, (_not_loaded(problem),))
+        self._seen = snapshot.state
+        if self._current is not None and snapshot.revision == self._current.revision and not snapshot.diagnostics:
+            self.pending = None
+            return None
+        commit = snapshot.commit or await asyncio.to_thread(self._source.commit)
+        finding = await judge.ask(snapshot, self._known, self._not_enforced)
+        if finding.policies is None:
+            return await self._refuse(snapshot.revision, snapshot.files, finding.diagnostics, commit)
+        policy_set, found = await asyncio.to_thread(
+            compile_policies, finding.policies, finding.directory, snapshot.revision
+        )
+        if policy_set is None:
+            return await self._refuse(snapshot.revision, snapshot.files, (*finding.diagnostics, *found), commit)
+        await self._activate(policy_set, snapshot, finding, commit)
+        return None
+
+    async def _activate(self, policy_set: PolicySet, snapshot: Snapshot, finding: Finding, commit: str | None) -> None:
+        before, self._active = self._active, snapshot
+        self._current, self.pending, self.commit = policy_set, None, commit
+        self.activated_us = self._clock.time_us()
+        for callback in self._subscribers:
+            try:
+                callback(policy_set)
+            except Exception:
+                structlog.get_logger().exception("a new policy revision could not be told to a part of the service")
+        detail = {
+            "revision": policy_set.revision,
+            "commit": commit,
+            "added": sorted(snapshot.files.keys() - before.files.keys()),
+            "removed": sorted(before.files.keys() - snapshot.files.keys()),
+            "changed": sorted(
+                path
+                for path in snapshot.files.keys() & before.files.keys()
+                if snapshot.files[path] != before.files[path]
+            ),
+            "tests": finding.tests,
+        }
+        await self._tell("policy_activated", detail)
+
+    async def _refuse(
+        self,
+        revision: str,
+        files: Mapping[str, bytes],
+        diagnostics: tuple[Diagnostic, ...],
+        commit: str | None = None,
+    ) -> Refused:
+        refused = Refused(revision, diagnostics, self._clock.time_us(), commit, render(diagnostics, files))
+        before, self.pending = self.pending, refused
+        if before is not None and (before.revision, before.diagnostics) == (revision, diagnostics):
+            return refused
+        self.refused.append(refused)
+        errors = [finding for finding in diagnostics if finding.is_error]
+        first = f"{errors[0].file}:{errors[0].line}:{errors[0].column}: {errors[0].code}: {errors[0].message}"
+        detail = {"revision": revision, "commit": commit, "errors": len(errors), "first": first}
+        await self._tell("policy_refused", detail)
+        return refused
+
+    async def _tell(self, type_: str, detail: Mapping[str, Any]) -> None:
+        structlog.get_logger().info(type_.replace("_", " "), **detail)
+        if self._on_event is None:
+            return
+        try:
+            told = self._on_event(type_, detail)
+            if inspect.isawaitable(told):
+                await told
+        except Exception:
+            structlog.get_logger().exception("a policy event could not be recorded", type=type_)
+
+
+def _not_loaded(problem: Unsettled) -> Diagnostic:
+    return error(Code.NOT_LOADED, Span(".", 1, 1), problem.message, problem.help)
