@@ -14,6 +14,7 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 
 from policylayer.cli.exits import CommandError
+from policylayer.config import Server
 from policylayer.starter.guess import Tool
 
 PAGES: Final = 100
@@ -21,13 +22,16 @@ TOOLS: Final = 10_000
 
 
 async def list_tools(
-    url: str | None, headers: Mapping[str, str], command: Sequence[str], timeout: float
+    url: str | None, headers: Mapping[str, str], command: Sequence[str], timeout: float, server: Server | None = None
 ) -> tuple[Tool, ...]:
-    """The tools of a server that is reached by URL or launched. `CommandError` says why there are none."""
+    """The tools of a server that is reached by URL or launched. `CommandError` says why there are none.
+
+    A configured `server` is launched in its folder, with its variables.
+    """
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
     async with asyncio.timeout(timeout):
         try:
-            async with _client(url, headers, command) as client:
+            async with _client(url, headers, command, server) as client:
                 return await _all(client)
         except (TimeoutError, CommandError):
             raise
@@ -54,10 +58,18 @@ async def _all(client: Client) -> tuple[Tool, ...]:
 
 
 @contextlib.asynccontextmanager
-async def _client(url: str | None, headers: Mapping[str, str], command: Sequence[str]) -> AsyncIterator[Client]:
+async def _client(
+    url: str | None, headers: Mapping[str, str], command: Sequence[str], server: Server | None
+) -> AsyncIterator[Client]:
     if url is None:
         # What the server says on its standard error belongs to the person at the terminal.
-        async with Client(stdio_client(StdioServerParameters(command=command[0], args=list(command[1:])))) as client:
+        launched = StdioServerParameters(
+            command=command[0],
+            args=list(command[1:]),
+            cwd=server.folder if server else None,
+            env=dict(server.env) if server else None,
+        )
+        async with Client(stdio_client(launched)) as client:
             yield client
         return
     async with httpx2.AsyncClient(headers=dict(headers), timeout=30.0, trust_env=False) as http:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 
@@ -23,8 +23,8 @@ finally:
         del sys.modules["rich"]
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Send structlog's records and the standard library's to standard error, as lines of JSON."""
+def configure(level: int = logging.INFO, to: TextIO | None = None) -> None:
+    """Send structlog's records and the standard library's to standard error (or a file), as lines of JSON."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -34,7 +34,7 @@ def configure(level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(serializer=_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(to or sys.stderr),
         cache_logger_on_first_use=True,
     )
     root = logging.getLogger()

@@ -1,0 +1,191 @@
+"""What `doctor` looks at, one check after the other; each says what it found, and what to do about it.
+
+Reads, connects and asks; writes nothing but a missing key's absence into its findings. Must not know how findings are
+shown (`doctor.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from policylayer.cli.asking import list_tools
+from policylayer.cli.exits import CommandError
+from policylayer.cli.folders import checked
+from policylayer.clock import Clock
+from policylayer.config import Config, ConfigProblems, Server, load
+from policylayer.core.errors import ConfigError, PolicyLayerError
+from policylayer.keys import Keys
+from policylayer.policy.known import Known
+from policylayer.policy.testing import run
+from policylayer.store.schema import HEAD
+
+LOW: Final = 256 * 1024 * 1024
+EMPTY: Final = 16 * 1024 * 1024
+SERVER_TIME: Final = 15.0
+YEAR: Final = 2026
+"""No clock that is right says less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check's outcome."""
+
+    what: str
+    state: Literal["ok", "doubtful", "bad"]
+    message: str
+    fix: str = ""
+
+
+def examine(path: Path) -> Iterator[Finding]:
+    """All checks; without a configuration there is nothing to check."""
+    try:
+        config = load(path)
+    except ConfigProblems as problems:
+        for each in problems.diagnostics:
+            message = f"{each.file}:{each.line}:{each.column}: {each.message}"
+            yield Finding("configuration", "bad", message, each.help)
+        return
+    yield Finding("configuration", "ok", str(path))
+    for check in (_keys, _database, _disk, _policies, _port, _clock, _local_principal):
+        yield from check(config)
+    for server in config.servers:
+        yield _server(server)
+
+
+def _keys(config: Config) -> Iterator[Finding]:
+    source = config.keys
+    if source.value is None and not source.files[0].exists():
+        if config.database.startswith("sqlite:"):
+            yield Finding("keys", "ok", f"`{source.files[0].name}` is made at the first start")
+        else:
+            fix = f"openssl rand -hex 32 > {source.files[0]} && chmod 600 {source.files[0]}"
+            yield Finding("keys", "bad", f"there is no key file `{source.files[0]}`", fix)
+        return
+    try:
+        Keys.load(source.files, source.value, create=False)
+    except ConfigError as error:
+        yield Finding("keys", "bad", error.message, error.help)
+        return
+    yield Finding("keys", "ok", "readable by nobody else" if source.value is None else "from the environment")
+
+
+def _database(config: Config) -> Iterator[Finding]:
+    if not config.database.startswith("sqlite:///"):
+        yield Finding("database", "ok", "is asked at the start")
+        return
+    path = Path(config.database.removeprefix("sqlite:///"))
+    if not path.exists():
+        there = path.parent.is_dir()
+        fix = "" if there else f"mkdir -p {path.parent}"
+        yield Finding("database", "ok" if there else "bad", f"`{path.name}` is made at the first start", fix)
+        return
+    try:
+        yield from _file(path)
+    except sqlite3.Error as error:
+        yield Finding("database", "bad", f"`{path}` cannot be read: {error}", "restore it from a backup")
+
+
+def _file(path: Path) -> Iterator[Finding]:
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        yield Finding("database", "doubtful", f"others may read or write `{path}`", f"chmod 600 {path}")
+    with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2) as raw:
+        journal = raw.execute("PRAGMA journal_mode").fetchone()[0]
+        tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        schema = (
+            raw.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
+        )
+        whole = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
+    raw.close()
+    if whole != "ok":
+        yield Finding("database", "bad", f"`{path}` is damaged: {whole}", "restore it from a backup")
+    elif schema is None:
+        state: Literal["ok", "bad"] = "bad" if tables else "ok"
+        yield Finding("database", state, "no schema yet", "name an empty database" if tables else "")
+    elif schema[0] != HEAD:
+        fix = "policylayer migrate" if schema[0] < HEAD else "run the version of policylayer that made it"
+        yield Finding("database", "bad", f"schema `{schema[0]}`, this version needs `{HEAD}`", fix)
+    else:
+        yield Finding("database", "ok", f"schema `{schema[0]}`, journal `{journal}`, whole")
+
+
+def _disk(config: Config) -> Iterator[Finding]:
+    if not config.database.startswith("sqlite:///"):
+        return
+    folder = Path(config.database.removeprefix("sqlite:///")).parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        yield Finding("disk", "bad", f"`{folder}` cannot be looked at: {error.strerror}", f"mkdir -p {folder}")
+        return
+    state: Literal["ok", "doubtful", "bad"] = "bad" if free < EMPTY else "doubtful" if free < LOW else "ok"
+    fix = "" if state == "ok" else "free some, or name a database elsewhere: without room every call is denied"
+    yield Finding("disk", state, f"{free // (1024 * 1024)} MiB free", fix)
+
+
+def _policies(config: Config) -> Iterator[Finding]:
+    try:
+        found = checked(config.policies, Known(servers=frozenset(server.name for server in config.servers)))
+    except PolicyLayerError as error:
+        yield Finding("policies", "bad", error.message, error.help)
+        return
+    if found.loaded.policy_set is None:
+        first = next(each for each in found.diagnostics if each.is_error)
+        message = f"do not load: {first.file}:{first.line}:{first.column}: {first.message}"
+        yield Finding("policies", "bad", message, "policylayer check")
+        return
+    failed = [result for result in run(found.loaded.policy_set, found.loaded.tests) if not result.passed]
+    if failed:
+        yield Finding("policies", "bad", f"{len(failed)} tests fail, so they are not activated", "policylayer test")
+        return
+    warnings = f", {len(found.diagnostics)} warnings" if found.diagnostics else ""
+    yield Finding("policies", "ok", f"load, {len(found.loaded.tests)} tests pass{warnings}")
+
+
+def _port(config: Config) -> Iterator[Finding]:
+    listen = config.listen
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((listen.host, listen.port))
+        except OSError as error:
+            why = (error.strerror or "failed").lower()
+            fix = "the proxy itself, if it runs already; else end what listens there, or set another `listen`"
+            yield Finding("port", "doubtful", f"`{listen.host}:{listen.port}`: {why}", fix)
+            return
+    yield Finding("port", "ok", f"`{listen.host}:{listen.port}` is free")
+
+
+def _clock(config: Config) -> Iterator[Finding]:
+    now = Clock().now()
+    if now.year < YEAR:
+        yield Finding("clock", "bad", f"it is not {now.year}", "set the clock: expiries and the log go by it")
+    else:
+        yield Finding("clock", "ok", now.isoformat(timespec="seconds"))
+
+
+def _local_principal(config: Config) -> Iterator[Finding]:
+    if config.local_principal is not None:
+        message = f"whoever reaches the port without a credential is `{config.local_principal}`"
+        yield Finding("identity", "doubtful", message, "remove `local_principal` where more than you use this machine")
+
+
+def _server(server: Server) -> Finding:
+    what = f"server {server.name}"
+    try:
+        tools = asyncio.run(list_tools(server.url, dict(server.headers), server.command, SERVER_TIME, server))
+    except CommandError as error:
+        return Finding(what, "bad", error.message, error.help)
+    except TimeoutError:
+        return Finding(what, "bad", f"did not answer in {SERVER_TIME:g}s", "is it an MCP server?")
+    mode = ", in observe mode: nothing is denied" if server.mode == "observe" else ""
+    return Finding(what, "ok", f"answers, {len(tools)} tools{mode}")
