@@ -7,6 +7,7 @@ those of the same id, since the suite uses ids more than once.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,9 @@ from tests.support import node
 SUITE = ("@modelcontextprotocol/conformance", "dist/index.js")
 REVISIONS = ("2025-11-25", "2026-07-28")
 PASSING = frozenset({"SUCCESS", "INFO", "SKIPPED"})
+
+_STAMP = re.compile(r"-20\d\d-\d\d-\d\dT[0-9-]*Z?$")
+"""The time of the run, which the suite appends to a scenario's name."""
 
 Checks = Mapping[str, str]
 """The status of each check by its name."""
@@ -41,7 +45,7 @@ def run(url: str, revision: str, scenario: str | None = None, timeout: float = 3
 def _read(folder: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in sorted(folder.rglob("checks.json")):
-        scenario = path.parent.name.removeprefix("server-").rsplit("-20", 1)[0]
+        scenario = _STAMP.sub("", path.parent.name.removeprefix("server-"))
         seen: Counter[str] = Counter()
         for check in json.loads(path.read_text()):
             seen[check["id"]] += 1
