@@ -6,6 +6,8 @@ a migration does.
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
 
+from policylayer.clock import Clock
 from policylayer.core.errors import ConfigError
 from policylayer.store.lock import FileLock
 from policylayer.store.schema import version
@@ -28,6 +31,8 @@ def migrate(url: str, revision: str = HEAD) -> tuple[str | None, str | None]:
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         return _sqlite(Path(rest[1:]), revision)
+    if scheme == "postgresql":
+        return asyncio.run(_postgresql(url, revision))
     raise ConfigError(f"the database `{scheme}` is not known", "write `sqlite:///FILE` or `postgresql://…`")
 
 
@@ -78,3 +83,23 @@ def _sqlite(path: Path, revision: str) -> tuple[str | None, str | None]:
         return done
     finally:
         lock.release()
+
+
+async def _postgresql(url: str, revision: str) -> tuple[str | None, str | None]:
+    """In one transaction, by one at a time. Replicas of the old version must be stopped first."""
+    from policylayer.store.backend import SCHEMA_LOCK, writing_engine
+    from policylayer.store.partitions import ensure
+
+    engine = writing_engine(url)
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            await connection.exec_driver_sql("SET statement_timeout = 0")
+            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+            done = await connection.run_sync(partial(run, revision=revision))
+            if done[1] is not None:
+                await connection.run_sync(partial(ensure, now_us=Clock().time_us()))
+            await connection.commit()
+            return done
+    finally:
+        await engine.dispose()

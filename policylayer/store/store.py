@@ -96,4 +96,12 @@ def open_store(url: str, keys: Keys, clock: Clock, program: Program | None = Non
         from policylayer.store.sqlite import SqliteStore
 
         return SqliteStore(Path(rest[1:]), keys, clock, program)
+    if scheme == "postgresql":
+        try:
+            from policylayer.store.postgres import PostgresStore
+        except ImportError as missing:
+            raise ConfigError(
+                f"PostgreSQL needs the package `{missing.name}`", "install `policylayer[postgres]`"
+            ) from None
+        return PostgresStore(url, keys, clock, program)
     raise ConfigError(f"the database `{scheme}` is not known", "write `sqlite:///FILE` or `postgresql://…`")

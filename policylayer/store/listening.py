@@ -1,0 +1,74 @@
+"""Hears of other replicas' changes on PostgreSQL: LISTEN on a connection of its own, polling while that is down.
+
+Only transactions that change approvals, grants, freezes or the policy notify, never a batch of decisions: a notifying
+commit takes a lock on the whole database. Must not know what a topic means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from policylayer.store.backend import connect
+from policylayer.store.lane import CHANNEL
+from policylayer.store.store import TOPICS, Topic
+from policylayer.tasks import spawn
+
+POLL: Final = 0.5
+"""Seconds between looks while nothing can be heard, and between attempts to listen again."""
+
+ALIVE: Final = 5.0
+"""Seconds between questions whether the connection still answers; one that is cut off says nothing by itself."""
+
+
+class Listening:
+    """Calls `changed` with the topics that someone changed."""
+
+    def __init__(self, engine: AsyncEngine, changed: Callable[[frozenset[Topic]], None]) -> None:
+        self._engine = engine
+        self._changed = changed
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin."""
+        self._task = spawn(self._run(), "store-listening")
+
+    async def close(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except Exception as error:
+                structlog.get_logger().warning("not listening to the database", error=str(error))
+            # Whatever was missed meanwhile.
+            self._changed(frozenset(TOPICS))
+            await asyncio.sleep(POLL)
+
+    async def _listen(self) -> None:
+        connection, raw = await connect(self._engine)
+        try:
+            await raw.add_listener(CHANNEL, self._heard)
+            self._changed(frozenset(TOPICS))
+            while True:
+                await asyncio.sleep(ALIVE)
+                async with asyncio.timeout(ALIVE):
+                    await raw.execute("SELECT 1")
+        finally:
+            raw.terminate()
+            with suppress(Exception):
+                await connection.invalidate()
+
+    def _heard(self, _connection: Any, _pid: int, _channel: str, topic: str) -> None:
+        known = frozenset(each for each in TOPICS if each == topic)
+        if known:
+            self._changed(known)

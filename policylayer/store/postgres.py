@@ -1,0 +1,191 @@
+"""The store on PostgreSQL, which replicas share: lanes that write, a pool that reads, a connection that listens.
+
+Assembles `waiting`, `lane`, `backend` and `listening` into the `Store` protocol; the file's counterpart is `sqlite.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from policylayer.clock import Clock
+from policylayer.core.errors import AuditUnavailable, ConfigError, PolicyLayerError
+from policylayer.keys import Keys
+from policylayer.store.backend import SCHEMA_LOCK, bare, lock_number, reading_engine, writing_engine
+from policylayer.store.lane import Lane
+from policylayer.store.listening import Listening
+from policylayer.store.opening import check_key, unclosed
+from policylayer.store.partitions import ensure
+from policylayer.store.rows import Row
+from policylayer.store.schema import prepare
+from policylayer.store.store import TOPICS, Add, Program, T, Topic
+from policylayer.store.waiting import Item, Waiting
+from policylayer.tasks import spawn
+
+READERS: Final = 6
+FUNCTION_LANES: Final = 4
+"""Functions at a time; each lane is a connection with a chain of its own."""
+
+READ_PATIENCE: Final = 12.0
+
+
+class PostgresStore:
+    """One database."""
+
+    dialect: Literal["sqlite", "postgresql"] = "postgresql"
+
+    def __init__(self, url: str, keys: Keys, clock: Clock, program: Program | None = None) -> None:
+        self._keys = keys
+        self._clock = clock
+        self._program = program or Program()
+        self._writing: AsyncEngine = writing_engine(url)
+        self._reading: AsyncEngine = reading_engine(url, READERS)
+        self._subscribers: dict[Topic, list[Callable[[], None]]] = {topic: [] for topic in TOPICS}
+        self._late: list[Callable[[tuple[Row, ...]], None]] = []
+        self._listening = Listening(self._writing, self._changed)
+        self._lanes: list[Lane] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._waiting: Waiting
+        self._started = False
+
+    async def start(self) -> None:
+        """Connect, make or check the schema, open the chain, listen."""
+        make = partial(Lane, self._writing, self._keys, self._clock, self._program, self._finished, self._tell_late)
+        self._lanes = [make(batch=self._program.limits.batch), *(make() for _ in range(FUNCTION_LANES))]
+        plain = self._lanes[0]
+        try:
+            connection = await plain.open()
+            await connection.run_sync(self._prepare)
+            if self._program.name == "serve":
+                await plain.begin_chain()
+        except BaseException as error:
+            await plain.end()
+            if isinstance(error, PolicyLayerError) or not isinstance(error, Exception):
+                raise
+            cause = str(bare(error)) or type(bare(error)).__name__
+            raise ConfigError(f"the database does not answer: {cause}", "see whether it runs, and the URL") from error
+        self._waiting = Waiting(self._program.limits, self._clock, self._hand_over)
+        self._waiting.on_late(self._tell_late)
+        self._tasks = [spawn(lane.run(), f"store-lane-{number}") for number, lane in enumerate(self._lanes)]
+        if self._program.name == "serve":
+            self._listening.start()
+        self._started = True
+
+    async def close(self) -> None:
+        """Write what waits, end every connection."""
+        if not self._started:
+            return
+        self._started = False
+        self._waiting.close()
+        await self._listening.close()
+        for lane in self._lanes:
+            lane.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._reading.dispose()
+        await self._writing.dispose()
+        # Connections that were cut off are closed by the loop's next turns.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    async def read(self, fn: Callable[[Connection], T]) -> T:
+        """What `fn` reads in one snapshot."""
+        self._need_started()
+        try:
+            async with asyncio.timeout(READ_PATIENCE), self._reading.connect() as connection:
+                return await connection.run_sync(fn)
+        except (DBAPIError, OSError, TimeoutError) as error:
+            cause = str(bare(error)) or type(bare(error)).__name__
+            raise AuditUnavailable(f"the database cannot be read: {cause}") from error
+
+    async def write(self, fn: Callable[[Connection], T], *, topics: tuple[Topic, ...] = ()) -> T:
+        """Run `fn` in a transaction of its own. It is run again where it has to give way to another."""
+        self._need_started()
+        result: T = await self._waiting.submit(Item(fn=fn, adds=False, topics=topics))
+        return result
+
+    async def record(self, fn: Callable[[Connection, Add], T], *, topics: tuple[Topic, ...] = ()) -> T:
+        """The same; it may append rows."""
+        self._need_started()
+        result: T = await self._waiting.submit(Item(fn=fn, topics=topics))
+        return result
+
+    async def append(self, rows: tuple[Row, ...]) -> None:
+        """Append rows with whatever else waits."""
+        self._need_started()
+        await self._waiting.submit(Item(rows))
+
+    def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` after changes of `topic`, ours and other replicas'."""
+        callbacks = self._subscribers[topic]
+        callbacks.append(callback)
+
+        def undo() -> None:
+            if callback in callbacks:
+                callbacks.remove(callback)
+
+        return undo
+
+    def own_chains(self) -> tuple[str, ...]:
+        """The chains that this process has opened."""
+        return tuple(chain for lane in self._lanes for chain in lane.chains)
+
+    async def abandoned(self) -> tuple[str, ...]:
+        """Those of every other `serve` whose lock nobody holds any more."""
+        return await self.read(partial(_let_go, own=self.own_chains()))
+
+    def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
+        """Call `callback` with rows that are durable though their caller was told otherwise."""
+        self._late.append(callback)
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _need_started(self) -> None:
+        if not self._started:
+            raise AuditUnavailable("the database is not open")
+
+    def _prepare(self, connection: Connection) -> None:
+        """The schema, by one replica at a time."""
+        connection.exec_driver_sql("BEGIN")
+        try:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": SCHEMA_LOCK})
+            prepare(connection)
+            check_key(connection, self._keys)
+            if self._program.name == "serve":
+                ensure(connection, self._clock.time_us())
+        except BaseException:
+            connection.exec_driver_sql("ROLLBACK")
+            raise
+        connection.exec_driver_sql("COMMIT")
+
+    def _hand_over(self, item: Item) -> None:
+        """Rows to the plain lane, functions to the one where least waits."""
+        if item.fn is None:
+            self._lanes[0].put(item)
+        else:
+            min(self._lanes[1:], key=lambda lane: lane.load).put(item)
+
+    def _finished(self, items: Sequence[Item]) -> None:
+        self._waiting.finish(items)
+        self._changed(frozenset(topic for item in items if item.error is None for topic in item.topics))
+
+    def _changed(self, topics: frozenset[Topic]) -> None:
+        for topic in topics:
+            for callback in tuple(self._subscribers[topic]):
+                callback()
+
+    def _tell_late(self, rows: tuple[Row, ...]) -> None:
+        for callback in self._late:
+            callback(rows)
+
+
+def _let_go(connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
+    """Of the chains that are not closed, those whose writer is gone."""
+    free = text("SELECT pg_try_advisory_xact_lock(:number)")
+    found = unclosed(connection, own)
+    return tuple(chain for chain in found if connection.scalar(free, {"number": lock_number(chain)}))
