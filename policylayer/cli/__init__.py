@@ -1,7 +1,7 @@
 """The command line: one file per command, and nothing imported before it is needed.
 
-`serve` is the long-running one, so it is found here without the command-line library; every other command goes through
-`application.py`. Every error is one clear line; `POLICYLAYER_DEBUG=1` shows where it came from.
+The commands of `plain.py` do without the command-line library; every other goes through `application.py`. Every error
+is one clear line; `POLICYLAYER_DEBUG=1` shows where it came from.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from policylayer.cli.exits import FAILED, INTERRUPTED, code_of
+from policylayer.cli.plain import COMMANDS as PLAIN
 from policylayer.core.errors import PolicyLayerError
 
 
@@ -23,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _debug()
         _tell(error)
         return code_of(error)
+    except SystemExit as ended:  # --help of a plain command
+        return ended.code if isinstance(ended.code, int) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -37,9 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(given: list[str]) -> Callable[[list[str]], int]:
-    if given[:1] == ["serve"]:
-        from policylayer.cli.serve import run
-
+    if given and given[0] in PLAIN:
+        run: Callable[[list[str]], int] = import_module(f"policylayer.cli.{given[0]}").run
         return lambda arguments: run(arguments[1:])
     from policylayer.cli.application import run as run_any
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any, Final
-
-import typer
+from typing import TYPE_CHECKING, Any, Final
 
 from policylayer.cli.exits import OK, USAGE, UsageError
 from policylayer.cli.output import note
 from policylayer.policy.diagnostics import did_you_mean, quote
+
+if TYPE_CHECKING:
+    import typer
 
 COMMANDS: Final[dict[str, str]] = {
     "serve": "run the proxy",
@@ -37,6 +38,8 @@ COMMANDS: Final[dict[str, str]] = {
 
 def new(help: str = "", **settings: Any) -> typer.Typer:
     """A typer app as all of ours are: plain help, no completion, our own errors."""
+    import typer
+
     return typer.Typer(
         help=help,
         add_completion=False,
@@ -67,6 +70,8 @@ def run(arguments: list[str]) -> int:
 
 def call(app: typer.Typer, name: str, arguments: list[str]) -> int:
     """Call a typer app; its complaints become ours."""
+    import typer
+
     try:
         done = app(arguments, prog_name=f"policylayer {name}", standalone_mode=False)
     except typer.Abort:

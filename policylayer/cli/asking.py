@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -69,7 +70,7 @@ async def _client(
             cwd=server.folder if server else None,
             env=dict(server.env) if server else None,
         )
-        async with Client(stdio_client(launched)) as client:
+        async with Client(stdio_client(launched, errlog=sys.stderr)) as client:
             yield client
         return
     async with httpx2.AsyncClient(headers=dict(headers), timeout=30.0, trust_env=False) as http:

@@ -20,6 +20,7 @@ import orjson
 from policylayer.cli.demo_calls import CALLS, HELD, Call, Result
 from policylayer.cli.exits import CommandError
 from policylayer.cli.output import note, say, table
+from policylayer.clock import Clock
 from policylayer.config import load
 from policylayer.core.errors import ConfigError
 
@@ -157,6 +158,7 @@ async def _act(url: str, file: Path, tokens: Tokens) -> None:
     """Three calls, told one by one; the held one is waited for, and repeated while nobody has answered."""
     from policylayer.cli.demo_agent import make
 
+    began = Clock().now().isoformat()
     say(f"listening on {url}\n")
     say(f"An agent ({AGENT}) makes three calls to the shop, through the proxy:")
     async with make(f"{url}/mcp/shop", tokens.grant) as agent:
@@ -165,7 +167,7 @@ async def _act(url: str, file: Path, tokens: Tokens) -> None:
         held = asyncio.ensure_future(agent.call(HELD))
         try:
             approval = await _held(url, tokens)
-            await _report(url, file, tokens, approval)
+            await _report(url, file, tokens, approval, began)
             result = await held
             while result.pending:
                 result = await agent.call(HELD)
@@ -201,13 +203,14 @@ async def _ask(url: str, tokens: Tokens, path: str, query: dict[str, str]) -> An
     return await asyncio.to_thread(ask)
 
 
-async def _report(url: str, file: Path, tokens: Tokens, approval: dict[str, Any]) -> None:
+async def _report(url: str, file: Path, tokens: Tokens, approval: dict[str, Any], began: str) -> None:
     from policylayer.identity.snippets import snippets
 
     say(f"\n  {HELD.about}: {HELD.tool} {orjson.dumps(HELD.arguments).decode()}")
     say(f"    | held until a person answers, or until {approval['expires_at']}")
     say("\nEach decision is a row, written before anything was forwarded:")
-    rows = (await _ask(url, tokens, "/decisions", {"limit": "5", "method": "tools/call"}))["items"]
+    asked = {"limit": "5", "method": "tools/call", "since": began}
+    rows = (await _ask(url, tokens, "/decisions", asked))["items"]
     table(("time", "tool", "effect", "rules", "outcome"), [_row(each) for each in reversed(rows)])
     command = f"policylayer approvals approve {approval['id']} --url {url} --token {tokens.approver}"
     say(f"\nTo approve the held one as {APPROVER}, in another terminal (or `deny`):\n  {command}")

@@ -12,6 +12,7 @@ import socket
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -97,14 +98,13 @@ def _file(path: Path) -> Iterator[Finding]:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         yield Finding("database", "doubtful", f"others may read or write `{path}`", f"chmod 600 {path}")
-    with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2) as raw:
+    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as raw:
         journal = raw.execute("PRAGMA journal_mode").fetchone()[0]
         tables = {row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         schema = (
             raw.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
         )
         whole = raw.execute("PRAGMA quick_check(1)").fetchone()[0]
-    raw.close()
     if whole != "ok":
         yield Finding("database", "bad", f"`{path}` is damaged: {whole}", "restore it from a backup")
     elif schema is None:

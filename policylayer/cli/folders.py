@@ -5,6 +5,7 @@ Imports neither SQLAlchemy nor the protocol's libraries: `check` and `test` star
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,14 @@ class Checked:
     loaded: Loaded
     diagnostics: tuple[Diagnostic, ...]
     files: Mapping[str, bytes]
+
+
+def folder_options(parser: ArgumentParser) -> None:
+    """The options of commands that read policy folders."""
+    parser.add_argument("folders", metavar="DIR", nargs="*", help="folders, or git:REPO@REF; default: the configured")
+    parser.add_argument(
+        "-c", "--config", metavar="FILE", type=Path, help="the proxy's configuration; default: policylayer.yaml here"
+    )
 
 
 def folders_of(given: list[str] | None, config: Path | None) -> tuple[list[str], Known]:

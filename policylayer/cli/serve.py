@@ -6,11 +6,11 @@ Must not know what is served (`app.py`) nor how (`serve/`).
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
 from policylayer.cli.exits import OK
+from policylayer.cli.plain import Parser
 
 
 def run(arguments: list[str]) -> int:
@@ -32,8 +32,8 @@ def _ready(url: str) -> None:
     sys.stdout.flush()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="policylayer serve", description="Run the proxy.", allow_abbrev=False)
+def _parser() -> Parser:
+    parser = Parser("serve", "Run the proxy.")
     parser.add_argument(
         "-c",
         "--config",

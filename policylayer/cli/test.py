@@ -2,46 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from policylayer.cli.application import new
-from policylayer.cli.exits import NOT_LOADED, TESTS_FAILED
-from policylayer.cli.folders import checked, folders_of
-from policylayer.cli.options import ConfigOption
+from policylayer.cli.exits import NOT_LOADED, OK, TESTS_FAILED
+from policylayer.cli.folders import checked, folder_options, folders_of
 from policylayer.cli.output import emit, note, say
+from policylayer.cli.plain import Parser
 from policylayer.policy.diagnostics import render
-from policylayer.policy.testing import TestResult, run
+from policylayer.policy.testing import TestResult
+from policylayer.policy.testing import run as run_tests
 
-app = new("Run the tests of policies.")
 
-
-@app.command("test")
-def run_tests(
-    folders: Annotated[
-        list[str] | None, typer.Argument(metavar="[DIR]…", help="Folders, or `git:REPO@REF`. Default: the configured.")
-    ] = None,
-    config: ConfigOption = None,
-    filter: Annotated[str | None, typer.Option("-k", "--filter", help="Only tests whose name holds this.")] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Those that pass, too.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="A line for each test.")] = False,
-) -> None:
-    """Run the tests of policies."""
-    sources, known = folders_of(folders, config)
-    code = 0
+def run(arguments: list[str]) -> int:
+    """Test; returns the exit code."""
+    parser = Parser("test", "Run the tests of policies.")
+    folder_options(parser)
+    parser.add_argument("-k", "--filter", metavar="TEXT", default="", help="only tests whose name holds this")
+    parser.add_argument("-v", "--verbose", action="store_true", help="those that pass, too")
+    parser.add_argument("--json", action="store_true", help="a line for each test")
+    given = parser.parse_args(arguments)
+    sources, known = folders_of(given.folders, given.config)
+    code = OK
     for source in sources:
         found = checked(source, known)
         if found.loaded.policy_set is None:
             note(render(found.diagnostics, found.files))
             code = NOT_LOADED
             continue
-        chosen = [each for each in found.loaded.tests if filter is None or filter.lower() in each.name.lower()]
-        results = run(found.loaded.policy_set, chosen)
-        failed = [result for result in results if not result.passed]
-        _tell(source, results, verbose, json)
-        code = code or (TESTS_FAILED if failed else 0)
-    raise typer.Exit(code)
+        chosen = [each for each in found.loaded.tests if given.filter.lower() in each.name.lower()]
+        results = run_tests(found.loaded.policy_set, chosen)
+        _tell(source, results, given.verbose, given.json)
+        if not all(result.passed for result in results):
+            code = code or TESTS_FAILED
+    return code
 
 
 def _tell(source: str, results: list[TestResult], verbose: bool, json: bool) -> None:

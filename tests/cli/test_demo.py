@@ -1,0 +1,62 @@
+"""The demo as a new user sees it: three calls, an approval by the printed command, and an orderly end."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.runner import Runner
+from tests.support.program import policylayer
+
+
+@pytest.mark.shows("proxy.1")
+def test_the_demo_from_start_to_end(run: Runner, tmp_path: Path) -> None:
+    for _ in range(2):  # The second start goes on where the first ended.
+        with policylayer("demo", "--port", "0", "--dir", "here", cwd=tmp_path) as demo:
+            url = demo.url
+            demo.line("a small refund: create_refund")
+            assert "done:" in demo.line("| ")
+            demo.line("deleting a customer: delete_customer")
+            assert "Refused: delete_customer on shop." in demo.line("| ")
+            demo.line("a large refund: create_refund")
+            assert "held until a person answers" in demo.line("| ")
+            for effect, rule in (
+                ("allow", "support/small-refunds"),
+                ("deny", "support/no-deletions"),
+                ("require_approval", "support/large-refunds"),
+            ):
+                assert rule in demo.line(effect)
+            command = shlex.split(demo.line("policylayer approvals approve"))
+            assert url in command
+            exports = shlex.split(demo.line("export POLICYLAYER_URL="))
+            for client in ("claude mcp add", ".cursor/mcp.json", ".vscode/mcp.json"):
+                demo.line(client)
+            demo.line("Serving until Ctrl-C.")
+
+            assert run(*command[1:]).code == 0
+            demo.line("a large refund: create_refund")
+            assert "done:" in demo.line("| ")
+            token = exports[2].partition("=")[2]
+            (row, *_) = run("audit", "query", "--json", "--url", url, "--token", token).lines
+            assert (row["kind"], row["outcome"]["state"]) == ("release", "executed")
+
+            assert demo.end(signal.SIGINT) == 0
+            printed = demo.rest()
+            assert "Traceback" not in printed
+            assert "failed" not in printed
+    assert (tmp_path / "here" / "tokens.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_taken_port_is_one_line(run: Runner, tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("demo", "--port", str(taken.getsockname()[1]), "--dir", tmp_path / "here")
+    assert done.code == 1
+    assert "address already in use" in done.err
+    assert "`policylayer demo --port 0`" in done.err

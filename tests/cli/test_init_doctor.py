@@ -1,0 +1,95 @@
+"""`init` against the example shop, and `doctor` on what it wrote and on what is broken."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+
+from policylayer.cli.init import _name_for
+from tests.cli.runner import Runner
+
+SHOP = [sys.executable, "-m", "policylayer.examples.shop", "--stdio"]
+
+
+def test_init_writes_what_loads_and_passes(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    monkeypatch.chdir(fresh)
+    done = run("init", "--name", "shop", "--", *SHOP)
+    assert done.code == 0
+    assert "policylayer serve" in done.out
+    assert "mode: observe" in (fresh / "policylayer.yaml").read_text()
+    assert run("check").out == "policies: ok (1 policy, 3 rules, 4 tests)\n"
+    assert run("test").code == 0
+    again = run("init", "--name", "shop", "--", *SHOP)
+    assert (again.code, "is not overwritten" in again.err) == (1, True)
+    healthy = run("doctor", "--json")
+    assert healthy.code == 0
+    assert {line["state"] for line in healthy.lines} == {"ok"}
+    assert healthy.lines[-1]["message"] == "answers, 8 tools, in observe mode: nothing is denied"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--upstream", "http://127.0.0.1:1/mcp"], "cannot ask the server `http://127.0.0.1:1/mcp`"),
+        (["--", "no-such-program"], "there is no program `no-such-program`"),
+        (["--", "false"], "cannot ask the server `false` for its tools"),
+        (["--name", "a b", "--", "x"], "`a b` cannot name a server"),
+        (["--upstream", "http://h/mcp", "--header", "nonsense"], "--header is not a header"),
+    ],
+)
+def test_init_writes_nothing_where_it_cannot_ask(run: Runner, tmp_path: Path, arguments: list[str], said: str) -> None:
+    target = tmp_path / "fresh"
+    done = run("init", "--dir", target, *arguments)
+    assert done.code in (1, 2)
+    assert said in done.err
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("upstream", "command", "name"),
+    [
+        ("http://127.0.0.1:3001/mcp", [], "server"),
+        ("https://mcp.stripe.com/v1", [], "stripe"),
+        ("https://localhost/mcp", [], "server"),
+        (None, ["npx", "-y", "@modelcontextprotocol/server-filesystem", "./data"], "filesystem"),
+        (None, ["uvx", "mcp-server-git"], "git"),
+        (None, ["./tools.py"], "tools"),
+        (None, ["python", "-m", "thing"], "python"),
+    ],
+)
+def test_names(upstream: str | None, command: list[str], name: str) -> None:
+    assert _name_for(upstream, command) == name
+
+
+def test_doctor_says_what_to_do(run: Runner, home: Path) -> None:
+    run("grant", "list")
+    os.chmod(home / "policylayer.key", 0o644)
+    os.chmod(home / "policylayer.db", 0o644)
+    with sqlite3.connect(home / "policylayer.db") as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '0000'")
+    raw.close()
+    policy = home / "policies" / "shop_test.yaml"
+    policy.write_text(policy.read_text().replace("effect: allow", "effect: deny"))
+    config = home / "policylayer.yaml"
+    config.write_text(config.read_text() + "local_principal: agent:bot\n")
+    done = run("doctor", "--json")
+    assert done.code == 1
+    found = {line["what"]: line for line in done.lines if line["state"] != "ok"}
+    assert found["keys"]["fix"].startswith("run `chmod 600")
+    assert found["database"]["fix"] == "policylayer migrate"
+    assert found["policies"]["fix"] == "policylayer test"
+    assert found["identity"]["state"] == "doubtful"
+    assert "cannot ask the server" in found["server shop"]["message"]
+    assert "BAD   server shop" in run("doctor").out
+
+
+def test_doctor_without_a_configuration(run: Runner, home: Path) -> None:
+    (home / "policylayer.yaml").write_text("lisen: 1\n")
+    (line, *_) = run("doctor", "--json").lines
+    assert (line["what"], line["state"]) == ("configuration", "bad")

@@ -1,0 +1,96 @@
+"""Grants, tokens, freezes and the log with `-c FILE`: the database is reached directly, in the API's words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from tests.cli.runner import Runner
+
+
+def test_a_grant_is_made_listed_rotated_and_revoked(run: Runner) -> None:
+    made = run("grant", "create", "bot", "--principal", "agent:bot", "--servers", "shop", "--expires", "90d", "--json")
+    assert list(made.json) == ["id", "name", "principal", "servers", "token", "expires_at"]
+    assert made.json["token"].startswith("plg_")
+    assert made.json["expires_at"] is not None
+    (listed,) = run("grant", "list", "--json").lines
+    assert listed["name"] == "bot"
+    assert "token" not in listed
+    assert "bot" in run("grant", "list").out
+    rotated = run("grant", "rotate", "bot", "--json").json
+    assert rotated["id"] == made.json["id"]
+    assert rotated["token"] != made.json["token"]
+    assert run("grant", "revoke", "bot").out == "Revoked: bot (agent:bot).\n"
+    gone = run("grant", "revoke", "bot")
+    assert (gone.code, gone.err.splitlines()[0]) == (1, "policylayer: no grant `bot` stands")
+
+
+def test_a_grant_for_people_comes_with_snippets(run: Runner) -> None:
+    done = run("grant", "create", "bot", "--principal", "agent:bot", "--servers", "shop")
+    assert "claude mcp add" in done.out
+    assert "only time the token is shown" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--principal", "bot", "--servers", "shop"], "the body does not fit"),
+        (["--principal", "agent:bot", "--servers", "nowhere"], "a server that is not configured is named"),
+        (["--principal", "agent:bot", "--servers", "shop", "--expires", "2020-01-01"], "the expiry lies in the past"),
+    ],
+)
+def test_what_no_grant_can_be(run: Runner, arguments: list[str], said: str) -> None:
+    done = run("grant", "create", "x", *arguments)
+    assert done.code == 1
+    assert said in done.err
+
+
+def test_tokens(run: Runner) -> None:
+    made = run("token", "create", "--role", "approver", "--principal", "user:lena", "--json").json
+    assert list(made) == ["id", "principal", "role", "token", "expires_at"]
+    assert run("token", "list", "--json").lines[0]["role"] == "approver"
+    assert run("token", "revoke", made["id"]).code == 0
+    assert run("token", "list", "--json").out == ""
+    assert len(run("token", "list", "--revoked", "--json").lines) == 1
+
+
+def test_freezing_and_thawing(run: Runner) -> None:
+    assert run("freeze", "--principal", "agent:bot", "--reason", "leaked").code == 0
+    assert run("freeze", "--all", "--reason", "stop", "--json").json["scope"] == "all"
+    assert len(run("thaw", "--json").lines) == 2
+    assert run("thaw", "--all").out.startswith("Thawed: everything (stop, by local:")
+    assert run("thaw", "--server", "shop").code == 1
+
+
+def test_an_empty_log(run: Runner, home: Path) -> None:
+    assert run("audit", "query", "--json").out == ""
+    assert run("audit", "export", "-o", "out.jsonl").code == 0
+    assert (home / "out.jsonl").read_text() == ""
+    assert run("audit", "show", "nothing").code == 1
+    header = next(csv.reader(io.StringIO(run("audit", "export", "--format", "csv").out)))
+    assert header[:2] == ["id", "kind"]
+
+
+def test_approving_needs_a_token_also_here(run: Runner) -> None:
+    assert run("approvals", "list", "--json").out == ""
+    token = run("token", "create", "--role", "approver", "--principal", "user:lena", "--json").json["token"]
+    assert run("approvals", "approve", "x").code == 2
+    assert "nobody holds this token" in run("approvals", "approve", "x", "--token", "plt_x").err
+    assert "there is no such approval" in run("approvals", "approve", "x", "--token", token).err
+    assert "there is no such approval" in run("approvals", "withdraw", "x").err
+
+
+def test_a_key_of_another_database_is_refused(run: Runner, home: Path) -> None:
+    assert run("grant", "list").code == 0
+    (home / "policylayer.key").unlink()
+    done = run("grant", "list")
+    assert done.code == 3
+    assert "the key is not the one this database was begun with" in done.err
+
+
+def test_migrate(run: Runner) -> None:
+    assert run("migrate").out == "The database went from nothing to schema `0001`.\n"
+    assert run("migrate", "--json").json == {"before": "0001", "after": "0001"}

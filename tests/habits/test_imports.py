@@ -1,0 +1,43 @@
+"""What a command must not load: each is run in a fresh interpreter, and its modules are looked at."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("alembic", "typer", "rich", "mcp", "sqlalchemy", "aiohttp", "httpx2", "starlette", "uvicorn", "pydantic")
+
+LOADED = """
+import sys
+{statements}
+print(" ".join(sorted({{name.partition(".")[0] for name in sys.modules}} & {heavy!r})))
+"""
+
+
+def loaded(statements: str) -> set[str]:
+    """Which heavy libraries are loaded after these statements."""
+    program = LOADED.format(statements=statements, heavy=set(HEAVY))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split("\n")[-2].split())
+
+
+def test_serve_loads_no_library_of_commands() -> None:
+    found = loaded("import policylayer.cli.serve, policylayer.serve.logs, policylayer.cli.running")
+    assert found & {"alembic", "typer", "rich", "mcp"} == set()
+
+
+def test_dispatching_serve_loads_no_library_of_commands() -> None:
+    found = loaded("from policylayer.cli import main\nmain(['serve', '--help'])")
+    assert found == set()
+
+
+@pytest.mark.parametrize("command", ["check", "test"])
+def test_checking_loads_neither_database_nor_protocol(command: str) -> None:
+    found = loaded(f"from policylayer.cli import main\nmain([{command!r}, 'policies/shop'])")
+    assert found == set()
+
+
+def test_help_loads_nothing() -> None:
+    assert loaded("from policylayer.cli import main\nmain(['--help'])") == set()
