@@ -53,7 +53,7 @@ class Limits:
 
     tool_pages: int = 100
     tools: int = 10_000
-    list_timeout: float = 10.0
+    list_timeout: float = 5.0
     list_again: float = 30.0
 
     tasks: int = 10_000

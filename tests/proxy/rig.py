@@ -45,7 +45,8 @@ META = {
 }
 ALICE = Caller(Subject("agent:alice"), grant=Grant("g1", "alice", frozenset({"shop", "files"})))
 BOB = Caller(Subject("agent:bob"), grant=Grant("g2", "bob", frozenset({"shop"})))
-NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri", "tasks/get": "taskId"}
+NAMES = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+NAMES |= dict.fromkeys(("tasks/get", "tasks/cancel", "tasks/update"), "taskId")
 
 
 # --- policy -----------------------------------------------------------------------------------------------------------
@@ -375,7 +376,7 @@ class Open:
     async def whole(self) -> Open:
         async with asyncio.timeout(5):
             await self.task
-        assert self.done or not self.status
+        assert self.done or self.gone.is_set() or not self.status
         return self
 
     async def leave(self) -> None:
@@ -446,7 +447,7 @@ class Rig:
         chunks: Iterable[bytes] | None = None,
     ) -> Open:
         """An HTTP request, begun."""
-        pieces = deque(chunks if chunks is not None else [body])
+        pieces = chunks if isinstance(chunks, deque) else deque([body] if chunks is None else chunks)
         scope = {
             "type": "http",
             "method": method,

@@ -1,0 +1,132 @@
+"""Reading a POST: sizes, decoding, eras, unknown methods, notifications, load."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+
+import pytest
+
+from policylayer.core.errors import AuditUnavailable
+from tests.proxy.rig import Rig, call, modern, modern_call, request
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_length_over_the_limit_is_refused_before_anything_is_read(rig: Rig) -> None:
+    headers = [*rig.headers(call(), "alice", {}), ("Content-Length", str(4 * 1024 * 1024 + 1))]
+    answer = await (await rig.request("POST", headers=headers, chunks=[b"never", b"read"])).whole()
+    assert answer.status == 413
+    assert rig.recorder.refused == [("size", "agent:alice")]
+
+
+async def test_a_body_without_length_is_cut_off_at_the_limit(rig: Rig) -> None:
+    pieces = deque([b" " * 65536] * 200)
+    answer = await (await rig.request("POST", headers=rig.headers(call(), "alice", {}), chunks=pieces)).whole()
+    assert answer.status == 413
+    assert len(pieces) == 200 - 65
+
+
+async def test_a_body_in_pieces_is_one_body(rig: Rig) -> None:
+    body = json.dumps(call()).encode()
+    pieces = [body[:10], b"", body[10:]]
+    answer = await (await rig.request("POST", headers=rig.headers(call(), "alice", {}), chunks=pieces)).whole()
+    assert answer.status == 200
+
+
+async def test_what_cannot_be_read_is_refused_and_recorded(rig: Rig) -> None:
+    for body, code in ((b"{", -32700), (b"[]", -32600), (b'{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}', -32600)):
+        answer = await (await rig.request("POST", body, rig.headers(call(), "alice", {}))).whole()
+        assert (answer.status, answer.json["error"]["code"]) == (400, code)
+    assert rig.recorder.refused == [("json", "agent:alice"), ("batch", "agent:alice"), ("duplicate_key", "agent:alice")]
+    assert rig.upstream.sent == []
+
+
+async def test_headers_that_contradict_the_body_are_refused(rig: Rig) -> None:
+    answer = await rig.post(modern_call("safe"), Mcp_Name="danger")
+    assert (answer.status, answer.json["error"]["code"]) == (400, -32020)
+    answer = await rig.post(modern_call("safe"), MCP_Protocol_Version="2025-11-25")
+    assert answer.status == 400
+    assert rig.upstream.bodies() == []
+
+
+async def test_unknown_methods_are_denied_and_recorded(rig: Rig) -> None:
+    answer = await rig.post(request("tools/callX", {"name": "safe"}))
+    assert (answer.status, answer.json["error"]["code"]) == (200, 40301)
+    assert answer.json["error"]["data"]["reason_code"] == "unknown_method"
+    answer = await rig.post(modern("x/y"))
+    assert (answer.status, answer.json["error"]["code"]) == (404, -32601)
+    assert rig.recorder.effects == ["deny", "deny"]
+    assert rig.upstream.sent == []
+
+
+async def test_a_call_without_an_id_goes_nowhere(rig: Rig) -> None:
+    body = {name: value for name, value in call().items() if name != "id"}
+    answer = await rig.post(body)
+    assert answer.status == 400
+    assert rig.recorder.refused == [("notification", "agent:alice")]
+    assert rig.upstream.sent == []
+
+
+async def test_unknown_notifications_end_here(rig: Rig) -> None:
+    answer = await rig.post({"jsonrpc": "2.0", "method": "notifications/strange"})
+    assert (answer.status, answer.body) == (202, b"")
+    assert rig.upstream.sent == []
+
+
+async def test_known_notifications_pass(rig: Rig) -> None:
+    answer = await rig.post({"jsonrpc": "2.0", "method": "notifications/initialized"})
+    assert answer.status == 202
+    assert rig.upstream.methods == ["notifications/initialized"]
+
+
+async def test_pings_pass_without_a_row(rig: Rig) -> None:
+    answer = await rig.post(request("ping"))
+    assert answer.status == 200
+    assert rig.recorder.rows == []
+    assert rig.deps.metrics.of("requests", treatment="passed") == 1
+
+
+async def test_frozen_pings_are_denied_with_a_row(rig: Rig) -> None:
+    rig.freezes.names.add("shop")
+    answer = await rig.post(request("ping"))
+    assert answer.json["error"]["data"]["reason_code"] == "frozen"
+    assert rig.recorder.effects == ["deny"]
+    assert rig.upstream.sent == []
+
+
+async def test_more_calls_than_may_be_under_way_are_turned_away(rig: Rig) -> None:
+    rig.deps.load.inside = rig.deps.limits.calls
+    answer = await rig.post(call())
+    assert answer.status == 503
+    assert answer.headers["retry-after"]
+    assert rig.upstream.sent == []
+
+
+async def test_a_database_that_does_not_answer_lets_nobody_in(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise AuditUnavailable("gone")
+
+    monkeypatch.setattr(rig.authenticator, "agent", broken)
+    answer = await rig.post(call())
+    assert answer.status == 503
+
+
+async def test_a_client_that_leaves_while_it_sends_is_forgotten(rig: Rig) -> None:
+    opened = await rig.request("POST", headers=rig.headers(call(), "alice", {}), chunks=[])
+    await opened.leave()
+    await opened.whole()
+    assert opened.status == 0
+    assert rig.recorder.refused == []
+
+
+async def test_forged_and_private_headers_do_not_travel(rig: Rig) -> None:
+    await rig.post(modern_call(), Mcp_Param_X="1", Cookie="a=b", X_Forwarded_For="9.9.9.9", X_API_Key="k")
+    sent = {name.lower() for name, _ in rig.upstream.sent[-1].headers}
+    assert sent == {"content-type", "accept", "mcp-protocol-version", "mcp-method", "mcp-name"}
+
+
+async def test_routing_headers_of_handshake_calls_do_not_travel(rig: Rig) -> None:
+    await rig.post(call(), Mcp_Method="tools/list", Mcp_Name="danger")
+    sent = {name.lower() for name, _ in rig.upstream.sent[-1].headers}
+    assert not {"mcp-method", "mcp-name"} & sent

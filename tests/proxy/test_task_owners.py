@@ -1,0 +1,159 @@
+"""Tasks are asked for only by whom they belong to, and judged as the call they came from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from policylayer.core.call import Call
+from policylayer.core.decision import Charge
+from policylayer.proxy.limits import Limits
+from policylayer.proxy.task_owners import TaskOwners
+from tests.proxy.rig import (
+    ALICE,
+    ALLOW,
+    BOB,
+    DENY,
+    HOLD,
+    TOOLS,
+    FakeAnswer,
+    Rig,
+    call,
+    event,
+    modern,
+    modern_call,
+    proper,
+    request,
+    result,
+    rule,
+    stream,
+)
+
+pytestmark = pytest.mark.anyio
+CALL = Call("shop", "tools/call", "safe", {}, b"d", b"d", "2026-07-28")
+
+
+def test_a_task_is_found_by_its_owner_until_it_is_old() -> None:
+    now = [0.0]
+    owners = TaskOwners(lambda: now[0], Limits(task_life=10, tasks=2))
+    assert owners.keep("t", ALICE, CALL, "row", frozenset())
+    assert owners.find("shop", "t", ALICE) is not None
+    assert owners.find("shop", "t", BOB) is None
+    assert owners.find("files", "t", ALICE) is None
+    assert not owners.keep("t", BOB, CALL, "row", frozenset())
+    assert not owners.keep(5, ALICE, CALL, "row", frozenset())
+    assert not owners.keep("", ALICE, CALL, "row", frozenset())
+    now[0] = 10.0
+    assert owners.find("shop", "t", ALICE) is None
+    for name in "abc":
+        owners.keep(name, ALICE, CALL, "row", frozenset())
+    assert len(owners) == 2
+
+
+def with_tasks(rig: Rig) -> None:
+    """Calls become tasks."""
+
+    def answer(exchange: Any, message: dict[str, Any]) -> FakeAnswer:
+        if message.get("method") != "tools/call":
+            return proper(exchange, message)
+        if "task" in message["params"]:
+            return FakeAnswer(body=result(message, {"task": {"taskId": "t1", "status": "working"}}))
+        return FakeAnswer(body=result(message, {"resultType": "task", "taskId": "t1", "status": "working"}))
+
+    rig.upstream.answer = answer
+    rig.deps.tools.learn("shop", {"tools": TOOLS})
+
+
+async def make(rig: Rig, era: str, tool: str = "safe") -> Any:
+    if era == "modern":
+        return await rig.post(modern_call(tool, {"a": 1}))
+    await rig.initialize()
+    return await rig.post(call(tool, {"a": 1}, task={"ttl": 1000}))
+
+
+def of(era: str) -> Any:
+    return modern if era == "modern" else request
+
+
+ERAS = pytest.mark.parametrize("era", ["handshake", "modern"])
+
+
+@ERAS
+async def test_a_task_is_judged_as_its_call(rig: Rig, era: str) -> None:
+    with_tasks(rig)
+    await make(rig, era)
+    assert (await rig.post(of(era)("tasks/get", {"taskId": "t1"}))).status == 200
+    asked = rig.engine.asked[-1].call
+    assert (asked.method, asked.target, dict(asked.arguments)) == ("tools/call", "safe", {"a": 1})
+    assert rig.recorder.rows[-1][1].call.method == "tasks/get"
+    rig.engine.says["safe"] = DENY
+    denied = await rig.post(of(era)("tasks/cancel", {"taskId": "t1"}))
+    assert denied.json["error"]["code"] == 40301
+    assert "tasks/cancel" not in rig.upstream.methods
+
+
+@ERAS
+async def test_anothers_task_does_not_exist(rig: Rig, era: str) -> None:
+    with_tasks(rig)
+    await make(rig, era)
+    rig.session = None
+    foreign = await rig.post(of(era)("tasks/get", {"taskId": "t1"}), token="bob")
+    unknown = await rig.post(of(era)("tasks/get", {"taskId": "t2"}), token="bob")
+    assert foreign.json["error"]["code"] == unknown.json["error"]["code"] == -32602
+    assert foreign.json["error"]["message"] == unknown.json["error"]["message"]
+    assert "tasks/get" not in rig.upstream.methods
+    assert rig.recorder.effects[-2:] == ["deny", "deny"]
+
+
+async def test_asking_for_a_task_charges_nothing(rig: Rig) -> None:
+    with_tasks(rig)
+    charge = Charge("p/limit", "k", Decimal(1), Decimal(1), 60, rule("limit"))
+    rig.engine.says["safe"] = replace(ALLOW, charges=(charge,))
+    await make(rig, "modern")
+    await rig.post(modern("tasks/get", {"taskId": "t1"}))
+    assert [len(record.decision.charges) for record, _ in rig.recorder.rows] == [1, 0]
+
+
+async def test_an_approval_covers_the_task_of_its_call() -> None:
+    rig = Rig(Limits(beat=0.01))
+    with_tasks(rig)
+    rig.engine.says["gated"] = HOLD
+    rig.approvals.states["apr-1"] = "approved"
+    opened = await rig.open(modern_call("gated", {"a": 1}))
+    import asyncio
+
+    async with asyncio.timeout(5):
+        while not rig.approvals.waits:
+            await asyncio.sleep(0.001)
+    rig.approvals.settle("approved")
+    await opened.whole()
+    answer = await rig.post(modern("tasks/get", {"taskId": "t1"}))
+    assert "result" in answer.json
+
+
+async def test_only_own_tasks_are_listed(rig: Rig) -> None:
+    with_tasks(rig)
+    await make(rig, "handshake")
+    tasks = {"tasks": [{"taskId": "t1"}, {"taskId": "t2"}]}
+    rig.upstream.answer = lambda exchange, message: FakeAnswer(body=result(message, tasks))
+    answer = await rig.post(request("tasks/list"))
+    assert answer.json["result"] == {"tasks": [{"taskId": "t1"}]}
+
+
+async def test_only_news_of_own_tasks_are_passed(rig: Rig) -> None:
+    with_tasks(rig)
+    await make(rig, "modern")
+
+    def news(id: str) -> bytes:
+        return event(json.dumps({"jsonrpc": "2.0", "method": "notifications/tasks", "params": {"taskId": id}}).encode())
+
+    made, _ = stream(news("t2"), news("t1"), None)
+    rig.upstream.answer = lambda exchange, message: made
+    answer = await rig.post(modern("subscriptions/listen", {"notifications": {"taskIds": ["t1"]}}))
+    assert [message["params"]["taskId"] for message in answer.messages] == ["t1"]
+    refused = await rig.post(modern("subscriptions/listen", {"notifications": {"taskIds": ["t1", "t2"]}}))
+    assert "error" in refused.json
