@@ -70,4 +70,4 @@ async def _shown(visit: Visit, method: str, protocol: str, name: str, item: Mapp
         labels=visit.deps.labels(visit.caller),
         annotations=annotations if type(annotations) is dict else {},
     )
-    return await visit.deps.engine.listed(question, open_target=method == "resources/templates/list")
+    return await visit.deps.engine.listed(question)

@@ -48,8 +48,8 @@ class Engine(Protocol):
     async def decide(self, question: Question) -> Decision:
         """What it says. Whatever it raises means that there is no decision."""
 
-    async def listed(self, question: Question, open_target: bool = False) -> bool:
-        """Whether a list may show a target; `open_target`: it is a template, whose URI is not known yet."""
+    async def listed(self, question: Question) -> bool:
+        """Whether a list may show a target, whose arguments (of a template, whose URI) are not there yet."""
 
     def reads(self, server: str, method: str, target: str | None) -> frozenset[Path] | None:
         """Which fields of such calls its rules read, or None where that is not known."""

@@ -85,7 +85,7 @@ class FakeEngine:
             return ALLOW
         return decision
 
-    async def listed(self, question: Question, open_target: bool = False) -> bool:
+    async def listed(self, question: Question) -> bool:
         return self._of(question).effect is not Effect.DENY
 
     def reads(self, server: str, method: str, target: str | None) -> None:

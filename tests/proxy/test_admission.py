@@ -130,7 +130,7 @@ async def test_no_or_a_bad_credential_gets_one_constant_answer(rig: Rig, shown: 
 
 async def test_an_unknown_server_and_one_outside_the_grant_look_alike(rig: Rig) -> None:
     unknown = await post(rig, server="nothing")
-    bobs = [pair for pair in rig.headers(call(), "bob", {})]
+    bobs = rig.headers(call(), "bob", {})
     foreign = await (await rig.request("POST", json.dumps(call()).encode(), bobs, server="files")).whole()
     assert unknown.status == foreign.status == 404
     assert unknown.body == foreign.body

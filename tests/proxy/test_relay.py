@@ -1,4 +1,4 @@
-"""What comes back: whole answers and streams, byte for byte; what is no answer; servers that fail; clients that leave."""
+"""What comes back: answers and streams, byte for byte; what is no answer; servers that fail; clients that leave."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ async def test_a_stream_is_relayed_byte_for_byte(rig: Rig) -> None:
         b": hello\n\n",
         b"id: 1\ndata: \n\n",
         b"retry: 500\n\n",
-        b'event: message\r\nid: 2\r\ndata: {"jsonrpc":"2.0","method":"notifications/message",\r\ndata: "params":{}}\r\n\r\n',
+        b"event: message\r\nid: 2\r\n"
+        b'data: {"jsonrpc":"2.0","method":"notifications/message",\r\ndata: "params":{}}\r\n\r\n',
         event(result(call()), id="3"),
     ]
     rig.upstream.answer = lambda exchange, message: stream(*pieces, None)[0]

@@ -1,4 +1,4 @@
-"""Tools as last listed, asked for once where a modern call names one that is not known; arguments repeated in headers."""
+"""Tools as last listed, asked for once where a modern call names one that is not known; repeated arguments."""
 
 from __future__ import annotations
 
