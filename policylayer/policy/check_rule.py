@@ -30,8 +30,6 @@ def check_rule(rule: Rule, values: Values, reading: Reading) -> None:
         reading.error(Code.DOES_NOTHING, rule.span, f"rule {name} does nothing", help_)
     if rule.effect is Effect.DENY:
         _check_deny(values, reading)
-    elif values.written("list"):
-        reading.warn(Code.NEVER_APPLIES, values.spans["list"], "`list` is about denied tools only", "remove it")
     if values.written("approval") and not _may_hold(rule, values):
         help_ = "it goes with `effect: require_approval`, or with a limit that says `over: require_approval`"
         reading.error(Code.NEVER_APPLIES, values.spans["approval"], "nothing in this rule asks for approval", help_)

@@ -22,7 +22,7 @@ from policylayer.policy.shapes import Definitions, Field, ListOf, MapOf, RawJson
 from policylayer.policy.words import NAME, Choice, Moment, Number, Parsed, Text
 
 EFFECTS: Final = tuple(str(effect) for effect in Effect)
-REASON_CODES: Final = ("rule", "not_applicable", "indeterminate", "over_limit", "pending")
+REASON_CODES: Final = ("rule", "not_applicable", "indeterminate", "over_limit")
 KINDS: Final = ("tool", "prompt", "resource", "method")
 
 _RULE: Final = re.compile(f"{NAME}/{NAME}")

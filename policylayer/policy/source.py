@@ -16,9 +16,9 @@ import yaml
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error, quote
+from policylayer.policy.encoding import place, read_text
 from policylayer.policy.nodes import Broken, Key, Mapping, Node, Scalar, Sequence
 from policylayer.policy.scalars import Trap, plain
-from policylayer.policy.encoding import place, read_text
 
 MAX_DEPTH: Final = 72
 MAX_NODES: Final = 50_000
