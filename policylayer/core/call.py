@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
+from policylayer.core.finding import Finding
+
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 """A strictly decoded JSON value. Floats are doubles whose shortest form equals the literal that was sent."""
 
@@ -81,7 +83,8 @@ class Question:
 
     `approved` names the hold rules (`policy/rule`) that an approval or a waiver already satisfies.
     `labels` are those of the grant within its window; `annotations` the tool's, as last listed, or None if unknown;
-    `risk` and `traits` the tool's, or None if unknown. `now` is aware. `ip` is a textual address or None.
+    `risk` and `traits` the tool's, or None if unknown. `now` is aware. `ip` is a textual address or None. `findings`
+    are what another engine said of the same question; None where there is no other engine.
     """
 
     call: Call
@@ -96,3 +99,4 @@ class Question:
     traits: frozenset[str] | None = None
     ip: str | None = None
     client: str | None = None
+    findings: tuple[Finding, ...] | None = None

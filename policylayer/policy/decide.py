@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from policylayer.core.decision import Charge, Decision, Effect, HoldRule, Obligations, ReasonCode, RuleRef
-from policylayer.policy import texts
+from policylayer.policy import foreign, texts
 from policylayer.policy.denials import denial, telling, uncountable
 from policylayer.policy.engine import Entry, Groups
 from policylayer.policy.obligations import NONE, merge, redaction, softened
@@ -24,6 +24,8 @@ def decide(entry: Entry, ctx: Context, revision: str) -> Decision:
     """The decision on one call."""
     sifted = Sifted()
     sifted.ask_denying(entry.counted, ctx)
+    if ctx.question.findings:
+        foreign.join(sifted, ctx.question.findings)
     if entry.redacts or entry.observed is not None or not sifted.is_denied:
         sifted.ask_others(entry.counted, ctx)
     decision = _combine(entry, sifted, ctx, revision)
@@ -37,13 +39,17 @@ def decide(entry: Entry, ctx: Context, revision: str) -> Decision:
 
 def _combine(entry: Entry, sifted: Sifted, ctx: Context, revision: str) -> Decision:
     approved = ctx.question.approved
+    findings = ctx.question.findings or ()
+    failed = foreign.failure(findings)
+    if failed is not None and not sifted.denies:
+        return _redacted(foreign.denied_by(failed, revision), entry, sifted)
     effect = sifted.effect(approved)
     if effect is Effect.DENY:
         return _redacted(denial(entry, sifted, ctx, revision), entry, sifted)
     charges, unreadable = _charges(sifted, ctx)
     if unreadable:
         return _redacted(uncountable(unreadable, revision), entry, sifted)
-    obligations = _obligations(entry, sifted)
+    obligations = _obligations(entry, sifted, bool(findings))
     if effect is Effect.ALLOW:
         return _permission(sifted, charges, obligations, revision)
     return _hold(sifted, approved, charges, obligations, revision)
@@ -101,9 +107,9 @@ def _charges(sifted: Sifted, ctx: Context) -> tuple[tuple[Charge, ...], list[tup
     return tuple(charges), unreadable
 
 
-def _obligations(entry: Entry, sifted: Sifted) -> Obligations:
+def _obligations(entry: Entry, sifted: Sifted, foreign_too: bool) -> Obligations:
     """Those of all matching rules; a rule that erred still redacts."""
-    if not entry.redact and not entry.duties:
+    if not entry.redact and not entry.duties and not foreign_too:
         return NONE
     made = merge(entry.redact, (candidate.rule.duties for candidate in sifted.matched()))
     return _more_redacted(made, sifted)

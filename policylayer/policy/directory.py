@@ -78,6 +78,11 @@ class People:
         """Whether principals.yaml names this principal."""
         return name in self._known
 
+    def attributes_of(self, subject: Subject) -> dict[str, Any]:
+        """All declared attributes that the principal has."""
+        found = {name: self.attribute(subject, name) for name in self._directory.attributes}
+        return {name: value for name, value in found.items() if value is not None}
+
     def attribute(self, subject: Subject, name: str) -> Any:
         """A declared attribute: what principals.yaml says, else what the credential claims."""
         if name not in self._directory.attributes:

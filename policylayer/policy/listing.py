@@ -6,6 +6,7 @@ call allowed or held, it is shown. Calls are judged anyway: this is not enforcem
 
 from __future__ import annotations
 
+from policylayer.core.decision import Effect
 from policylayer.policy import outcomes
 from policylayer.policy.engine import Candidate, Entry
 from policylayer.policy.values import Context
@@ -21,7 +22,10 @@ def listed(entry: Entry, ctx: Context) -> bool:
         if certain and not candidate.rule.listed:
             return False
         kept = kept or candidate.rule.listed
-    possible = False
+    findings = ctx.question.findings
+    if any(finding.effect is Effect.DENY for finding in findings or ()):
+        return False
+    possible = findings is not None  # another engine is asked again once there are arguments
     for candidate in entry.counted.holds:
         may_be = candidate.possible(ctx)
         if may_be == outcomes.WRONG and not candidate.rule.listed:

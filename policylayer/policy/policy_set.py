@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from policylayer.core.call import Call, Question, Subject
-from policylayer.core.decision import Decision, RuleRef
+from policylayer.core.decision import Decision, Effect, RuleRef
 from policylayer.policy import resources
 from policylayer.policy.ast import Directory, Path
 from policylayer.policy.decide import decide
 from policylayer.policy.directory import People
 from policylayer.policy.engine import Entry, entry
+from policylayer.policy.foreign import covers
 from policylayer.policy.index import Index
 from policylayer.policy.listing import listed
 from policylayer.policy.reading import argument_paths
-from policylayer.policy.rules import Asker, CompiledRule, FileRedaction
+from policylayer.policy.rules import Asker, CompiledRule, FileRedaction, Scope
 from policylayer.policy.values import Context
 
 REMEMBERED: Final = 4096
@@ -98,6 +99,28 @@ class PolicySet:
         asker = Asker(actor, groups, user, user_groups)
         rules = (self._rules[number] for number in self._index.find(asker, server, method, target))
         return entry(rules, self._files, asker, _bare(server, method, target))
+
+    # --- for another engine beside this one ---
+
+    def describe(self, subject: Subject, now: datetime) -> dict[str, Any]:
+        """What principals.yaml and the credential say of a principal: `{id, kind, groups, owner, attributes}`."""
+        owner = self._people.owner_of(subject.id)
+        made = {
+            "id": subject.id,
+            "kind": subject.id.partition(":")[0],
+            "groups": sorted(self._people.groups_of(subject, now)),
+            "attributes": self._people.attributes_of(subject),
+        }
+        return made if owner is None else {**made, "owner": owner}
+
+    def covers(self, scopes: tuple[Scope, ...], question: Question, effect: Effect | None) -> bool:
+        """Whether files under these scopes may concern the question, for a rule of this effect (None: of any)."""
+        if not scopes:
+            return True
+        ctx = self._context(question)
+        user = question.on_behalf_of
+        asker = Asker(question.subject.id, ctx.groups, None if user is None else user.id, ctx.user_groups)
+        return covers(scopes, asker, question.call.server, effect)
 
     # --- asking about the set ---
 

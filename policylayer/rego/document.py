@@ -8,14 +8,15 @@ Must not know an engine. Answers are read in `results.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from policylayer.core.call import Question, Subject
 
 VERSION = 1
 
-Describe = Callable[[Subject], Mapping[str, Any]]
-"""What the directory knows of a subject: `{id, kind, groups, owner, attributes}`."""
+Describe = Callable[[Subject, datetime], Mapping[str, Any]]
+"""What the directory knows of a subject at a time: `{id, kind, groups, owner, attributes}`."""
 
 
 def document(question: Question, describe: Describe, phase: Literal["call", "list"] = "call") -> dict[str, Any]:
@@ -24,7 +25,7 @@ def document(question: Question, describe: Describe, phase: Literal["call", "lis
     made: dict[str, Any] = {
         "version": VERSION,
         "phase": phase,
-        "principal": dict(describe(question.subject)),
+        "principal": dict(describe(question.subject, question.now)),
         "server": call.server,
         "method": call.method,
         "session": {"labels": sorted(question.labels)},
@@ -36,7 +37,7 @@ def document(question: Question, describe: Describe, phase: Literal["call", "lis
     if call.target is not None:
         made["target"] = call.target
     if question.on_behalf_of is not None:
-        made["for"] = dict(describe(question.on_behalf_of))
+        made["for"] = dict(describe(question.on_behalf_of, question.now))
     if question.annotations is not None:
         made["annotations"] = dict(question.annotations)
     if phase == "call":

@@ -20,6 +20,8 @@ from policylayer.core.decision import RuleRef
 from policylayer.core.finding import Finding
 from policylayer.policy.ast import AppliesTo, Span
 from policylayer.policy.diagnostics import Diagnostic, error
+from policylayer.policy.foreign import compile_scope
+from policylayer.policy.rules import Scope
 from policylayer.rego.document import Describe, document
 from policylayer.rego.pool import EngineFailure, Pool, PoolSettings
 from policylayer.rego.results import engine_failed, findings, unreadable
@@ -44,7 +46,7 @@ class Unit:
     """The files of one scope, and where their rules stand."""
 
     files: tuple[tuple[str, str], ...]
-    scopes: tuple[AppliesTo, ...]
+    scopes: tuple[Scope, ...]
     lines: Mapping[str, tuple[str, int]]
 
     def locate(self, rule: str | None) -> RuleRef:
@@ -99,7 +101,7 @@ class Embedded:
                 for file, line, column, slug, message, help in told["problems"]
             ]
         units = [
-            Unit(texts, scope, {name: (place[0], place[1]) for name, place in lines.items()})
+            Unit(texts, tuple(map(compile_scope, scope)), {name: (place[0], place[1]) for name, place in lines.items()})
             for (scope, texts), lines in zip(grouped, told["lines"], strict=True)
         ]
         return cls(units, pool, covers), []

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from policylayer.core.call import Question
 from policylayer.core.decision import Effect
 from policylayer.core.finding import Finding
-from policylayer.policy.ast import AppliesTo
+from policylayer.policy.rules import Scope
 
-Covers = Callable[[tuple[AppliesTo, ...], Question, Effect | None], bool]
+Covers = Callable[[tuple[Scope, ...], Question, Effect | None], bool]
 """Whether scopes cover a question for a rule of this effect; None: for any effect at all."""
 
 
-def covered(finding: Finding, scopes: tuple[AppliesTo, ...], question: Question, covers: Covers) -> bool:
+def covered(finding: Finding, scopes: tuple[Scope, ...], question: Question, covers: Covers) -> bool:
     """A failure counts wherever the unit was asked: what it would have said is not known."""
     return finding.effect is None or covers(scopes, question, finding.effect)

@@ -16,6 +16,7 @@ import pytest
 from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Effect
 from policylayer.policy.ast import AppliesTo, Pattern, Span
+from policylayer.policy.rules import Scope
 from policylayer.rego.embedded import Embedded
 from policylayer.rego.pool import PoolSettings
 
@@ -34,12 +35,12 @@ def question(target: str = "pay", arguments: Mapping[str, Any] | None = None, se
     return Question(call, Subject("agent:x"), ServerFacts(server), datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def describe(subject: Subject) -> Mapping[str, Any]:
+def describe(subject: Subject, now: datetime) -> Mapping[str, Any]:
     return {"id": subject.id, "kind": "agent", "groups": [], "attributes": {}}
 
 
-def everything(scopes: tuple[AppliesTo, ...], asked: Question, effect: Effect | None) -> bool:
-    return all(server.text in ("*", asked.call.server) for scope in scopes for server in scope.servers)
+def everything(scopes: tuple[Scope, ...], asked: Question, effect: Effect | None) -> bool:
+    return all(scope.servers.match(asked.call.server) for scope in scopes)
 
 
 @asynccontextmanager
