@@ -20,7 +20,7 @@ from policylayer.app import Service
 from policylayer.config import load
 from policylayer.identity import grants, tokens
 from policylayer.identity.person import Role
-from tests.proxy.rig import LATEST, META, MODERN, NAMES
+from tests.proxy.rig import LATEST, MODERN, NAMES
 from tests.support.recording import Recording
 from tests.support.serving import Serving, serving
 
