@@ -16,19 +16,25 @@ class FileLock:
     """`<database>.lock`, held exclusively; the file stays when it is released, so that nobody locks a removed one."""
 
     def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + ".lock")
+        self._name = database.name
+        self.path = database.with_name(f"{database.name}.lock")
         self._handle: int | None = None
 
     def take(self) -> None:
         """Take the lock, or say who holds it."""
-        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise ConfigError(
+                f"the lock `{self.path}` cannot be opened: {error.strerror}", "remove it, if no proxy serves there"
+            ) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.read(handle, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
             raise ConfigError(
-                f"the database `{self.path.with_suffix('').name}` is served by process {holder}",
+                f"the database `{self._name}` is served by process {holder}",
                 "stop that process, or give this one another `database`",
             ) from None
         os.ftruncate(handle, 0)

@@ -24,13 +24,15 @@ from policylayer.store.session import connect, create_file
 
 PACKAGE: Final = Path(__file__).resolve().parents[1]
 HEAD: Final = "head"
+MONTHS: Final = 36
+"""Partitions made ahead: the proxy's own role may not be allowed to make any."""
 
 
 def migrate(url: str, revision: str = HEAD) -> tuple[str | None, str | None]:
     """Upgrade (or downgrade) the database at `url` to `revision`; the schema before and after."""
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
-        return _sqlite(Path(rest[1:]), revision)
+        return _sqlite(Path(rest[1:]).resolve(), revision)
     if scheme == "postgresql":
         return asyncio.run(_postgresql(url, revision))
     raise ConfigError(f"the database `{scheme}` is not known", "write `sqlite:///FILE` or `postgresql://…`")
@@ -98,7 +100,7 @@ async def _postgresql(url: str, revision: str) -> tuple[str | None, str | None]:
             await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
             done = await connection.run_sync(partial(run, revision=revision))
             if done[1] is not None:
-                await connection.run_sync(partial(ensure, now_us=Clock().time_us()))
+                await connection.run_sync(partial(ensure, now_us=Clock().time_us(), ahead=MONTHS))
             await connection.commit()
             return done
     finally:

@@ -16,7 +16,7 @@ AHEAD: Final = 4
 """Months, the current one included."""
 
 
-def ensure(connection: Connection, now_us: int) -> list[str]:
+def ensure(connection: Connection, now_us: int, ahead: int = AHEAD) -> list[str]:
     """Make the partitions of this month and the next ones that are not there yet; which were made.
 
     A month whose rows are in the default partition already stays there: PostgreSQL refuses to split it, and nothing
@@ -31,7 +31,7 @@ def ensure(connection: Connection, now_us: int) -> list[str]:
         )
     )
     made = []
-    for year, month in _months(now_us):
+    for year, month in _months(now_us, ahead):
         name = f"records_{year:04}_{month:02}"
         if name in there or _in_default(connection, year, month):
             continue
@@ -51,9 +51,9 @@ def first_id(year: int, month: int) -> str:
     return uuid7(int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 4_000_000, 0)
 
 
-def _months(now_us: int) -> list[tuple[int, int]]:
+def _months(now_us: int, ahead: int) -> list[tuple[int, int]]:
     now = datetime.fromtimestamp(now_us / 1e6, UTC)
-    counted = [now.year * 12 + now.month - 1 + n for n in range(AHEAD)]
+    counted = [now.year * 12 + now.month - 1 + n for n in range(ahead)]
     return [(count // 12, count % 12 + 1) for count in counted]
 
 

@@ -22,6 +22,7 @@ from policylayer.store.lane import Lane
 from policylayer.store.listening import Listening
 from policylayer.store.opening import check_key, unclosed
 from policylayer.store.partitions import ensure
+from policylayer.store.roles import may_create
 from policylayer.store.rows import Row
 from policylayer.store.schema import prepare
 from policylayer.store.store import TOPICS, Add, Program, T, Topic
@@ -153,10 +154,13 @@ class PostgresStore:
         """The schema, by one replica at a time."""
         connection.exec_driver_sql("BEGIN")
         try:
+            # Another replica may be making it.
+            connection.exec_driver_sql("SET LOCAL lock_timeout = '30s'")
+            connection.exec_driver_sql("SET LOCAL statement_timeout = '60s'")
             connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": SCHEMA_LOCK})
             prepare(connection)
             check_key(connection, self._keys)
-            if self._program.name == "serve":
+            if self._program.name == "serve" and may_create(connection):
                 ensure(connection, self._clock.time_us())
         except BaseException:
             connection.exec_driver_sql("ROLLBACK")

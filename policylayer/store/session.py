@@ -85,9 +85,15 @@ def connect(path: Path, busy: float) -> sqlite3.Connection:
 
 
 def create_file(path: Path) -> None:
-    """Make the file, for its owner only, before SQLite would make it for everyone."""
+    """Make the file, for its owner only, before SQLite would make it for everyone.
+
+    One that is there is not even opened: closing it would drop the locks that this process holds on it.
+    """
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        if not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+            raise ConfigError(f"the database `{path}` cannot be opened", "name a file that can be written") from None
     except OSError as error:
         raise ConfigError(
             f"the database `{path}` cannot be opened: {error.strerror}", "name a file in a folder that can be written"
@@ -99,14 +105,17 @@ class Session:
 
     def __init__(self, path: Path, busy: float) -> None:
         self._path = path
-        self._file = os.stat(path).st_ino
         self.raw = connect(path, busy)
+        # Pins the file, so that another one at its path cannot have its number; O_PATH, since closing a handle of any
+        # other kind would drop this process's locks on the file.
+        self._pin = os.open(path, os.O_PATH | os.O_CLOEXEC)
         try:
             # SQLAlchemy never begins or ends a transaction here: isolation_level None makes that ours.
             engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool)
             self.connection: Connection = engine.connect()
         except BaseException:
             self.raw.close()
+            os.close(self._pin)
             raise
         self.place: Place | None = None
         self._version = self._data_version()
@@ -184,7 +193,7 @@ class Session:
     def moved(self) -> bool:
         """Whether the file under this connection is no longer the one at its path: writing on would be for nobody."""
         try:
-            return os.stat(self._path).st_ino != self._file
+            return not os.path.samestat(os.stat(self._path), os.fstat(self._pin))
         except OSError:
             return True
 
@@ -209,6 +218,7 @@ class Session:
             self.connection.engine.dispose()
         finally:
             self.raw.close()
+            os.close(self._pin)
 
     def _data_version(self) -> int:
         return int(self.raw.execute("PRAGMA data_version").fetchone()[0])

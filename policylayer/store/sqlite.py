@@ -41,7 +41,7 @@ class SqliteStore:
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
 
     def __init__(self, path: Path, keys: Keys, clock: Clock, program: Program | None = None) -> None:
-        self._path = path
+        self._path = path = path.resolve()  # One file has one lock, whatever leads to it.
         self._keys = keys
         self._clock = clock
         self._program = program or Program()

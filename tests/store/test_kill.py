@@ -15,7 +15,7 @@ from policylayer.clock import Clock
 from policylayer.store.sqlite import SqliteStore
 from tests.store.conftest import KEYS
 
-TIMES = 4
+TIMES = 3
 
 
 @pytest.mark.anyio

@@ -24,7 +24,7 @@ from policylayer.clock import Clock
 from policylayer.core.commands import Recorded, RecordOutcome, Unrecorded
 from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable, ConfigError
-from policylayer.store import schema
+from policylayer.store import roles, schema
 from policylayer.store.migrate import migrate, run
 from policylayer.store.partitions import ensure
 from policylayer.store.postgres import PostgresStore
@@ -247,6 +247,36 @@ async def test_a_migrated_database_is_served(url: str) -> None:
     await store.append((row(),))
     assert await store.read(lambda connection: connection.scalar(text("SELECT count(*) FROM records_default"))) == 0
     await store.close()
+
+
+async def test_replicas_that_start_together_make_one_schema(url: str) -> None:
+    stores = await asyncio.gather(*(opened(url) for _ in range(3)))
+    await asyncio.gather(*(store.append((row(),)) for store in stores))
+    assert len(await ids(stores[0])) == 3
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+@pytest.mark.shows("audit.1")
+async def test_the_proxys_role_can_add_records_and_nothing_else(cluster: Server, url: str) -> None:
+    """AUD-22."""
+    await asyncio.to_thread(migrate, url)
+    name = url.rpartition("/")[2]
+    cluster.sql("DROP ROLE IF EXISTS proxy; CREATE ROLE proxy LOGIN", "postgres")
+    cluster.sql("; ".join(roles.statements("proxy")), name)
+    store = await opened(url.replace("postgres@", "proxy@"))
+    recorder = Recorder(store, KEYS, CLOCK)
+    reply = await recorder.record(record(), context())
+    assert isinstance(reply, Recorded)
+    await recorder.outcome(RecordOutcome(reply.row_id, EXECUTED, decision()))
+    await recorder.close()
+    partition = cluster.sql("SELECT tableoid::regclass FROM records LIMIT 1", name)
+    for table in ("records", partition):
+        for statement in (f"UPDATE {table} SET reason = 'x'", f"DELETE FROM {table}", f"TRUNCATE {table}"):
+            with pytest.raises(Exception, match="permission denied"):
+                await store.write(lambda connection, sql=statement: connection.exec_driver_sql(sql))
+    assert (await verify(store, KEYS)).good
+    await store.close()
+    cluster.sql("DROP OWNED BY proxy", name)
 
 
 async def made(url: str, make: Any) -> None:

@@ -182,3 +182,22 @@ async def test_a_closed_store_says_so(path: Path) -> None:
     await store.close()
     with pytest.raises(AuditUnavailable):
         await store.read(lambda connection: None)
+
+
+async def test_a_link_to_the_file_leads_to_the_same_lock(store: SqliteStore, path: Path) -> None:
+    other = path.with_name("other.db")
+    other.symlink_to(path)
+    with pytest.raises(ConfigError, match="served by process"):
+        await SqliteStore(other, KEYS, Clock()).start()
+
+
+async def test_a_lock_that_cannot_be_opened_is_said_plainly(path: Path) -> None:
+    path.with_name("log.db.lock").symlink_to(path.with_name("elsewhere"))
+    with pytest.raises(ConfigError, match="the lock"):
+        await SqliteStore(path, KEYS, Clock()).start()
+
+
+async def test_a_folder_in_the_files_place_is_said_plainly(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        await SqliteStore(path, KEYS, Clock()).start()
