@@ -15,20 +15,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 MAX_LINE: Final = 8 * 1024
 MAX_HEAD: Final = 32 * 1024
 MAX_HEADERS: Final = 100
 MAX_CHUNK_LINE: Final = 128
 
-_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
-_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]+) HTTP/1\.([01])")
-_FIELD: Final = re.compile(rb"(" + _TOKEN + rb"):[ \t]*([\t\x20-\x7e\x80-\xff]*)")
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_REQUEST_LINE: Final = re.compile(rb"(" + _TOKEN + rb") ([\x21-\x7e]++) HTTP/1\.([01])\r\n")
+_FIELDS: Final = re.compile(rb"(?:" + _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n)*+\r\n")
 _PATH: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*")
+_SPECIAL: Final = re.compile(
+    rb"\r\n(host|content-length|transfer-encoding|expect|upgrade|http2-settings):[ \t]*([^\r]*)", re.IGNORECASE
+)
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t\x20-\x7e]*)?\r\n")
-_DROPPED: Final = frozenset({b"upgrade", b"http2-settings"})
-_ONCE: Final = frozenset({b"host", b"content-length", b"transfer-encoding", b"expect"})
+_DROPPED: Final = re.compile(rb"\r\n(?:upgrade|http2-settings):[^\r]*", re.IGNORECASE)
+_IGNORED: Final = frozenset({b"upgrade", b"http2-settings"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,8 @@ class Refusal:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Accepted bytes for the parser. `end`: the request ends with them."""
+class Piece(NamedTuple):
+    """Accepted bytes for the parser. `end`: the request ends with them; `head`: it begins with them."""
 
     data: bytes
     end: bool
@@ -76,7 +78,7 @@ class Framer:
     """Feed it bytes; take pieces until there are none. After a `Refusal` it stays refused."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
         self._body: _Body | None = None
         self._refusal: Refusal | None = None
 
@@ -91,8 +93,8 @@ class Framer:
         return self._body is not None
 
     def feed(self, data: bytes) -> None:
-        """Take in what arrived."""
-        self._buffer += data
+        """Take in what arrived. What waits is little (a head, a read-ahead), so joining it costs little."""
+        self._buffer = self._buffer + data if self._buffer else data
 
     def next(self) -> Piece | Refusal | None:
         """The next accepted piece, a refusal, or None when more bytes are needed."""
@@ -114,17 +116,20 @@ class Framer:
         return self._head()
 
     def _take(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
         return taken
 
     def _head(self) -> Piece | None:
-        end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
-        if end < 0:
+        found = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD)
+        if found < 0:
             _check_unfinished(self._buffer)
             return None
-        head, self._body = check_head(self._take(end + 4))
-        return Piece(head, end=self._body is None, head=True)
+        head, body = check_head(self._take(found + 4))
+        if isinstance(body, _Fixed) and len(self._buffer) >= body.left:
+            # The whole request is here: one piece for the parser.
+            return Piece(head + self._take(body.left), end=True, head=True)
+        self._body = body
+        return Piece(head, end=body is None, head=True)
 
     def _fixed(self, left: int) -> Piece:
         data = self._take(left)
@@ -141,7 +146,7 @@ class Framer:
             if len(self._buffer) >= MAX_CHUNK_LINE:
                 raise _Refused(400, "chunk size line too long")
             return None
-        size = _chunk_size(bytes(self._buffer[: end + 1]))
+        size = _chunk_size(self._buffer[: end + 1])
         if size:
             self._body = _Chunk(size + 2)
             return Piece(self._take(end + 1), end=False)
@@ -174,7 +179,7 @@ def _chunk_size(line: bytes) -> int:
     return int(found[1], 16)
 
 
-def _check_unfinished(buffer: bytearray) -> None:
+def _check_unfinished(buffer: bytes) -> None:
     """Refuse a head that can no longer become a good one, without waiting for its end."""
     line_end = buffer.find(b"\n")
     if line_end < 0 and len(buffer) > MAX_LINE:
@@ -189,50 +194,41 @@ def _check_unfinished(buffer: bytearray) -> None:
 
 def check_head(head: bytes) -> tuple[bytes, _Body | None]:
     """The head as the parser shall see it, and what body follows; raises `_Refused` on any doubt."""
-    lines = head[:-4].split(b"\r\n")
-    version = _request_line(lines[0])
-    if len(lines) - 1 > MAX_HEADERS:
+    version, end = _request_line(head)
+    if head.count(b"\n") > MAX_HEADERS + 2:
         raise _Refused(431, "too many headers")
+    if not _FIELDS.fullmatch(head, end):
+        raise _Refused(400, "bad header line")
     once: dict[bytes, bytes] = {}
-    kept = [lines[0]]
-    for line in lines[1:]:
-        name, value = _field(line)
-        if name in _ONCE:
-            if name in once:
-                raise _Refused(400, f"two {name.decode()} headers")
-            once[name] = value
-        if name not in _DROPPED:
-            kept.append(line)
-    _check_host(once.get(b"host"))
+    dropped = False
+    for written, value in _SPECIAL.findall(head):
+        name = written.lower()
+        if name in _IGNORED:
+            dropped = True
+        elif name in once:
+            raise _Refused(400, f"two {name.decode()} headers")
+        else:
+            once[name] = value.rstrip(b" \t")
+    if not once.get(b"host"):
+        raise _Refused(400, "no host header")
     if once.get(b"expect", b"100-continue").lower() != b"100-continue":
         raise _Refused(417, "unknown expectation")
     body = _body_of(once.get(b"content-length"), once.get(b"transfer-encoding"), version)
-    return b"\r\n".join(kept) + b"\r\n\r\n", body
+    return _DROPPED.sub(b"", head) if dropped else head, body
 
 
-def _request_line(line: bytes) -> bytes:
-    if len(line) > MAX_LINE:
-        raise _Refused(431, "request line too long")
-    found = _REQUEST_LINE.fullmatch(line)
+def _request_line(head: bytes) -> tuple[bytes, int]:
+    """The minor version, and where the line ends."""
+    found = _REQUEST_LINE.match(head)
     if found is None:
         raise _Refused(400, "bad request line")
+    if found.end() > MAX_LINE:
+        raise _Refused(431, "request line too long")
     if found[1] == b"CONNECT":
         raise _Refused(405, "method not allowed")
     if not _PATH.fullmatch(found[2]):
         raise _Refused(400, "the request target is not a path")
-    return found[3]
-
-
-def _field(line: bytes) -> tuple[bytes, bytes]:
-    found = _FIELD.fullmatch(line)
-    if found is None:
-        raise _Refused(400, "bad header line")
-    return found[1].lower(), found[2].rstrip(b" \t")
-
-
-def _check_host(host: bytes | None) -> None:
-    if not host:
-        raise _Refused(400, "no host header")
+    return found[3], found.end()
 
 
 def _body_of(length: bytes | None, coding: bytes | None, version: bytes) -> _Body | None:

@@ -42,6 +42,9 @@ class _Transport:
     def __init__(self, inner: asyncio.Transport, close: Any) -> None:
         self._inner = inner
         self.close = close
+        # Used for every request, so not looked up through `__getattr__`.
+        self.write = inner.write
+        self.is_closing = inner.is_closing
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -66,6 +69,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._framer = Framer()
         self._inner: asyncio.Transport | None = None
+        self._due: float | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
         self._closing = False
@@ -97,7 +101,7 @@ class StrictHttpProtocol(HttpToolsProtocol):
                 self.flow.pause_reading()
             return
         self._unset_keepalive_if_required()
-        if self._reading is None:
+        if self._due is None:
             self._read_deadline(self.deadlines.head)
         self._advance()
 
@@ -129,11 +133,11 @@ class StrictHttpProtocol(HttpToolsProtocol):
                 return
             if piece.head:
                 self._answering = True
-                self._read_deadline(self.deadlines.body)
+                if not piece.end:
+                    self._read_deadline(self.deadlines.body)
             super().data_received(piece.data)
             if piece.end:
-                self._stop(self._reading)
-                self._reading = None
+                self._due = None
                 return
 
     def on_response_complete(self) -> None:
@@ -167,14 +171,19 @@ class StrictHttpProtocol(HttpToolsProtocol):
     # --- deadlines and closing ----------------------------------------------------------------------------------------
 
     def _read_deadline(self, seconds: float) -> None:
-        self._stop(self._reading)
-        self._reading = self.loop.call_later(seconds, self._too_slow)
+        """What is awaited must be here by then. One timer a connection: it looks again when it was set anew."""
+        self._due = self.loop.time() + seconds
+        if self._reading is None or self._reading.when() > self._due:
+            self._stop(self._reading)
+            self._reading = self.loop.call_at(self._due, self._look)
 
-    def _too_slow(self) -> None:
+    def _look(self) -> None:
         self._reading = None
-        if self._closing:
+        if self._due is None or self._closing:
             return
-        if self._answering or self._framer.buffered:
+        if self.loop.time() < self._due:
+            self._reading = self.loop.call_at(self._due, self._look)
+        elif self._answering or self._framer.buffered:
             self._refuse(Refusal(408, "the request took too long to arrive"))
         else:
             self._drop()
