@@ -40,8 +40,13 @@ class Breaker:
         self._probing = True
         return None
 
+    def began(self) -> None:
+        """An answer has begun, which may take long: others may pass, but the next failure opens it again."""
+        self._until = None
+        self._probing = False
+
     def succeeded(self) -> None:
-        """A call was answered."""
+        """A call was answered, to its end."""
         self._failures = 0
         self._until = None
         self._probing = False
@@ -50,13 +55,11 @@ class Breaker:
     def failed(self, now: float) -> None:
         """A call was not answered, or not with MCP."""
         self._failures += 1
-        if self._until is None:
-            if self._failures >= self._threshold:
-                self._until = now + self._wait
-        elif self._probing:
-            self._wait = min(self._wait * 2, LONGEST_WAIT)
-            self._until = now + self._wait
-            self._probing = False
+        if self._failures < self._threshold or (self._until is not None and not self._probing):
+            return
+        self._until = now + self._wait
+        self._wait = min(self._wait * 2, LONGEST_WAIT)
+        self._probing = False
 
     def abandoned(self) -> None:
         """A call ended without showing how the server is: its caller went away."""

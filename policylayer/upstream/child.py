@@ -7,6 +7,7 @@ it, never ours; it leads a process group of its own, so that whatever it starts 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from collections.abc import Callable, Mapping
@@ -26,6 +27,9 @@ LONGEST_SAID: Final = 500
 
 MOST_SAID: Final = 200
 """Lines of standard error that are logged between two messages; a process that says more is cut short."""
+
+LINES_AT_ONCE: Final = 64
+"""Lines read before others have a turn: what is buffered is read without waiting."""
 
 log = structlog.get_logger()
 
@@ -161,7 +165,9 @@ class Child:
     async def _read_lines(self) -> str:
         """Pass on each line; return what was wrong, or nothing at the end of its output."""
         assert self._process.stdout is not None
-        while True:
+        for count in itertools.count(1):
+            if count % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
             try:
                 line = await self._process.stdout.readuntil(b"\n")
             except asyncio.IncompleteReadError as end:
@@ -174,6 +180,7 @@ class Child:
                 return ""
             if line := line.strip():
                 self._on_line(line)
+        return ""
 
     async def _listen_to_stderr(self) -> None:
         """Drain its standard error into the log, cut short, with configured secrets masked."""

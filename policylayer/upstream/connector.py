@@ -1,9 +1,9 @@
 """The pool of connections to HTTP servers: aiohttp's, made strict about what a connection may carry between answers.
 
-Three things that aiohttp does by itself are undone here: it parses bytes that arrive on an idle connection and hands
-them to the next request as its answer; it reads interim (1xx) answers without end; and it repeats a GET or DELETE whose
-reused connection broke. A connection that carries a stray byte is dropped, interim answers are counted, and nothing is
-repeated.
+Four things that aiohttp does by itself are undone here: it parses bytes that arrive on an idle connection and hands
+them to the next request as its answer; it reads interim (1xx) answers without end; it keeps a connection that was given
+up until its peer has read all; and it repeats a GET or DELETE whose reused connection broke. Here a connection that
+carries a stray byte is dropped, interim answers are counted, what is given up is cut, and nothing is repeated.
 
 Knows nothing of MCP; `http.py` is its only user. The hooks are internals of aiohttp, which is why its version is
 bounded in the project file and tests/upstream/test_http_hostile.py holds each of them to what it does.
@@ -40,6 +40,13 @@ class _Handler(ResponseHandler):
         """A request begins on this connection."""
         self._interim = 0
         super().set_response_params(**params)
+
+    def close(self) -> None:
+        """End the connection now: one whose peer does not read would otherwise wait for it for ever."""
+        if self.transport is not None and self.transport.get_write_buffer_size():
+            self.abort()
+        else:
+            super().close()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """An answer's head arrived."""

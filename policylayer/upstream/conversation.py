@@ -68,6 +68,8 @@ class Conversation:
         self._kept: list[bytes] = []
         self._next_id = 0
         self._idle: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._noted: dict[str, int] = {}
         self.fresh = True
         """Whether nothing but a refused `server/discover` was ever said: a later `initialize` may have the process."""
 
@@ -79,7 +81,7 @@ class Conversation:
     @property
     def running(self) -> bool:
         """Whether it can be spoken to."""
-        return self._child is not None and self._child.running
+        return self._child is not None and self._child.running and not self._stopping
 
     @property
     def listening(self) -> bool:
@@ -151,6 +153,7 @@ class Conversation:
 
     async def stop(self) -> None:
         """End the process and all that is open."""
+        self._stopping = True
         self._stir()
         if self._child is not None:
             await self._child.stop()
@@ -162,25 +165,25 @@ class Conversation:
         try:
             self._sort(line, glance(line))
         except (KeyError, ValueError):
-            log.warning("server wrote a message that cannot be read", server=self._settings.name, size=len(line))
+            self._note("server wrote a message that cannot be read", size=len(line))
 
     def _sort(self, line: bytes, said: Glance | None) -> None:
         """Find whose a message is."""
         if said is None:
-            log.warning("server wrote a line that is no message", server=self._settings.name, size=len(line))
+            self._note("server wrote a line that is no message", size=len(line))
         elif said.kind == "response":
             self._answered(line, said)
         elif (ticket := self._named_by(said)) is not None:
             ticket.mailbox.put(self._restore(line, ticket))
         elif said.token is not None and said.method == "notifications/progress":
-            log.debug("progress of a request that is over", server=self._settings.name)
+            self._note("server reports progress of a request that is over")
         else:
             self._route(line, said)
 
     def _answered(self, line: bytes, said: Glance) -> None:
         ticket = self._tickets.pop(said.id, None) if said.id is not None else None
         if ticket is None:
-            log.info("server answered a request that is not open", server=self._settings.name)
+            self._note("server answered a request that is not open")
             return
         if said.error_code is None or said.error_code not in (-32601, -32602, -32600):
             self.fresh = False
@@ -207,7 +210,7 @@ class Conversation:
             if len(open_calls) == 1:
                 open_calls[0].mailbox.put(line)
             else:
-                log.info("server sent a message that belongs to no one", server=self._settings.name, method=said.method)
+                self._note("server sent a message that belongs to no one", method=said.method[:100])
         elif len(open_calls) == 1 and said.method not in GENERAL:
             open_calls[0].mailbox.put(line)
         elif self._listener is not None and not self._listener.ended:
@@ -220,8 +223,14 @@ class Conversation:
     def _keep(self, line: bytes) -> None:
         if len(self._kept) >= MOST_KEPT:
             self._kept.pop(0)
-            log.warning("a message that nobody fetched was dropped", server=self._settings.name)
+            self._note("a message that nobody fetched was dropped")
         self._kept.append(line)
+
+    def _note(self, event: str, **more: object) -> None:
+        """Log the first of its kind, the second, the fourth and so on: a server cannot flood the log."""
+        count = self._noted[event] = self._noted.get(event, 0) + 1
+        if count & (count - 1) == 0:
+            log.warning(event, server=self._settings.name, count=count, **more)
 
     def _ended(self, why: str) -> None:
         """The process is gone: what was sent is lost."""
@@ -267,7 +276,7 @@ class Conversation:
     # --- idling -------------------------------------------------------------------------------------------------------
 
     def _alive(self) -> Child:
-        if self._child is None or not self._child.running:
+        if self._child is None or not self.running:
             raise NotSent(f"the process of server `{self._settings.name}` is not running")
         return self._child
 
@@ -285,6 +294,7 @@ class Conversation:
         self._idle = asyncio.get_running_loop().call_later(seconds, self._expire)
 
     def _expire(self) -> None:
+        self._stopping = True
         spawn(self.stop(), f"end idle {self._settings.name}")
 
 

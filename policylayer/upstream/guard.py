@@ -58,6 +58,8 @@ class Guarded:
         except BaseException as error:
             leave(error)
             raise
+        if answer.status not in GATEWAY_FAILURES:
+            self._breaker.began()
         return _GuardedAnswer(answer, leave)
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ Redirects, encoded bodies and broken framing are `ProtocolFault`. Must not know 
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Final
@@ -45,6 +46,10 @@ NOT_OURS_TO_SEND: Final = frozenset(
 """Never taken from an exchange: the agent's credentials, and what belongs to the agent's own connection."""
 
 
+LARGE: Final = 512 * 1024
+"""Bytes of a body that are written in one go."""
+
+
 class HttpUpstream:
     """One configured HTTP server; the session (the pool) is shared by all of them."""
 
@@ -65,19 +70,22 @@ class HttpUpstream:
         limits = self._settings.limits
         seconds = limits.timeout if exchange.timeout is None else min(exchange.timeout, limits.timeout)
         deadline = asyncio.get_running_loop().time() + seconds
-        connect = aiohttp.ClientTimeout(total=None, connect=min(limits.connect_timeout, seconds))
+        # A little before the deadline, so that what was never sent is told as such.
+        connect = aiohttp.ClientTimeout(total=None, connect=min(limits.connect_timeout, seconds * 0.9))
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._session.request(
                     exchange.verb,
                     self._url,
                     headers=self._headers(exchange),
-                    data=exchange.body if exchange.verb == "POST" else None,
+                    data=_payload(exchange.body) if exchange.verb == "POST" else None,
                     allow_redirects=False,
                     timeout=connect,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise _told(self.name, error) from error
+        except ValueError as error:
+            raise NotSent(f"server `{self.name}` cannot be sent this: a header or the url is not valid") from error
         answer = HttpAnswer(self.name, response, None if exchange.endless else deadline, limits.max_answer_bytes)
         fault = _unusable(answer)
         if fault is not None:
@@ -138,12 +146,20 @@ class HttpAnswer:
 
     async def _next(self) -> bytes:
         """The next piece; empty at the end."""
+        content = self._response.content
+        if content.at_eof():
+            return b""
         try:
             async with asyncio.timeout_at(self._deadline):
-                return await self._response.content.readany()
+                return await content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._response.close()
             raise _told(self._name, error) from error
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """A large body goes out piece by piece, so that others have their turn."""
+    return body if len(body) <= LARGE else io.BytesIO(body)
 
 
 def _first_of_each(response: aiohttp.ClientResponse) -> dict[str, str]:

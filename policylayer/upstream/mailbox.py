@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from typing import Final
 
 from policylayer.core.errors import ProtocolFault, UpstreamError
+
+OVERHEAD: Final = 128
+"""Bytes that a waiting message takes besides its own."""
 
 
 class Mailbox:
@@ -32,7 +36,7 @@ class Mailbox:
         """Add a message; where too much waits, the stream ends instead."""
         if self._ended:
             return
-        self._size += len(message)
+        self._size += len(message) + OVERHEAD
         if self._size > self._most:
             self._messages.clear()
             self.end(ProtocolFault(f"server `{self._name}` sent more than {self._most} bytes that nobody read"))
@@ -58,5 +62,5 @@ class Mailbox:
             async with asyncio.timeout_at(deadline):
                 await self._news.wait()
         message = self._messages.popleft()
-        self._size -= len(message)
+        self._size -= len(message) + OVERHEAD
         return message

@@ -13,7 +13,7 @@ from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from policylayer.core.errors import TimedOut, UpstreamError
+from policylayer.core.errors import NotSent, TimedOut, UpstreamError
 from policylayer.tasks import spawn
 from policylayer.upstream.conversation import Conversation, next_message
 from policylayer.upstream.faces import NO_HEADERS, Plain, Stream
@@ -38,6 +38,7 @@ class StdioUpstream:
         self._owners: dict[str, asyncio.Task[Conversation | UpstreamError]] = {}
         self._alive: set[Conversation] = set()
         self._starting = 0
+        self._closed = False
 
     @property
     def name(self) -> str:
@@ -71,6 +72,7 @@ class StdioUpstream:
 
     async def close(self) -> None:
         """End all processes."""
+        self._closed = True
         for task in self._owners.values():
             task.cancel()
         await asyncio.gather(*(conversation.stop() for conversation in list(self._alive)))
@@ -140,6 +142,8 @@ class StdioUpstream:
             return error
 
     async def _start(self, shared: bool) -> Conversation:
+        if self._closed:
+            raise NotSent("the proxy is shutting down")
         if self.processes >= self._settings.max_processes:
             raise Overloaded(
                 f"server `{self.name}` has as many processes as it may ({self._settings.max_processes})",

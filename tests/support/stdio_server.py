@@ -2,7 +2,8 @@
 
 Tools: echo, env, progress, ask (a request to the client), noise (bytes that are no message), changed, log, die, hang,
 long, cancelled (which ids were cancelled), late (answers after it was cancelled), both (answers two calls in reverse).
-`how`: `legacy` refuses server/discover; `stubborn` ignores SIGTERM and the end of its input; `family` starts a child.
+`how`: `legacy` refuses server/discover; `stubborn` ignores SIGTERM and the end of its input; `family` starts a child,
+with pipes of its own where also `apart`.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ def call(message: dict[str, Any]) -> None:
     elif name == "noise":
         sys.stdout.write("this is no message\n[1,2]\n{\n")
         reply(message, "after noise")
+    elif name == "flood":
+        sys.stdout.write("garbage\n" * int(arguments["lines"]))
+        reply(message, "flooded")
     elif name == "changed":
         notify("notifications/tools/list_changed")
         reply(message, "changed")
@@ -115,7 +119,8 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if "family" in HOW:
         code = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-        child = subprocess.Popen([sys.executable, "-c", code])
+        where = subprocess.DEVNULL if "apart" in HOW else None
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=where, stdout=where, stderr=where)
         sys.stderr.write(f"child {child.pid}\n")
         sys.stderr.flush()
         with open(os.environ["FAMILY"], "w") as file:

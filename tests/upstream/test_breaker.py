@@ -58,6 +58,18 @@ def test_a_probe_whose_caller_went_away_lets_another_try() -> None:
     assert breaker.admit(1.0) is None
 
 
+def test_an_answer_that_has_begun_lets_others_pass_but_the_next_failure_opens_it_again() -> None:
+    breaker = opened()
+    assert breaker.admit(1.0) is None
+    breaker.began()
+    assert breaker.state == "closed"
+    assert breaker.admit(1.0) is None
+    breaker.failed(1.0)
+    assert breaker.state == "open"
+    assert breaker.admit(2.5) is not None, "and for longer"
+    assert breaker.admit(3.0) is None
+
+
 def test_late_failures_of_calls_sent_before_do_not_prolong_it() -> None:
     breaker = opened()
     breaker.failed(0.9)

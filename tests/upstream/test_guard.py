@@ -84,6 +84,17 @@ async def test_failures_in_a_row_open_it_and_a_probe_closes_it(failure: BaseExce
     assert guard.guarded.condition.breaker == "closed"
 
 
+async def test_a_long_answer_as_probe_does_not_keep_others_out() -> None:
+    guard = Guard(breaker_failures=1)
+    guard.inner.next = TimedOut("slow")
+    with pytest.raises(TimedOut):
+        await guard.guarded.exchange(post(call()))
+    guard.now, guard.inner.next = 1.0, 200
+    stream = await guard.guarded.exchange(Exchange("GET", [], endless=True))
+    await whole(guard.guarded, post(call()))
+    await stream.close()
+
+
 async def test_being_full_is_no_failure_of_the_server() -> None:
     guard = Guard(breaker_failures=1)
     guard.inner.next = Overloaded("no more processes")

@@ -27,6 +27,16 @@ async def test_the_bytes_that_were_given_are_the_bytes_that_arrive() -> None:
     assert rec.received[0].body == body
 
 
+async def test_a_large_body_arrives_whole() -> None:
+    body = call("echo_args", text="x" * 3_000_000)
+    async with Recording() as rec, upstream_to(rec.url, Limits(timeout=5)) as upstream:
+        await whole(upstream, post(body))
+        await whole(upstream, post(call()))
+    assert rec.received[0].body == body
+    assert rec.received[0].header("content-length") == str(len(body))
+    assert len(rec.connections) == 1
+
+
 async def test_only_end_to_end_headers_and_our_own_credentials_are_sent() -> None:
     agents = [
         ("Authorization", "Bearer CANARY-AGENT"),
@@ -66,7 +76,7 @@ async def test_cookies_of_a_server_are_not_kept() -> None:
 
     heads: list[bytes] = []
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server, upstream_to(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as upstream:
+    async with server, upstream_to(f"http://localhost:{server.sockets[0].getsockname()[1]}/") as upstream:
         for _ in range(2):
             await whole(upstream, post(b"{}"))
     assert b"cookie" not in heads[1].lower()

@@ -10,7 +10,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from policylayer.core.errors import ProtocolFault, UpstreamError
+from policylayer.core.errors import ProtocolFault, TimedOut, UpstreamError
 from policylayer.upstream import Limits
 from tests.support.recording import Recording
 from tests.upstream.helpers import call, post, text_of, upstream_to, whole
@@ -103,6 +103,33 @@ async def test_an_endless_list_is_cut_off() -> None:
     async with Recording() as rec, upstream_to(rec.url, Limits(timeout=10, max_answer_bytes=1 << 20)) as upstream:
         with pytest.raises(ProtocolFault, match="more than 1048576 bytes"):
             await whole(upstream, post(call(_rec="huge")))
+
+
+async def test_a_server_that_does_not_read_holds_no_connection() -> None:
+    """What is not yet sent is dropped with the call."""
+    connected, go_on = asyncio.Event(), asyncio.Event()
+
+    async def never_read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        connected.set()
+        await go_on.wait()
+        writer.close()
+
+    def ours(port: int) -> int:
+        return sum(bool(one.raddr) and one.raddr.port == port for one in psutil.Process().net_connections("tcp"))
+
+    server = await asyncio.start_server(never_read, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, upstream_to(f"http://127.0.0.1:{port}/", Limits(timeout=0.3)) as upstream:
+        asking = asyncio.get_running_loop().create_task(upstream.exchange(post(b"x" * (32 * 1024 * 1024))))
+        await connected.wait()
+        assert ours(port) == 1
+        with pytest.raises(TimedOut):
+            await asking
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert ours(port) == 0
+        go_on.set()
 
 
 async def test_a_flood_of_failures_leaves_no_connection_and_no_task_behind() -> None:

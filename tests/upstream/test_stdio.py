@@ -19,6 +19,8 @@ import structlog
 from policylayer.clock import Clock
 from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut
 from policylayer.upstream import Answer, Exchange, Limits, Overloaded, StdioServer, Upstream, Upstreams
+from policylayer.upstream.child import LINES_AT_ONCE
+from policylayer.upstream.glance import Glance, glance
 from policylayer.wire.sse import Parser
 from tests.support import stdio_server
 from tests.upstream.helpers import call
@@ -417,9 +419,12 @@ async def test_an_open_stream_is_not_idle() -> None:
         await listening.close()
 
 
-async def test_closing_ends_all_processes_even_stubborn_ones_and_their_children(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [("stubborn", "family"), ("family",), ("family", "apart")])
+async def test_closing_ends_all_processes_even_stubborn_ones_and_their_children(
+    how: tuple[str, ...], tmp_path: Path
+) -> None:
     family = tmp_path / "family"
-    async with stdio("stubborn", "family", env={"FAMILY": str(family)}, stop_timeout=0.1) as upstream:
+    async with stdio(*how, env={"FAMILY": str(family)}, stop_timeout=0.1) as upstream:
         pids = [await pid_of(upstream), int(family.read_text())]
         assert all(psutil.pid_exists(pid) for pid in pids)
     assert not psutil.pid_exists(pids[0])
@@ -442,6 +447,33 @@ async def test_a_killed_process_takes_its_children_along(tmp_path: Path) -> None
 async def test_lines_that_are_no_messages_are_passed_over() -> None:
     async with stdio() as upstream:
         assert await text(await upstream.exchange(modern(call("noise")))) == "after noise"
+
+
+async def test_a_flood_of_lines_neither_holds_up_others_nor_fills_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines, most, running = 0, 0, True
+
+    def counting(line: bytes) -> Glance | None:
+        nonlocal lines
+        lines += 1
+        return glance(line)
+
+    async def others() -> None:
+        nonlocal most
+        while running:
+            before = lines
+            await asyncio.sleep(0)
+            most = max(most, lines - before)
+
+    monkeypatch.setattr("policylayer.upstream.conversation.glance", counting)
+    with structlog.testing.capture_logs() as logs:
+        async with stdio() as upstream:
+            having_turns = asyncio.get_running_loop().create_task(others())
+            assert await text(await upstream.exchange(modern(call("flood", lines=50_000)))) == "flooded"
+            running = False
+            await having_turns
+    assert lines > 50_000
+    assert most <= 2 * LINES_AT_ONCE, "what is in the buffer is not read in one go"
+    assert len([entry for entry in logs if entry["event"] == "server wrote a line that is no message"]) < 20
 
 
 async def test_a_line_that_is_too_long_ends_the_process() -> None:
