@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
 import yaml
 
 from policylayer.core.call import Call, Question, ServerFacts, Subject
@@ -44,14 +45,11 @@ MEANING: Final[Mapping[str, tuple[tuple[str, str], tuple[str, str], tuple[str, s
 
 def cases(kind: str) -> list[Any]:
     """All cases of a kind (`conditions`, `decisions`) with readable ids, defaults of their file filled in."""
-    import pytest
-
-    found = []
+    found: list[Any] = []
     for path in sorted(FOLDER.glob("*.yaml")):
         document = yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader)
         defaults = document.get("defaults", {})
-        for case in document.get(kind, []):
-            found.append(pytest.param(defaults | case, id=f"{path.stem}: {case['name']}"))
+        found += [pytest.param(defaults | case, id=f"{path.stem}: {case['name']}") for case in document.get(kind, [])]
     return found
 
 

@@ -29,12 +29,12 @@ def path(text: str) -> ast.Path:
 
 def matcher(name: str, value: Any) -> ast.Matcher:
     """One matcher; `ref:x` is a reference, a mapping under `length` and `decimal` nested matchers."""
-    if isinstance(value, str) and value.startswith("ref:"):
+    if name in ("every", "some"):
+        value = _each(value)
+    elif isinstance(value, str) and value.startswith("ref:"):
         value = ast.Ref(path(value[4:]), SPAN)
     elif name in ("length", "decimal"):
         value = tuple(matcher(key, inner) for key, inner in value.items())
-    elif name in ("every", "some"):
-        value = _each(value)
     elif isinstance(value, list) and name != "schema":
         value = tuple(value)
     return ast.Matcher(name, value, SPAN)
