@@ -34,6 +34,11 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
         assert httpx2.get(f"{url}/healthz", headers={"origin": "http://evil.example"}).status_code == 403
         assert httpx2.get(f"{url}/nothing").status_code == 404
 
+        # What the HTTP server refuses is recorded like other refused input.
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 5) as raw:
+            raw.sendall(b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n")
+            assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
+
         # A second `serve` of the same file is refused, and names the first.
         with policylayer("serve", cwd=home) as second:
             assert f"is served by process {proxy.process.pid}" in second.line("policylayer:")
@@ -47,6 +52,10 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
         refused = httpx2.post(f"{url}/mcp/shop", headers={**MCP, "authorization": f"Bearer {grant}"}, json=CALL)
         assert refused.json()["result"]["isError"] is True
         assert refused.json()["result"]["_meta"]["io.policylayer/decision"]["reason_code"] == "not_applicable"
+
+        headers = {"authorization": f"Bearer {admin}"}
+        refusals = httpx2.get(f"{url}/api/v1/events?type=rejected", headers=headers).json()["items"]
+        assert [each["detail"]["reason"] for each in refusals] == ["http: both content-length and transfer-encoding"]
 
         there = ("--url", url, "--token", admin)
         (row,) = run("audit", "query", "--json", "--effect", "deny", *there).lines
