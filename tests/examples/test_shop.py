@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
@@ -10,7 +9,8 @@ from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
 
 from policylayer.examples.shop import Shop, build
-from tests.support.processes import ROOT, Program
+from tests.support.processes import ROOT
+from tests.support.shop import STDIO, shop
 
 pytestmark = pytest.mark.anyio
 
@@ -45,38 +45,36 @@ async def test_all_is_there_and_says_what_it_does() -> None:
 
 @pytest.mark.parametrize(("mode", "protocol"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
 async def test_over_http_in_both_eras(mode: str, protocol: str) -> None:
-    with Program.python("-m", "policylayer.examples.shop", "--port", "0") as program:
-        async with Client(program.wait_for("listening on "), mode=mode) as client:
+    with shop() as url:
+        async with Client(url, mode=mode) as client:
             assert client.protocol_version == protocol
             assert set(await use(client)) == TOOLS
 
 
 @pytest.mark.parametrize(("mode", "protocol"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
 async def test_over_stdio_in_both_eras(mode: str, protocol: str) -> None:
-    command = StdioServerParameters(
-        command=sys.executable, args=["-m", "policylayer.examples.shop", "--stdio"], cwd=str(ROOT)
-    )
+    command = StdioServerParameters(command=STDIO[0], args=[*STDIO[1:]], cwd=str(ROOT))
     async with Client(stdio_client(command), mode=mode) as client:
         assert client.protocol_version == protocol
         assert set(await use(client)) == TOOLS
 
 
 def test_mistakes_are_told_with_what_there_is() -> None:
-    shop = Shop()
+    ours = Shop()
     with pytest.raises(ValueError, match="there is no customer `cus_9`; there are cus_1, cus_2, cus_3"):
-        shop.get_customer("cus_9")
+        ours.get_customer("cus_9")
     with pytest.raises(ValueError, match="paid in USD"):
-        shop.create_refund("ord_4", 10)
+        ours.create_refund("ord_4", 10)
     with pytest.raises(ValueError, match=r"only 40.0 EUR of order ord_1"):
-        shop.create_refund("ord_1", 41)
+        ours.create_refund("ord_1", 41)
 
 
 def test_what_is_deleted_written_and_sent() -> None:
-    shop = Shop()
-    assert shop.delete_customer("cus_3") == "customer cus_3 is deleted"
-    assert len(shop.list_customers()) == 2
-    shop.write_file("notes/new.md", "hello")
-    assert shop.read_file("notes/new.md") == "hello"
-    shop.send_email("a@example.com", "hi", "there")
-    assert shop.outbox == [{"to": "a@example.com", "subject": "hi", "body": "there"}]
-    assert Shop().list_customers() != shop.list_customers(), "a new shop is as at the start"
+    ours = Shop()
+    assert ours.delete_customer("cus_3") == "customer cus_3 is deleted"
+    assert len(ours.list_customers()) == 2
+    ours.write_file("notes/new.md", "hello")
+    assert ours.read_file("notes/new.md") == "hello"
+    ours.send_email("a@example.com", "hi", "there")
+    assert ours.outbox == [{"to": "a@example.com", "subject": "hi", "body": "there"}]
+    assert Shop().list_customers() != ours.list_customers(), "a new shop is as at the start"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from policylayer.core.errors import NotSent
+from tests.support.processes import ROOT
 from tests.upstream.helpers import call, post, upstream_to
 
 pytestmark = pytest.mark.anyio
@@ -46,12 +49,15 @@ def certificate(folder: Path, days: int = 1) -> Path:
 
 
 @asynccontextmanager
-async def tls_server(pem: Path, version: ssl.TLSVersion | None = None) -> AsyncIterator[tuple[str, list[bytes]]]:
+async def tls_server(
+    pem: Path, version: ssl.TLSVersion | None = None, reply: bytes = b""
+) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A TLS server that keeps what it reads."""
     received: list[bytes] = []
 
     async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         received.append(await reader.read(65536))
+        writer.write(reply)
         writer.close()
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -91,3 +97,39 @@ async def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
     async with server, upstream_to(f"https://localhost:{server.sockets[0].getsockname()[1]}/mcp") as upstream:
         with pytest.raises(NotSent):
             await upstream.exchange(post(call()))
+
+
+ASK = """
+import asyncio, sys
+from policylayer.core.errors import UpstreamError
+from tests.upstream.helpers import call, upstream_to, whole, post
+
+async def main():
+    for url in sys.argv[1:]:
+        async with upstream_to(url) as upstream:
+            try:
+                answer, _ = await whole(upstream, post(call()))
+                print(answer.status)
+            except UpstreamError as error:
+                print(error.code, error.message)
+
+asyncio.run(main())
+"""
+
+
+async def test_an_authority_of_ones_own_is_believed_and_only_for_its_names(tmp_path: Path) -> None:
+    """SSL_CERT_FILE adds one, as the message of a refused certificate says. It is read once: hence a process for it."""
+    pem = certificate(tmp_path)
+    async with tls_server(pem, reply=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as (url, received):
+        other = url.replace("localhost", "127.0.0.1")
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", ASK, url, other),
+            cwd=ROOT,
+            env={**os.environ, "SSL_CERT_FILE": str(pem)},
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await program.communicate()
+    first, second = said.decode().splitlines()
+    assert first == "200"
+    assert second.startswith("upstream_not_sent server `rec` has no certificate that can be trusted")
+    assert len([one for one in received if one]) == 1
