@@ -17,7 +17,7 @@ from sqlalchemy import Connection, and_, or_, select
 
 from policylayer.audit.checkpoints import load, stored
 from policylayer.audit.prune import PRUNED
-from policylayer.core.chain import START, link
+from policylayer.core.chain import START, Linker
 from policylayer.keys import Keys
 from policylayer.store.opening import OPENED, heads
 from policylayer.store.rows import COLUMNS, VERSION
@@ -84,7 +84,7 @@ class Report:
 class Walk:
     """One chain's walk: where it stands, and what the next row is held against."""
 
-    __slots__ = ("_previous", "_told", "chain", "keys", "report", "seq")
+    __slots__ = ("_linkers", "_previous", "_told", "chain", "keys", "report", "seq")
 
     def __init__(self, chain: str, keys: Keys, told: dict[int, set[str]], report: Report) -> None:
         self.chain = chain
@@ -92,6 +92,7 @@ class Walk:
         self.report = report
         self.seq = 0
         self._told = told
+        self._linkers: dict[str, Linker | None] = {}
         # What may stand before the next row: the last row's link, and what it should have been; so that a changed row
         # is named once, and not every row after it.
         self._previous: tuple[bytes, ...] = (START,)
@@ -123,15 +124,21 @@ class Walk:
             self.report.add(Problem("truncated", message, self.chain, self.seq))
 
     def _linked(self, row: tuple[Any, ...], stored_link: bytes) -> tuple[bytes, ...]:
-        key = self.keys.chain_of(row[KEY])
-        if key is None:
+        linker = self._linker(row[KEY])
+        if linker is None:
             self._say("unknown_key", f"the row was linked with key {row[KEY]}, which is not ours", row)
             return (stored_link,)
-        right = [link(key, previous, row[:-1]) for previous in self._previous]
+        right = [linker.link(previous, row[:-1]) for previous in self._previous]
         if stored_link in right or not right:
             return (stored_link,)
         self._say("changed", "the row is not what was written here", row)
         return (stored_link, *right)
+
+    def _linker(self, key_id: str) -> Linker | None:
+        if key_id not in self._linkers:
+            key = self.keys.chain_of(key_id)
+            self._linkers[key_id] = Linker(key) if key is not None else None
+        return self._linkers[key_id]
 
     def _misplaced(self, row: tuple[Any, ...], seq: int) -> None:
         if seq <= self.seq:

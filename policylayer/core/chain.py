@@ -8,12 +8,15 @@ read the same, since a JSON text says where each of its parts ends - `["ab","c"]
 
 from __future__ import annotations
 
-import hmac
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 import orjson
 
 Cell: TypeAlias = str | int | None
+
+BLOCK: Final = 64
+"""Of SHA-256, in bytes."""
 
 START: Final = b"\x00" * 32
 """What stands before the first link of a chain."""
@@ -25,6 +28,30 @@ def encode(cells: tuple[Cell, ...]) -> bytes:
     return orjson.dumps(cells)
 
 
+class Linker:
+    """Makes the links of one key.
+
+    HMAC-SHA256 from two prepared states: a third of the time of a call that sets up the key again, and without letting
+    go of the interpreter's lock for each row.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) > BLOCK:
+            key = sha256(key).digest()
+        padded = key.ljust(BLOCK, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def link(self, previous: bytes, cells: tuple[Cell, ...]) -> bytes:
+        """The link of a row with these cells, after `previous`."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(previous + orjson.dumps(cells))
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 def link(key: bytes, previous: bytes, cells: tuple[Cell, ...]) -> bytes:
-    """The link of a row with these cells, after `previous`."""
-    return hmac.digest(key, previous + orjson.dumps(cells), "sha256")
+    """The link of a row with these cells, after `previous`; for one row."""
+    return Linker(key).link(previous, cells)

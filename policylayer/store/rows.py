@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from policylayer.core.chain import START, link
+from policylayer.core.chain import START, Linker
 from policylayer.store.tables import records
 
 VERSION: Final = 1
@@ -84,11 +84,11 @@ assert tuple(records.columns.keys()) == COLUMNS
 class Place:
     """Where a chain's writer stands: its chain, the number and link of its last row, and the key it links with."""
 
-    __slots__ = ("chain", "key", "key_id", "link", "seq")
+    __slots__ = ("_linker", "chain", "key_id", "link", "seq")
 
     def __init__(self, chain: str, key: bytes, key_id: str) -> None:
         self.chain = chain
-        self.key = key
+        self._linker = Linker(key)
         self.key_id = key_id
         self.seq = 0
         self.link = START
@@ -105,7 +105,7 @@ class Place:
         """The row with its place, as it is stored."""
         self.seq += 1
         placed = (*row, self.chain, self.seq, self.key_id)
-        self.link = link(self.key, self.link, placed)
+        self.link = self._linker.link(self.link, placed)
         return (*placed, self.link)
 
 

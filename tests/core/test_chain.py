@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policylayer.core.chain import START, encode, link
+from policylayer.core.chain import START, Linker, encode, link
 
 KEY = bytes(range(32))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -48,3 +49,8 @@ def test_the_encoding_is_plain_json(cells: tuple[str | int | None, ...]) -> None
 def test_a_link_depends_on_key_and_predecessor() -> None:
     row = ("a", 1, None)
     assert len({link(KEY, START, row), link(bytes(32), START, row), link(KEY, KEY, row)}) == 3
+
+
+@given(st.binary(max_size=200), CELLS)
+def test_a_link_is_the_hmac_that_everyone_knows(key: bytes, cells: tuple[str | int | None, ...]) -> None:
+    assert Linker(key).link(START, cells) == hmac.digest(key, START + encode(cells), "sha256")
