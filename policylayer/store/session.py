@@ -100,22 +100,46 @@ def create_file(path: Path) -> None:
         ) from None
 
 
+class Pin:
+    """Holds on to a file, so that another one at its path cannot have its number.
+
+    By O_PATH, since closing a handle of any other kind would drop this process's locks on the file; where a system has
+    no such thing, the number alone must do.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._facts = os.stat(path)
+        flag = getattr(os, "O_PATH", None)
+        self._handle = None if flag is None else os.open(path, flag | os.O_CLOEXEC)
+
+    def moved(self) -> bool:
+        """Whether the file at the path is another one now, or none."""
+        try:
+            return not os.path.samestat(os.stat(self._path), self._facts)
+        except OSError:
+            return True
+
+    def close(self) -> None:
+        """Let go."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
 class Session:
     """The connection, the same one as SQLAlchemy sees it, and the place in the chain."""
 
     def __init__(self, path: Path, busy: float) -> None:
-        self._path = path
         self.raw = connect(path, busy)
-        # Pins the file, so that another one at its path cannot have its number; O_PATH, since closing a handle of any
-        # other kind would drop this process's locks on the file.
-        self._pin = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        self._pin = Pin(path)
         try:
             # SQLAlchemy never begins or ends a transaction here: isolation_level None makes that ours.
             engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool)
             self.connection: Connection = engine.connect()
         except BaseException:
             self.raw.close()
-            os.close(self._pin)
+            self._pin.close()
             raise
         self.place: Place | None = None
         self._version = self._data_version()
@@ -192,10 +216,7 @@ class Session:
 
     def moved(self) -> bool:
         """Whether the file under this connection is no longer the one at its path: writing on would be for nobody."""
-        try:
-            return not os.path.samestat(os.stat(self._path), os.fstat(self._pin))
-        except OSError:
-            return True
+        return self._pin.moved()
 
     def settle(self) -> None:
         """After a failed sync: copy what the WAL holds into the file and sync that, or raise.
@@ -218,7 +239,7 @@ class Session:
             self.connection.engine.dispose()
         finally:
             self.raw.close()
-            os.close(self._pin)
+            self._pin.close()
 
     def _data_version(self) -> int:
         return int(self.raw.execute("PRAGMA data_version").fetchone()[0])

@@ -20,7 +20,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 
 from policylayer.clock import Clock
-from policylayer.core.errors import AuditUnavailable
+from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.keys import Keys
 from policylayer.store.opening import check_key, open_chain
 from policylayer.store.rows import Row
@@ -83,7 +83,7 @@ class Writer:
                 self._open_chain(session)
         except BaseException as error:
             self._discard()
-            self._call(self._started.set_exception, error)
+            self._call(self._started.set_exception, _refusal(self._path, error))
             return
         self._call(self._started.set_result, None)
         try:
@@ -256,6 +256,16 @@ class Writer:
         """Call it on the loop; a loop that is gone needs no telling."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _refusal(path: Path, error: BaseException) -> BaseException:
+    """An error of SQLite's at the start, as one that says what is wrong with the configuration."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, sqlite3.Error):
+        return error
+    return ConfigError(
+        f"the database `{path}` cannot be opened: {cause}", "restore it from a backup, or name another file"
+    )
 
 
 def run_items(session: Session, items: list[Item]) -> None:

@@ -201,3 +201,9 @@ async def test_a_folder_in_the_files_place_is_said_plainly(path: Path) -> None:
     path.mkdir()
     with pytest.raises(ConfigError, match="cannot be opened"):
         await SqliteStore(path, KEYS, Clock()).start()
+
+
+async def test_a_file_that_is_no_database_is_said_plainly(path: Path) -> None:
+    path.write_bytes(b"not a database, " * 100)
+    with pytest.raises(ConfigError, match="not a database"):
+        await SqliteStore(path, KEYS, Clock()).start()

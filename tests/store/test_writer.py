@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import shutil
 import sqlite3
 import threading
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from policylayer.audit.verify import verify
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.store import session as session_module
@@ -110,6 +112,27 @@ async def test_a_full_disk_fails_closed_and_serves_again_when_there_is_room(stor
     assert sql("PRAGMA integrity_check") == [("ok",)]
     assert sql("SELECT count(DISTINCT chain) FROM records") == [(1,)]
     assert sql("SELECT max(seq) - count(*) FROM records") == [(0,)]
+
+
+@pytest.mark.shows("audit.1")
+async def test_a_file_that_cannot_grow_fails_closed_and_serves_again(store: SqliteStore, sql: Sql) -> None:
+    """R-05, by the operating system: writes beyond a size fail until the limit is lifted."""
+    told: list[str] = []
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+    try:
+        for _ in range(60):
+            rows = [row(arguments="x" * 4000) for _ in range(5)]
+            results = await asyncio.gather(*(store.append((one,)) for one in rows), return_exceptions=True)
+            told += [one.id for one, result in zip(rows, results, strict=True) if result is None]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert 0 < len(told) < 300
+    told.append((await until_written(store)).id)
+    assert set(told) <= {name for (name,) in sql("SELECT id FROM records")}
+    assert sql("PRAGMA integrity_check") == [("ok",)]
+    report = await verify(store, KEYS)
+    assert report.good, report.problems
 
 
 @pytest.mark.shows("audit.1")
