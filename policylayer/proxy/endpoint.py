@@ -12,6 +12,8 @@ from contextlib import nullcontext
 from hashlib import sha256
 from typing import Any, Final
 
+import structlog
+
 from policylayer.proxy import judged, judging, passed, rounds, session_streams
 from policylayer.proxy.admission import Refused, admit, refuse, refused
 from policylayer.proxy.downstream import Downstream, Gone, Oversize, Receive, Send
@@ -68,6 +70,11 @@ class McpEndpoint:
             visit = await admit(self.deps, scope, down, server)
             if visit is not None:
                 await self._admitted(visit, scope["method"])
+        except Exception:
+            # Whatever fails here has let nothing through; the agent learns no more than that.
+            self.deps.metrics.count("failures", place="endpoint")
+            structlog.get_logger().error("a request failed", exc_info=True)
+            await down.reply(replies.unavailable(None, "engine_error"))
         finally:
             down.close()
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from policylayer.approvals.state import asked_digest
 from policylayer.core.call import Call
 from policylayer.core.commands import Forward, Outcome, Refused, Unavailable, Verdict
 from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.policy.texts import render
-from policylayer.proxy import judging, rounds
+from policylayer.proxy import judging, rounds, server_requests
+from policylayer.proxy.faults import Unusable
 from policylayer.proxy.forwarding import Forwarding
 from policylayer.proxy.holding import Holding
 from policylayer.proxy.lists import filtered
@@ -92,7 +94,8 @@ def _judge(visit: Visit, tried: Attempt) -> Judge:
     if method == LISTENING:
         return _judge_listening(visit, message)
     if method.startswith("tasks/"):
-        return judging.of_task(visit, visit.deps.tasks.find(call.server, call.target or "", visit.caller))
+        task = visit.deps.tasks.find(call.server, call.target or "", visit.caller)
+        return judging.of_task(visit, task, call.input)
     return judging.of_call(visit, call)
 
 
@@ -126,30 +129,53 @@ def _still_allowed(visit: Visit, judge: Judge) -> Callable[[], Awaitable[bool]]:
 # --- what becomes of the answer ---------------------------------------------------------------------------------------
 
 
-def _take(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take | None:
+def _take(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
     message = tried.message
     method = message.method or ""
     if message.treatment == "filtered" or method == "tasks/list":
         return filtered(visit, method, message.protocol)
     if message.era == "handshake":
-        return _task_of(visit, tried, sent) if "task" in message.params else None
+        return _handshake(visit.detached(), tried, sent)
+    return _modern(visit, tried, sent)
 
+
+def _modern(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
     async def take(answer: ServerMessage) -> bytes:
+        if server_requests.urls_asked(answer) is not None:
+            raise Unusable("it asks for input where it may not")
         if answer.result_type == "input_required":
             return await rounds.ask_back(visit, tried, sent[0], answer)
         if answer.result_type == "task" and answer.result is not None:
             _keep_task(visit, tried.call, sent[0], answer.result.get("taskId"))
+        if answer.input_requests is not None:
+            return await _asked_by_task(visit, tried, sent[0], answer)
         return answer.raw
 
     return take
 
 
-def _task_of(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
-    """A handshake call that asked to be run as a task."""
-    visit = visit.detached()
+async def _asked_by_task(visit: Visit, tried: Attempt, sent: Forward, answer: ServerMessage) -> bytes:
+    """A task's state may ask for input, which the client answers by `tasks/update`; nothing else may ask so."""
+    task = visit.deps.tasks.find(visit.server.name, tried.call.target or "", visit.caller)
+    if task is None or not (tried.message.method or "").startswith("tasks/"):
+        raise Unusable("it asks for input where it may not")
+    questions = answer.input_requests or {}
+    digest = asked_digest(questions)
+    if digest not in task.shown:
+        ended = await rounds.refused_by_policy(visit, tried.message, questions.values(), sent.row_id)
+        if ended is not None:
+            return ended
+        task.shown.add(digest)
+    return answer.raw
 
+
+def _handshake(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
     async def take(answer: ServerMessage) -> bytes:
-        task = answer.result.get("task") if answer.result is not None else None
+        pages = server_requests.urls_asked(answer)
+        if pages is not None:
+            ended = await rounds.refused_by_policy(visit, tried.message, pages, sent[0].row_id)
+            return answer.raw if ended is None else ended
+        task = answer.result.get("task") if answer.result is not None and "task" in tried.message.params else None
         if type(task) is dict:
             _keep_task(visit, tried.call, sent[0], task.get("taskId"))
         return answer.raw

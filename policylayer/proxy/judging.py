@@ -5,10 +5,10 @@ Each function gives a `Judge` for `perform.py`. Must not know how a decision is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from policylayer.core.call import Call
+from policylayer.core.call import NOTHING, Call, Json
 from policylayer.core.decision import Charge, Decision, Effect, HoldRule, ReasonCode, RuleRef
 from policylayer.proxy.perform import Judge
 from policylayer.proxy.task_owners import Task
@@ -38,13 +38,16 @@ def of_calls(visit: Visit, calls: Sequence[Call], tasks: Sequence[Task | None] =
     return judge
 
 
-def of_task(visit: Visit, task: Task | None) -> Judge:
-    """A task is judged as the call it came from, and charges nothing again; to others it does not exist."""
+def of_task(visit: Visit, task: Task | None, answers: Mapping[str, Json] = NOTHING) -> Judge:
+    """A task is judged as the call it came from, and charges nothing again; to others it does not exist.
+
+    `answers` are those to what its server asked.
+    """
 
     async def judge(approved: frozenset[str], labels: frozenset[str]) -> Decision:
         if task is None:
             return refusal(ReasonCode.REJECTED, "no such task", visit.deps.engine.revision)
-        question = visit.question(task.call, approved | task.rules, labels)
+        question = visit.question(replace(task.call, input=answers), approved | task.rules, labels)
         return replace(await visit.deps.engine.decide(question), charges=())
 
     return judge

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from policylayer.core.call import Call
 from policylayer.proxy.faults import Unusable
+from policylayer.proxy.server_requests import plain
 from policylayer.proxy.sessions import Take
 from policylayer.proxy.visit import Visit
 from policylayer.wire.lists import LISTS, filter_list, name_of
@@ -31,6 +32,7 @@ def filtered(visit: Visit, method: str, protocol: str) -> Take:
     visit = visit.detached()
 
     async def take(message: ServerMessage) -> bytes:
+        await plain(message)
         listed = _items(message, method)
         if method == "tools/list" and message.result is not None:
             visit.deps.tools.learn(visit.server.name, message.result)

@@ -12,6 +12,7 @@ from policylayer.core.errors import UpstreamError
 from policylayer.proxy import judged
 from policylayer.proxy.faults import Unusable, reply_of
 from policylayer.proxy.forwarding import Forwarding, session_not_found
+from policylayer.proxy.server_requests import plain
 from policylayer.proxy.sessions import Request, Session, TooManySessions
 from policylayer.proxy.visit import SESSION_HEADER, Visit
 from policylayer.tasks import spawn
@@ -34,7 +35,10 @@ async def request(visit: Visit, message: Message) -> None:
     elif message.method == "initialize":
         await Opening(visit, message).run()
     else:
-        await Forwarding(visit, message, Request(message.method or ""), message.raw)()
+        sent = Request(message.method or "", plain)
+        if visit.session is not None and message.id is not None:
+            visit.session.remember(message.id, sent, visit.deps.limits.remembered)
+        await Forwarding(visit, message, sent, message.raw)()
 
 
 async def notification(visit: Visit, message: Message) -> None:

@@ -83,7 +83,8 @@ class Relay:
 
     async def _stream(self, answer: Answer) -> Outcome:
         visit = self.visit
-        sift = Sift(visit, self.message.protocol, self.message.id, self.request, self.row_id)
+        message = self.message
+        sift = Sift(visit, message.protocol, message.id, self.request, self.row_id, message.client_capabilities)
         await visit.down.begin()
         cut: UpstreamError | None = None
         try:

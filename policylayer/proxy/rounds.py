@@ -10,7 +10,7 @@ Must not know HTTP, or how a nonce is redeemed (the row's transaction does it).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from policylayer.core.commands import Forward, Refused, Relayed, Round, Verdict
 from policylayer.keys import text
 from policylayer.policy.texts import render
 from policylayer.proxy.faults import Unusable
-from policylayer.proxy.server_requests import Asking
+from policylayer.proxy.server_requests import first_refused, is_question
 from policylayer.proxy.visit import Visit
 from policylayer.wire import replies, splice
 from policylayer.wire.calls import call_of
@@ -127,12 +127,9 @@ def _unwrapped(raw: bytes, upstream_state: str | None) -> bytes:
 async def ask_back(visit: Visit, tried: Attempt, sent: Forward, answer: ServerMessage) -> bytes:
     """A server's `input_required`, judged and sealed; or the denial that ends the call. Raises `Unusable`."""
     requests, upstream_state = _asked(visit, tried.message, answer)
-    capabilities = tried.message.client_capabilities or {}
-    for asked in requests.values():
-        asking = Asking(visit, asked["method"], asked.get("params") or {}, tried.message.protocol)
-        verdict = await asking.run(capabilities, parent=sent.row_id)
-        if not isinstance(verdict, Relayed):
-            return _ended(tried.message, asking.call, verdict)
+    ended = await refused_by_policy(visit, tried.message, requests.values(), sent.row_id)
+    if ended is not None:
+        return ended
     deps = visit.deps
     state = RequestState(
         "round",
@@ -153,6 +150,17 @@ async def ask_back(visit: Visit, tried: Attempt, sent: Forward, answer: ServerMe
     return splice.insert_member(answer.raw, ("result",), "requestState", orjson.dumps(sealed))
 
 
+async def refused_by_policy(
+    visit: Visit, message: Message, questions: Iterable[object], parent: str | None
+) -> bytes | None:
+    """The answer that ends a request, where its server asks something that may not be shown; None where all may be."""
+    capabilities = message.client_capabilities
+    if capabilities is None and visit.session is not None:
+        capabilities = visit.session.capabilities
+    refused = await first_refused(visit, questions, capabilities or {}, message.protocol, parent)
+    return None if refused is None else _ended(message, *refused)
+
+
 def _asked(visit: Visit, message: Message, answer: ServerMessage) -> tuple[Mapping[str, Any], str | None]:
     """What is asked, by key, and the server's own state, in good form."""
     assert answer.result is not None
@@ -164,15 +172,9 @@ def _asked(visit: Visit, message: Message, answer: ServerMessage) -> tuple[Mappi
         raise Unusable("what it asks is malformed")
     if state is not None and len(state) > LARGEST_CARRIED:
         raise Unusable("its state is too large")
-    if len(requests) > visit.deps.limits.asked or not all(_is_request(asked) for asked in requests.values()):
+    if len(requests) > visit.deps.limits.asked or not all(map(is_question, requests.values())):
         raise Unusable("what it asks is malformed")
     return requests, state
-
-
-def _is_request(asked: object) -> bool:
-    if type(asked) is not dict or type(asked.get("method")) is not str:
-        return False
-    return type(asked.get("params", {})) in (dict, type(None))
 
 
 def _ended(message: Message, asked: Call, verdict: Verdict) -> bytes:

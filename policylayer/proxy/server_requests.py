@@ -6,14 +6,15 @@ era the server gets an error for it; a modern result that asks it ends as an err
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from policylayer.core.call import Call
-from policylayer.core.commands import Forward, Hold, Outcome, OutcomeState, Refused, Relayed, Verdict, Waited
+from policylayer.core.commands import Forward, Hold, Outcome, OutcomeState, Relayed, Verdict, Waited
 from policylayer.core.decision import Decision, ReasonCode
 from policylayer.proxy import judging
+from policylayer.proxy.faults import Unusable
 from policylayer.proxy.perform import Performer
 from policylayer.proxy.visit import Visit, refusal
 from policylayer.tasks import spawn
@@ -28,6 +29,8 @@ NEEDS: Final[Mapping[str, str]] = {
     "roots/list": "roots",
 }
 """The capability that a client declares for each."""
+
+URL_REQUIRED: Final = -32042
 
 
 def unfit(method: str, params: Mapping[str, Any], capabilities: Mapping[str, Any]) -> str | None:
@@ -82,8 +85,7 @@ class Asking:
         return await Performer(self.visit, self.call, judge, self._show, self._wait).run(parent=parent)
 
     def _refusal(self, why: str) -> Decision:
-        code = ReasonCode.REJECTED if self.call.method in NEEDS else ReasonCode.UNKNOWN_METHOD
-        return refusal(code, why, self.visit.deps.engine.revision)
+        return refusal(ReasonCode.REJECTED, why, self.visit.deps.engine.revision)
 
     async def _show(self, command: Forward) -> Outcome:
         return Outcome(OutcomeState.EXECUTED, "shown to the client")
@@ -91,6 +93,47 @@ class Asking:
     async def _wait(self, command: Hold) -> Waited:
         deps = self.visit.deps
         return await deps.approvals.wait(command.approval_id, deps.clock.monotonic() + deps.limits.hold)
+
+
+async def first_refused(
+    visit: Visit, asked: Iterable[object], capabilities: Mapping[str, Any], protocol: str, parent: str | None
+) -> tuple[Call, Verdict] | None:
+    """The first of several questions that may not be shown, with its verdict; None where all may be.
+
+    Each is an object with `method` and `params`; anything else raises `Unusable`.
+    """
+    for each in asked:
+        if not is_question(each):
+            raise Unusable("what it asks is malformed")
+        asking = Asking(visit, each["method"], each.get("params") or {}, protocol)
+        verdict = await asking.run(capabilities, parent)
+        if not isinstance(verdict, Relayed):
+            return asking.call, verdict
+    return None
+
+
+def is_question(asked: object) -> TypeGuard[dict[str, Any]]:
+    """Whether it has the form of a request without an id."""
+    if type(asked) is not dict or type(asked.get("method")) is not str:
+        return False
+    return type(asked.get("params", {})) in (dict, type(None))
+
+
+def urls_asked(answer: ServerMessage) -> list[object] | None:
+    """The questions in an error that wants pages opened first (2025-11-25), or None where it is no such error."""
+    if answer.error is None or answer.error.get("code") != URL_REQUIRED:
+        return None
+    data = answer.error.get("data")
+    listed = data.get("elicitations") if type(data) is dict else None
+    pages = listed if type(listed) is list else [None]
+    return [{"method": "elicitation/create", "params": page} for page in pages]
+
+
+async def plain(answer: ServerMessage) -> bytes:
+    """An answer that asks for nothing, as it is. Raises `Unusable` where it does."""
+    if urls_asked(answer) is not None:
+        raise Unusable("it asks for input where it may not")
+    return answer.raw
 
 
 async def may_pass(visit: Visit, message: ServerMessage, protocol: str, parent: str | None) -> bool:
@@ -102,7 +145,7 @@ async def may_pass(visit: Visit, message: ServerMessage, protocol: str, parent: 
         asking = Asking(visit, message.method, message.params, protocol)
         verdict = await asking.run(session.capabilities if session else {}, parent)
         if not isinstance(verdict, Relayed):
-            _refuse(visit, message, protocol, verdict)
+            _refuse(visit, message, protocol)
             return False
     if session is not None and session.show(message.id, message.method, visit.deps.limits.outstanding):
         return True
@@ -111,9 +154,9 @@ async def may_pass(visit: Visit, message: ServerMessage, protocol: str, parent: 
     return False
 
 
-def _refuse(visit: Visit, message: ServerMessage, protocol: str, verdict: Verdict) -> None:
+def _refuse(visit: Visit, message: ServerMessage, protocol: str) -> None:
     visit.deps.metrics.count("dropped", reason="server_request")
-    if isinstance(verdict, Refused) and verdict.decision.reason_code is ReasonCode.UNKNOWN_METHOD:
+    if message.method not in NEEDS:
         _tell(visit, _error(message.id, METHOD_NOT_FOUND, "Method not found"), protocol)
     else:
         _tell(visit, _error(message.id, replies.DENIED, "denied by the policy of the client's proxy"), protocol)

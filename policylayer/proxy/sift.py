@@ -7,8 +7,10 @@ servers must not send any). What cannot be read at all is the server's failure. 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
+from policylayer.approvals.state import asked_digest
 from policylayer.core.call import Call
 from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable
@@ -22,6 +24,7 @@ from policylayer.wire.rejection import Id, Rejection
 from policylayer.wire.server_messages import ServerMessage
 
 LIST_CHANGED: Final = "notifications/tools/list_changed"
+CANCELLED: Final = "notifications/cancelled"
 OF_TASKS: Final = frozenset({"notifications/tasks", "notifications/tasks/status"})
 
 
@@ -39,12 +42,15 @@ class Sift:
         id: Id | None = None,
         request: Request | None = None,
         row_id: str | None = None,
+        capabilities: Mapping[str, Any] | None = None,
     ) -> None:
         self._visit = visit
         self._protocol = protocol
         self._id = id
         self._request = request
         self._row_id = row_id
+        own = visit.session.capabilities if visit.session is not None else {}
+        self._capabilities = own if capabilities is None else capabilities
         self.answer: ServerMessage | None = None
         self.passed = b""
         self.resumable = False
@@ -129,18 +135,31 @@ class Sift:
             return None
         if message.method == LIST_CHANGED:
             self._visit.deps.tools.changed(self._visit.server.name)
-        if message.method in OF_TASKS and not self._is_own_task(message):
-            self._drop("foreign_task")
+        if message.method in OF_TASKS and not await self._may_know_task(message):
+            self._drop("task_update")
             return None
+        if message.method == CANCELLED and self._visit.session is not None:
+            self._visit.session.settle(_id(message.params.get("requestId")))
         if treatment == "filtered" and not await self._may_know(message):
             self._drop("resource_update")
             return None
         return message.raw
 
-    def _is_own_task(self, message: ServerMessage) -> bool:
-        task_id = message.params.get("taskId")
-        visit = self._visit
-        return type(task_id) is str and visit.deps.tasks.find(visit.server.name, task_id, visit.caller) is not None
+    async def _may_know_task(self, message: ServerMessage) -> bool:
+        """Whether it is the caller's own task, and asks nothing that may not be asked."""
+        visit, id, asked = self._visit, message.params.get("taskId"), message.params.get("inputRequests")
+        task = visit.deps.tasks.find(visit.server.name, id, visit.caller) if type(id) is str else None
+        if task is None or asked is None:
+            return task is not None
+        if type(asked) is not dict:
+            return False
+        digest = asked_digest(asked)
+        if digest not in task.shown:
+            questions = asked.values()
+            if await server_requests.first_refused(visit, questions, self._capabilities, self._protocol, self._row_id):
+                return False
+            task.shown.add(digest)
+        return True
 
     async def _may_know(self, message: ServerMessage) -> bool:
         """Whether policy would let the caller subscribe to the resource that has changed."""
@@ -156,3 +175,7 @@ class Sift:
             visit.deps.metrics.count("failures", place="decide")
             return False
         return decision.enforced is not Effect.DENY
+
+
+def _id(value: object) -> Id | None:
+    return value if type(value) is int or type(value) is str else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from policylayer.core.call import Call, Caller
@@ -20,13 +20,17 @@ LONGEST_ID: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task: the call it came from, the row that let it through, and the hold rules satisfied then."""
+    """One task: the call it came from, the row that let it through, and the hold rules satisfied then.
+
+    `shown` are digests of what its server asked and the client was shown, so that a poll is no new question.
+    """
 
     owner: Owner
     call: Call
     row_id: str
     rules: frozenset[str]
     until: float
+    shown: set[str] = field(default_factory=set, compare=False)
 
 
 class TaskOwners:

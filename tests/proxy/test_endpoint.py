@@ -130,3 +130,15 @@ async def test_routing_headers_of_handshake_calls_do_not_travel(rig: Rig) -> Non
     await rig.post(call(), Mcp_Method="tools/list", Mcp_Name="danger")
     sent = {name.lower() for name, _ in rig.upstream.sent[-1].headers}
     assert not {"mcp-method", "mcp-name"} & sent
+
+
+async def test_whatever_fails_is_a_503_without_words(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CANARY")
+
+    monkeypatch.setattr("policylayer.proxy.rounds.attempt", broken)
+    answer = await rig.post(call())
+    assert answer.status == 503
+    assert b"CANARY" not in answer.body
+    assert rig.upstream.sent == []
+    assert rig.deps.metrics.of("failures", place="endpoint") == 1

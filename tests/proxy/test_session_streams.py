@@ -159,6 +159,18 @@ async def test_more_questions_than_may_be_open_are_refused() -> None:
     assert told["id"] == 2
 
 
+async def test_a_question_that_its_server_takes_back_is_not_answered() -> None:
+    rig = Rig(Limits(outstanding=1))
+    opened, queue = await listening(rig)
+    queue.put_nowait(ask("ping", id=1))
+    assert (await opened.event())["id"] == 1
+    cancelled = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}}
+    queue.put_nowait(event(json.dumps(cancelled).encode()) + ask("ping", id=2))
+    assert (await opened.event())["method"] == "notifications/cancelled"
+    assert (await opened.event())["id"] == 2
+    assert (await rig.post({"jsonrpc": "2.0", "id": 1, "result": {}})).status == 400
+
+
 async def test_a_held_question_waits_for_its_approval(rig: Rig) -> None:
     rig.engine.says["sampling/createMessage"] = HOLD
     opened, queue = await listening(rig, sampling={})
@@ -280,3 +292,61 @@ async def test_an_idle_stream_is_heard() -> None:
             await asyncio.sleep(0.005)
     await rig.endpoint.close()
     await opened.whole()
+
+
+PAGE = {"mode": "url", "url": "https://pay.example/1", "elicitationId": "e", "message": "pay"}
+
+
+def wanting(rig: Rig, *pages: Any) -> None:
+    """Calls fail until pages have been opened."""
+    error = {"code": -32042, "message": "open first", "data": {"elicitations": list(pages)}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "error": error}).encode()
+    rig.upstream.answer = lambda exchange, message: (
+        proper(exchange, message) if message.get("method") == "initialize" else FakeAnswer(body=body)
+    )
+
+
+async def test_an_error_that_wants_a_page_opened_is_a_question(rig: Rig) -> None:
+    wanting(rig, PAGE)
+    await rig.initialize(elicitation={"url": {}})
+    answer = await rig.post(call())
+    assert answer.json["error"]["data"]["elicitations"] == [PAGE]
+    assert [context.call.method for _, context in rig.recorder.rows] == ["tools/call", "elicitation/create"]
+    assert rig.recorder.rows[1][0].parent == "row-1"
+
+
+@pytest.mark.parametrize(
+    ("page", "capabilities"),
+    [
+        (PAGE, {"elicitation": {}}),
+        (PAGE, {}),
+        ({**PAGE, "url": "http://pay.example"}, {"elicitation": {"url": {}}}),
+        ({"mode": "url"}, {"elicitation": {"url": {}}}),
+    ],
+)
+async def test_a_page_that_may_not_be_opened_ends_the_call(rig: Rig, page: Any, capabilities: Any) -> None:
+    wanting(rig, PAGE, page) if page is not PAGE else wanting(rig, page)
+    await rig.initialize(**capabilities)
+    answer = await rig.post(call())
+    assert answer.json["result"]["isError"] is True
+    assert b"pay.example" not in answer.body
+
+
+async def test_policy_may_deny_pages(rig: Rig) -> None:
+    wanting(rig, PAGE)
+    rig.engine.says["elicitation/create"] = DENY
+    await rig.initialize(elicitation={"url": {}})
+    assert b"pay.example" not in (await rig.post(call())).body
+
+
+@pytest.mark.parametrize("method", ["ping", "tools/list"])
+async def test_nothing_else_may_want_pages(rig: Rig, method: str) -> None:
+    wanting(rig, PAGE)
+    await rig.initialize(elicitation={"url": {}})
+    assert (await rig.post(request(method))).json["error"]["code"] == 40502
+
+
+async def test_garbled_pages_are_the_servers_failure(rig: Rig) -> None:
+    wanting(rig, "x")
+    await rig.initialize(elicitation={"url": {}})
+    assert (await rig.post(call())).json["error"]["code"] == 40502

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from decimal import Decimal
@@ -124,8 +125,6 @@ async def test_an_approval_covers_the_task_of_its_call() -> None:
     rig.engine.says["gated"] = HOLD
     rig.approvals.states["apr-1"] = "approved"
     opened = await rig.open(modern_call("gated", {"a": 1}))
-    import asyncio
-
     async with asyncio.timeout(5):
         while not rig.approvals.waits:
             await asyncio.sleep(0.001)
@@ -157,3 +156,64 @@ async def test_only_news_of_own_tasks_are_passed(rig: Rig) -> None:
     assert [message["params"]["taskId"] for message in answer.messages] == ["t1"]
     refused = await rig.post(modern("subscriptions/listen", {"notifications": {"taskIds": ["t1", "t2"]}}))
     assert "error" in refused.json
+
+
+ASKED = {"who": {"method": "elicitation/create", "params": {"message": "who?", "requestedSchema": {}}}}
+
+
+def needing(rig: Rig, asked: Any) -> None:
+    state = {"resultType": "complete", "taskId": "t1", "status": "input_required", "inputRequests": asked}
+    rig.upstream.answer = lambda exchange, message: FakeAnswer(body=result(message, state))
+
+
+async def test_what_a_task_asks_is_judged_once(rig: Rig) -> None:
+    with_tasks(rig)
+    await make(rig, "modern")
+    needing(rig, ASKED)
+    for _ in range(2):
+        answer = await rig.post(modern("tasks/get", {"taskId": "t1"}))
+        assert answer.json["result"]["inputRequests"] == ASKED
+    methods = [context.call.method for _, context in rig.recorder.rows]
+    assert methods == ["tools/call", "tasks/get", "elicitation/create", "tasks/get"]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"who": {"method": "tools/call"}}, {"who": ASKED["who"], "x": {"method": "roots/x"}}]
+)
+async def test_what_a_task_may_not_ask_ends_the_poll(rig: Rig, asked: Any) -> None:
+    with_tasks(rig)
+    await make(rig, "modern")
+    needing(rig, asked)
+    answer = await rig.post(modern("tasks/get", {"taskId": "t1"}))
+    assert answer.json["error"]["code"] == 40301
+    needing(rig, {"who": 1})
+    assert (await rig.post(modern("tasks/get", {"taskId": "t1"}))).json["error"]["code"] == 40502
+
+
+async def test_only_tasks_ask_without_a_round(rig: Rig) -> None:
+    rig.deps.tools.learn("shop", {"tools": TOOLS})
+    needing(rig, ASKED)
+    assert (await rig.post(modern_call())).json["error"]["code"] == 40502
+
+
+async def test_answers_to_a_task_are_policys_to_see(rig: Rig) -> None:
+    with_tasks(rig)
+    await make(rig, "modern")
+    answers = {"who": {"action": "accept", "content": {"name": "x"}}}
+    await rig.post(modern("tasks/update", {"taskId": "t1", "inputResponses": answers}))
+    assert rig.engine.asked[-1].call.input == answers
+    assert dict(rig.engine.asked[-1].call.arguments) == {"a": 1}
+
+
+async def test_news_of_a_task_that_ask_too_much_are_dropped(rig: Rig) -> None:
+    with_tasks(rig)
+    await make(rig, "modern")
+
+    def news(asked: Any) -> bytes:
+        params = {"taskId": "t1", "status": "input_required", "inputRequests": asked}
+        return event(json.dumps({"jsonrpc": "2.0", "method": "notifications/tasks", "params": params}).encode())
+
+    made, _ = stream(news({"x": {"method": "x/y"}}), news(1), news(ASKED), None)
+    rig.upstream.answer = lambda exchange, message: made
+    answer = await rig.post(modern("subscriptions/listen", {"notifications": {"taskIds": ["t1"]}}))
+    assert [message["params"]["inputRequests"] for message in answer.messages] == [ASKED]
