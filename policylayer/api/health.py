@@ -83,11 +83,12 @@ class Health:
         facts = self._services.facts
         if server not in facts.servers:
             raise Problem("not_found", "there is nothing at this path")
+        issuers = {"authorization_servers": list(facts.issuers)} if facts.issuers else {}
         return {
             "resource": f"{facts.base_url}/mcp/{server}",
             "resource_name": f"policylayer: {server}",
             "bearer_methods_supported": ["header"],
-            "authorization_servers": list(facts.issuers),
+            **issuers,
         }
 
 

@@ -62,6 +62,11 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
         assert (row["target"], row["principal"], row["server"]) == ("drop", "agent:bot", "shop")
         assert run("audit", "show", row["id"], "--json", "-c", "policylayer.yaml").json["id"] == row["id"]
 
+        with policylayer("audit", "tail", "--since", "1h", "--json", *there, cwd=home) as tail:
+            assert row["id"] in tail.line("drop")
+        with policylayer("approvals", "watch", "-c", "policylayer.yaml", cwd=home) as watch:
+            assert watch.process.poll() is None
+
         # A freeze from beside is in force within a second.
         assert run("freeze", "--server", "shop", "--reason", "stop", "-c", "policylayer.yaml").code == 0
         deadline = time.monotonic() + 5

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from policylayer.core.errors import ConfigError
 from policylayer.serve.http_protocol import Deadlines
@@ -272,6 +278,41 @@ async def test_the_end_waits_for_answers_under_way() -> None:
         assert await idle.ended() == b""
         with pytest.raises(OSError):
             await asyncio.open_connection(server.host, server.port)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert, private = tmp_path / "tls.crt", tmp_path / "tls.key"
+    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    private.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return cert, private
+
+
+async def test_tls(certificate: tuple[Path, Path]) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    old = ssl.create_default_context(cafile=str(certificate[0]))
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    async with serving(Echo(), tls=certificate) as server:
+        assert server.url.startswith("https://")
+        async with server.connect(trusting) as raw:
+            await raw.send(post("/a", b"hi") + post("/b"))
+            assert [(await raw.answer())[0] for _ in range(2)] == [200, 200]
+            await raw.send(b"POST /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n")
+            assert (await raw.answer())[0] == 400
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            async with server.connect(old):
+                pass
 
 
 async def test_tls_needs_a_readable_certificate(tmp_path: Path) -> None:

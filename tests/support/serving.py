@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from policylayer.serve.http_protocol import Deadlines
@@ -59,22 +61,24 @@ class Serving:
     server: Any
 
     @contextlib.asynccontextmanager
-    async def connect(self) -> AsyncIterator[Raw]:
+    async def connect(self, tls: ssl.SSLContext | None = None) -> AsyncIterator[Raw]:
         """A raw connection, closed at the end."""
-        reader, writer = await asyncio.open_connection(self.host, self.port)
+        reader, writer = await asyncio.open_connection(self.host, self.port, ssl=tls)
         try:
             yield Raw(reader, writer)
         finally:
             writer.close()
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
                 await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Any, deadlines: Deadlines | None = None, hooks: Hooks | None = None) -> AsyncIterator[Serving]:
+async def serving(
+    app: Any, deadlines: Deadlines | None = None, hooks: Hooks | None = None, tls: tuple[Path, Path] | None = None
+) -> AsyncIterator[Serving]:
     """Serve `app` on a free port until the block ends."""
     hooks = hooks or Hooks()
-    listen = Listen("127.0.0.1", 0)
+    listen = Listen("127.0.0.1", 0, tls)
     bound = bind(listen)
     url = url_of(listen, bound)
     ready = asyncio.Event()
