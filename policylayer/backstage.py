@@ -6,7 +6,6 @@ API's port). Must not know agents, HTTP or any command.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final
@@ -23,7 +22,6 @@ from policylayer.audit.hooks import Held, Hooks
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
 from policylayer.config import Config
-from policylayer.core.errors import ConfigError
 from policylayer.identity.authenticator import Authenticator
 from policylayer.keys import Keys
 from policylayer.store.rows import Row
@@ -56,11 +54,7 @@ class Backstage:
 
     async def start(self) -> None:
         """Open the database: made, checked or refused there."""
-        try:
-            await self.store.start()
-        except sqlite3.DatabaseError as error:
-            what = f"the database `{self.config.database}` cannot be opened: {error}"
-            raise ConfigError(what, "restore it from a backup, or name another") from None
+        await self.store.start()
 
     async def close(self) -> None:
         """Finish what waits, and close it."""
