@@ -21,7 +21,7 @@ from policylayer.core.commands import Kind, Outcome, OutcomeState
 from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable
 from policylayer.store.rows import Row
-from policylayer.store.store import Store
+from policylayer.store.store import Add, Store
 from policylayer.store.tables import chains, records
 from policylayer.tasks import spawn
 
@@ -33,6 +33,9 @@ OWED: Final = 20_000
 
 MARK_EVERY: Final = 5_000
 """Rows between notes in the database of how far all outcomes are written, so that a start need not look at more."""
+
+WATCH: Final = 10.0
+"""Seconds between looks for replicas that ended without a word."""
 
 PAGE: Final = 500
 CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
@@ -51,6 +54,7 @@ class Settling:
         self._open: dict[str, int] = {}
         self._owed: deque[Row] = deque(maxlen=OWED)
         self._paying: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._since_mark = 0
         self._last = ""
 
@@ -88,9 +92,10 @@ class Settling:
 
     async def close(self) -> None:
         """Try once more to write what is owed; close the chains of this process if nothing is open."""
-        if self._paying is not None:
-            self._paying.cancel()
-            await asyncio.gather(self._paying, return_exceptions=True)
+        for task in (self._paying, self._watching):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if not await self._pay_once() or self._open:
             return
         try:
@@ -133,18 +138,38 @@ class Settling:
     # --- rows that a crash left ---------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Settle the rows of processes that ended without settling theirs."""
+        """Settle the rows of processes that ended without settling theirs; where others may end so later, go on."""
+        await self.settle_abandoned()
+        if self._store.dialect == "postgresql":
+            self._watching = spawn(self._watch(), "settling")
+
+    async def settle_abandoned(self) -> None:
+        """Write an outcome for every row of an abandoned chain that has none, and close the chain."""
         for chain in await self._store.abandoned():
-            settled = 0
-            while left := await self._store.read(partial(_dangling, chain=chain)):
-                outcomes = tuple(
-                    self._rows.outcome(row_id, CRASHED if sent else NOT_HELD_ON, self._stamp()) for row_id, sent in left
-                )
-                await self._store.append(outcomes)
-                settled += len(outcomes)
-            await self._store.write(partial(_close, ids=(chain,), now_us=self._clock.time_us()))
-            if settled:
-                structlog.get_logger().warning("calls without outcome were settled", chain=chain, rows=settled)
+            total = 0
+            while settled := await self._store.record(partial(self._settle_page, chain=chain)):
+                total += settled
+            if total:
+                structlog.get_logger().warning("calls without outcome were settled", chain=chain, rows=total)
+
+    def _settle_page(self, connection: Connection, add: Add, *, chain: str) -> int:
+        """A page of them, in one transaction, which no other replica can do too; 0: nothing is left, or not ours."""
+        if not self._store.claim(connection, chain):
+            return 0
+        left = _dangling(connection, chain)
+        for row_id, sent in left:
+            add(self._rows.outcome(row_id, CRASHED if sent else NOT_HELD_ON, self._stamp()))
+        if not left:
+            _close(connection, (chain,), self._clock.time_us())
+        return len(left)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH)
+            try:
+                await self.settle_abandoned()
+            except AuditUnavailable as error:
+                structlog.get_logger().warning("what others left open cannot be settled now", error=error.message)
 
     def _stamp(self) -> Stamp:
         return Stamp(self._clock.new_id(), self._clock.time_us())

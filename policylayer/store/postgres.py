@@ -34,6 +34,7 @@ FUNCTION_LANES: Final = 4
 """Functions at a time; each lane is a connection with a chain of its own."""
 
 READ_PATIENCE: Final = 12.0
+FREE: Final = text("SELECT pg_try_advisory_xact_lock(:number)")
 
 
 class PostgresStore:
@@ -140,6 +141,10 @@ class PostgresStore:
         """Those of every other `serve` whose lock nobody holds any more."""
         return await self.read(partial(_let_go, own=self.own_chains()))
 
+    def claim(self, connection: Connection, chain: str) -> bool:
+        """Whether neither its writer nor another replica holds the chain's lock; then we do."""
+        return bool(connection.scalar(FREE, {"number": lock_number(chain)}))
+
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Call `callback` with rows that are durable though their caller was told otherwise."""
         self._late.append(callback)
@@ -190,6 +195,5 @@ class PostgresStore:
 
 def _let_go(connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
     """Of the chains that are not closed, those whose writer is gone."""
-    free = text("SELECT pg_try_advisory_xact_lock(:number)")
     found = unclosed(connection, own)
-    return tuple(chain for chain in found if connection.scalar(free, {"number": lock_number(chain)}))
+    return tuple(chain for chain in found if connection.scalar(FREE, {"number": lock_number(chain)}))

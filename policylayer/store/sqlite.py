@@ -125,6 +125,10 @@ class SqliteStore:
         """Those of every other `serve` that were not closed: while we hold the lock, none of them lives."""
         return await self.read(partial(unclosed, own=self.own_chains()))
 
+    def claim(self, connection: Connection, chain: str) -> bool:
+        """Always: while we hold the lock, nobody else settles."""
+        return True
+
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Call `callback` with rows that are durable though their caller was told otherwise."""
         self._late.append(callback)

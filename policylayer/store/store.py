@@ -84,6 +84,9 @@ class Store(Protocol):
     async def abandoned(self) -> tuple[str, ...]:
         """The chains of `serve` processes that ended without closing them."""
 
+    def claim(self, connection: Connection, chain: str) -> bool:
+        """Within a transaction: whether an abandoned chain is ours to settle until the transaction ends."""
+
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Call `callback` with rows that became durable after their caller had been told that they did not."""
 

@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
 pytest.importorskip("greenlet", reason="`greenlet` is not installed")
 
-from policylayer.audit import queries
+from policylayer.audit import queries, settling
 from policylayer.audit.checkpoints import take
 from policylayer.audit.prune import prune
 from policylayer.audit.recorder import Recorder
@@ -193,16 +193,32 @@ async def test_only_the_dead_are_abandoned(store: PostgresStore, url: str) -> No
     assert await store.abandoned() == chains
 
 
-async def test_what_a_dead_replica_left_open_is_settled(store: PostgresStore, url: str) -> None:
-    dead = await opened(url)
+async def test_what_a_dead_replica_left_open_is_settled_once(
+    store: PostgresStore, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the replicas that live on, without anyone's restart."""
+    monkeypatch.setattr(settling, "WATCH", 0.05)
+    dead, other = await opened(url), await opened(url)
     reply = await Recorder(dead, KEYS, CLOCK).record(record(), context())
     assert isinstance(reply, Recorded)
-    recorder = Recorder(store, KEYS, CLOCK)
-    await recorder.start()
-    assert (await store.read(partial(queries.decision, row_id=reply.row_id)) or {})["outcome"] is None
+    recorders = [Recorder(each, KEYS, CLOCK) for each in (store, other)]
+    await asyncio.gather(*(recorder.start() for recorder in recorders))
+
+    async def outcome() -> Any:
+        return (await store.read(partial(queries.decision, row_id=reply.row_id)) or {})["outcome"]
+
+    assert await outcome() is None
     await dead.close()
-    await recorder.start()
-    assert (await store.read(partial(queries.decision, row_id=reply.row_id)) or {})["outcome"]["state"] == "unknown"
+    for _ in range(200):
+        if await outcome() is not None:
+            break
+        await asyncio.sleep(0.05)
+    assert (await outcome())["state"] == "unknown"
+    await asyncio.gather(*(recorder.close() for recorder in recorders))
+    count = select(func.count()).where(records.c.kind == "outcome")
+    assert await store.read(lambda connection: connection.scalar(count)) == 1
+    assert (await verify(store, KEYS)).good
+    await other.close()
 
 
 async def test_the_recorder_and_the_queries_work_alike(store: PostgresStore) -> None:
