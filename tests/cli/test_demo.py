@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.cli.program import Command
 from tests.cli.runner import Runner
-from tests.support.program import policylayer
 
 
 @pytest.mark.shows("proxy.1")
 def test_the_demo_from_start_to_end(run: Runner, tmp_path: Path) -> None:
     for _ in range(2):  # The second start goes on where the first ended.
-        with policylayer("demo", "--port", "0", "--dir", "here", cwd=tmp_path) as demo:
+        with Command("demo", "--port", "0", "--dir", "here", cwd=tmp_path) as demo:
             url = demo.url
             demo.line("a small refund: create_refund")
             assert "done:" in demo.line("| ")
@@ -44,9 +44,8 @@ def test_the_demo_from_start_to_end(run: Runner, tmp_path: Path) -> None:
             assert (row["kind"], row["outcome"]["state"]) == ("release", "executed")
 
             assert demo.end(signal.SIGINT) == 0
-            printed = demo.rest()
-            assert "Traceback" not in printed
-            assert "failed" not in printed
+        assert "Traceback" not in demo.output()
+        assert "failed" not in demo.output()
     assert (tmp_path / "here" / "tokens.json").stat().st_mode & 0o077 == 0
 
 

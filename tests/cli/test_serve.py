@@ -15,8 +15,8 @@ from policylayer.cli.exits import code_of
 from policylayer.cli.running import serve_config
 from policylayer.config import load
 from policylayer.core.errors import ConfigError, PolicyLayerError
+from tests.cli.program import Command
 from tests.cli.runner import Runner
-from tests.support.program import policylayer
 
 MCP = {
     "content-type": "application/json",
@@ -27,7 +27,7 @@ CALL = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "d
 
 
 def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
-    with policylayer("serve", cwd=home) as proxy:
+    with Command("serve", cwd=home) as proxy:
         url = proxy.url
         assert httpx2.get(f"{url}/readyz").json()["status"] == "ready"
         assert httpx2.get(f"{url}/healthz", headers={"host": "evil.example"}).status_code == 421
@@ -40,9 +40,9 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
             assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
 
         # A second `serve` of the same file is refused, and names the first.
-        with policylayer("serve", cwd=home) as second:
-            assert f"is served by process {proxy.process.pid}" in second.line("policylayer:")
+        with Command("serve", cwd=home) as second:
             assert second.process.wait(20) == 3
+            assert f"is served by process {proxy.process.pid}" in second.output()
 
         # What a command writes is seen at once by the running proxy.
         grant = run("grant", "create", "bot", "--principal", "agent:bot", "--servers", "shop", "--json").json["token"]
@@ -62,9 +62,9 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
         assert (row["target"], row["principal"], row["server"]) == ("drop", "agent:bot", "shop")
         assert run("audit", "show", row["id"], "--json", "-c", "policylayer.yaml").json["id"] == row["id"]
 
-        with policylayer("audit", "tail", "--since", "1h", "--json", *there, cwd=home) as tail:
+        with Command("audit", "tail", "--since", "1h", "--json", *there, cwd=home) as tail:
             assert row["id"] in tail.line("drop")
-        with policylayer("approvals", "watch", "-c", "policylayer.yaml", cwd=home) as watch:
+        with Command("approvals", "watch", "-c", "policylayer.yaml", cwd=home) as watch:
             assert watch.process.poll() is None
 
         # A freeze from beside is in force within a second.
@@ -96,7 +96,7 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
 
 
 def test_it_ends_at_once_when_nothing_is_under_way(home: Path) -> None:
-    with policylayer("serve", cwd=home) as proxy:
+    with Command("serve", cwd=home) as proxy:
         port = int(proxy.url.rpartition(":")[2])
         began = time.monotonic()
         assert proxy.end(signal.SIGTERM) == 0
@@ -127,11 +127,11 @@ def test_what_keeps_it_from_starting_is_said_and_no_port_is_opened(home: Path, f
 
 def test_a_policy_that_does_not_load_is_told_whole(home: Path) -> None:
     (home / "policies" / "shop.yaml").write_text("policy: shop\nrule: []\n")
-    with policylayer("serve", cwd=home) as proxy:
+    with Command("serve", cwd=home) as proxy:
         assert proxy.process.wait(30) == 3
-        printed = proxy.rest()
-        assert printed.count("error[") >= 2
-        assert "Traceback" not in printed
+    printed = proxy.output()
+    assert printed.count("error[") >= 2
+    assert "Traceback" not in printed
 
 
 def test_a_taken_port_is_one_line(home: Path) -> None:
