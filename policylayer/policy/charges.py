@@ -6,6 +6,7 @@ call is denied at once (`decide`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from policylayer.policy.truth import Problem, missing, wrong
 from policylayer.policy.values import BROKEN, Context, Reader, reader, text_of
 
 ONE: Final = Decimal(1)
+LONGEST_SUMMAND: Final = 64
+"""Characters of a decimal text that is summed; a longer one is not read, so that counters stay numbers of a size."""
+LONGEST_KEY: Final = 512
+"""A longer key is replaced by its digest: equal keys stay equal, and nobody can fill the store with them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +49,7 @@ class LimitPlan:
         problems = [part for part in (amount, *keys) if isinstance(part, Problem)]
         if problems or isinstance(amount, Problem):
             return sum(problems[1:], problems[0])
-        key = f"[{','.join(part for part in keys if isinstance(part, str))}]"
+        key = _short(f"[{','.join(part for part in keys if isinstance(part, str))}]")
         return Charge(self.counter, key, amount, self.max, self.window, self.rule, self.hold)
 
     def _amount(self, ctx: Context, read: Reader, field: str) -> Decimal | Problem:
@@ -52,7 +57,8 @@ class LimitPlan:
         if value is None:
             return missing(field)
         if self.decimal:
-            amount = numbers.read_decimal(value)
+            readable = isinstance(value, str) and len(value) <= LONGEST_SUMMAND
+            amount = numbers.read_decimal(value) if readable else None
         else:
             amount = numbers.exact(value) if numbers.is_number(value) else None
         return wrong(field) if amount is None or amount < 0 else amount
@@ -65,6 +71,12 @@ def _key_part(value: Any, field: str) -> str | Problem:
     if isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False)
     return numbers.text(value) if value is not BROKEN and numbers.is_number(value) else wrong(field)
+
+
+def _short(key: str) -> str:
+    if len(key) <= LONGEST_KEY:
+        return key
+    return f"sha256:{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def plan(limit: Limit, counter: str, rule: RuleRef, hold: HoldRule | None, sink: list[Diagnostic]) -> LimitPlan | None:

@@ -46,9 +46,11 @@ def _combine(entry: Entry, sifted: Sifted, ctx: Context, revision: str) -> Decis
     effect = sifted.effect(approved)
     if effect is Effect.DENY:
         return _redacted(denial(entry, sifted, ctx, revision), entry, sifted)
-    charges, unreadable = _charges(sifted, ctx)
-    if unreadable:
-        return _redacted(uncountable(unreadable, revision), entry, sifted)
+    charges: tuple[Charge, ...] = ()
+    if entry.limits:
+        charges, unreadable = _charges(sifted, ctx)
+        if unreadable:
+            return _redacted(uncountable(unreadable, revision), entry, sifted)
     obligations = _obligations(entry, sifted, bool(findings))
     if effect is Effect.ALLOW:
         return _permission(sifted, charges, obligations, revision)

@@ -22,7 +22,7 @@ from policylayer.policy.values import Context
 class Candidate:
     """A rule that concerns the caller and the target. `node` is what remains to be asked (None: it matches).
 
-    `ask` is its `truth`, kept here for speed.
+    `ask` is the node's `truth`, kept here for speed.
     """
 
     rule: CompiledRule
@@ -48,7 +48,8 @@ class Groups:
 class Entry:
     """All candidates: those that count, and those of files in observe mode (None: there are none).
 
-    `redact` is what files redact; `redacts` and `duties` say whether any rule redacts, or has obligations at all.
+    `redact` is what files redact. `redacts`, `duties` and `limits` say whether any rule redacts, has obligations at
+    all, or limits.
     """
 
     counted: Groups
@@ -56,6 +57,7 @@ class Entry:
     redact: tuple[str, ...]
     redacts: bool
     duties: bool
+    limits: bool
 
 
 def entry(rules: Iterable[CompiledRule], files: Sequence[FileRedaction], asker: Asker, call: Call) -> Entry:
@@ -69,6 +71,7 @@ def entry(rules: Iterable[CompiledRule], files: Sequence[FileRedaction], asker: 
         redact=tuple(redact),
         redacts=any(made.rule.duties is not None and made.rule.duties.redact for made in found),
         duties=any(made.rule.duties is not None for made in found),
+        limits=any(made.rule.limits for made in found),
     )
 
 
@@ -86,12 +89,13 @@ def candidate(rule: CompiledRule, asker: Asker, call: Call) -> Candidate | None:
     target = rule.selector.target.truth(call)
     if target is False:
         return None
-    parts = _parts(rule.selector, target)
+    uri = call.target or ""
+    parts = _parts(rule.selector, target, uri)
     for block in rule.excepts:
         excused = rule.excused_by(block, asker, call)
         if excused is False:
             continue
-        left = _parts(block, excused)
+        left = _parts(block, excused, uri)
         if not left:
             return None
         parts.append(inverse(every_part(left)))
@@ -99,14 +103,14 @@ def candidate(rule: CompiledRule, asker: Asker, call: Call) -> Candidate | None:
     return Candidate(rule, node, node.truth if node else None)
 
 
-def _parts(selector: Selector, target: Truth) -> list[Node]:
+def _parts(selector: Selector, target: Truth, uri: str) -> list[Node]:
     parts = [node for node in (selector.facts, selector.when) if node is not None]
-    return parts if target is True else [_unread_target(target), *parts]
+    return parts if target is True else [_unread_target(target, selector.target.may_match_expansion(uri)), *parts]
 
 
-def _unread_target(problem: Truth) -> Node:
-    """A target that cannot be read; one that is still open, in a list of templates, may turn out anything."""
-    may_be = outcomes.FALSE | outcomes.TRUE | outcomes.WRONG
+def _unread_target(problem: Truth, may_match: bool) -> Node:
+    """A target that cannot be read; one that is still open, in a list of templates, may turn out anything it can."""
+    may_be = outcomes.FALSE | outcomes.WRONG | (outcomes.TRUE if may_match else 0)
     constant: Callable[[Context], Truth] = lambda ctx: problem  # noqa: E731
     return Node(
         constant,

@@ -14,7 +14,7 @@ NONE: Final = Obligations()
 
 def merge(redact: tuple[str, ...], duties: Iterable[Duties | None]) -> Obligations:
     """Everything that is redacted, masked or labelled by one of them; the smallest cap; the shortest earning."""
-    found = [duty for duty in duties if duty is not None]
+    found = list(filter(None, duties))
     if not found:
         return Obligations(redact=redact) if redact else NONE
     masks = dict.fromkeys(mask for duty in found for mask in duty.mask)

@@ -2,13 +2,14 @@
 
 `scheme://host[:port]/path[?query]`: scheme and host in lower case, the path read as `paths` reads file paths. A path
 that may be read in several ways yields several URIs, and who asks must get one answer from all. Anything else (opaque
-URIs, userinfo, fragments, `file:` with a host or a query) is not read.
+URIs, userinfo, fragments, braces, `file:` with a host or a query) is not read.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from policylayer.policy import addresses, globs, urls
@@ -18,8 +19,9 @@ from policylayer.policy.percent import is_broken
 METHODS: Final = frozenset(("resources/read", "resources/subscribe", "subscriptions/listen"))
 """The methods whose target is a resource: reading it, and both eras' ways of subscribing to it."""
 
-_URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\@%]*)(/[^?#]*)?(\?[^#]*)?", re.DOTALL)
+_URI: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#\\@%{}]*)(/[^?#{}]*)?(\?[^#{}]*)?", re.DOTALL)
 _AUTHORITY: Final = re.compile(r"([A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::([1-9][0-9]{0,4}))?", re.ASCII)
+_TEMPLATE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/{]*/)?")
 _PATTERN: Final = re.compile(r"([^/:]*://[^/]*)(.*)", re.DOTALL)
 
 
@@ -59,8 +61,28 @@ def _authority(scheme: str, uri: str, text: str) -> str | None:
     return f"{host}:{found[2]}" if found[2] else host
 
 
-def pattern(text: str) -> Callable[[str], bool]:
-    """A function that tells whether a normal form matches the glob, whose scheme and host may be in any case."""
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A compiled glob over normal forms; `literal` is what every match begins with."""
+
+    matches: Callable[[str], bool]
+    literal: str
+
+    def may_match_expansion(self, template: str) -> bool:
+        """Whether a URI that the template expands to may match, as far as its scheme and host tell."""
+        found = _TEMPLATE.match(template)
+        if found is None:
+            return True
+        known = f"{found[1].lower()}://"
+        if found[2] is not None:
+            normal = readings(f"{known}{found[2]}x")
+            known = known if normal is None else normal[0][:-1]
+        shared = min(len(known), len(self.literal))
+        return known[:shared] == self.literal[:shared]
+
+
+def pattern(text: str) -> Pattern:
+    """The pattern of a glob, whose scheme and host may be in any case."""
     found = _PATTERN.fullmatch(text)
     if found:
         text = found[1].lower() + found[2]
@@ -69,7 +91,7 @@ def pattern(text: str) -> Callable[[str], bool]:
     if "*" not in text:
         found_readings = readings(text)
         text = found_readings[0] if found_readings and len(found_readings) == 1 else text
-    return globs.glob(text)
+    return Pattern(globs.glob(text), text.partition("*")[0])
 
 
 def never_matches(text: str) -> bool:

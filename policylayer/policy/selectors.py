@@ -64,7 +64,7 @@ class Target:
 
     tools: Names | None = None
     prompts: Names | None = None
-    resources: tuple[Callable[[str], bool], ...] | None = None
+    resources: tuple[resources.Pattern, ...] | None = None
     methods: Names | None = None
     concerns_tools: bool = False
 
@@ -91,8 +91,12 @@ class Target:
         readings = resources.readings(uri)
         if readings is None:
             return wrong("target")
-        answers = {any(check(reading) for check in self.resources) for reading in readings}
+        answers = {any(pattern.matches(reading) for pattern in self.resources) for reading in readings}
         return answers.pop() if len(answers) == 1 else wrong("target")
+
+    def may_match_expansion(self, template: str) -> bool:
+        """Whether a resource that the template expands to may be meant."""
+        return self.resources is None or any(each.may_match_expansion(template) for each in self.resources)
 
 
 def compile_target(selection: Selection, sink: list[Diagnostic]) -> Target:
@@ -126,9 +130,7 @@ def _report(pattern: Pattern, bad: str | None, sink: list[Diagnostic]) -> None:
         sink.append(error(Code.BAD_GLOB, pattern.span, message, "only `*` is a wildcard"))
 
 
-def _resources(
-    patterns: tuple[Pattern, ...] | None, sink: list[Diagnostic]
-) -> tuple[Callable[[str], bool], ...] | None:
+def _resources(patterns: tuple[Pattern, ...] | None, sink: list[Diagnostic]) -> tuple[resources.Pattern, ...] | None:
     if patterns is None:
         return None
     checks = []

@@ -8,6 +8,8 @@ fires, a hold fires if only fields are missing and denies otherwise: nobody is a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
+from typing import Final
 
 from policylayer.core.decision import Effect, RuleRef
 from policylayer.policy.engine import Candidate, Groups
@@ -15,6 +17,8 @@ from policylayer.policy.truth import Problem
 from policylayer.policy.values import Context
 
 Erring = list[tuple[Candidate, Problem]]
+
+_ORDER: Final = attrgetter("rule.order")
 
 
 class Sifted:
@@ -92,7 +96,7 @@ def _ask(candidates: Iterable[Candidate], ctx: Context, matched: list[Candidate]
 
 def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates by their rules' names."""
-    return sorted(candidates, key=lambda candidate: candidate.rule.order)
+    return sorted(candidates, key=_ORDER)
 
 
 def refs(candidates: Iterable[Candidate]) -> tuple[RuleRef, ...]:

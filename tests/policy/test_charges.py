@@ -60,3 +60,15 @@ def test_a_denial_beats_such_a_hold() -> None:
 def test_nothing_exceeded_changes_nothing() -> None:
     decision = allowed(rule("a", ALLOW, {"tools": ["t"]}, limits=(limit(),)))
     assert over_limit(decision, [], frozenset(), 1) == decision
+
+
+def test_long_keys_and_summands_are_bounded() -> None:
+    key = ast.Limit(Decimal(1), 60, SPAN, by=(("args", "k"),))
+    total = ast.Limit(Decimal(1), 60, SPAN, sum=("args", "n"), decimal=True)
+    made = policy_set(
+        policy(rule("a", ALLOW, {"tools": ["t"]}, limits=(key,)), rule("b", ALLOW, {"tools": ["u"]}, limits=(total,)))
+    )
+    one, same, other = (made.decide(question(arguments={"k": k * 1000})).charges[0].key for k in ("x", "x", "y"))
+    assert one == same != other
+    assert len(one) < 80
+    assert made.decide(question("u", {"n": "1" * 65})).fields == ("args.n",)

@@ -27,7 +27,7 @@ from policylayer.policy import resources
 def test_normal_forms(uri: str, normal: str) -> None:
     assert resources.readings(uri) == (normal,)
     assert resources.readings(normal) == (normal,)
-    assert resources.pattern(uri)(normal)
+    assert resources.pattern(uri).matches(normal)
 
 
 @pytest.mark.shows("policy.5")
@@ -57,6 +57,8 @@ def test_normal_forms(uri: str, normal: str) -> None:
         "https://127.1/x",
         "https://a_b/x",
         "a://h:0/b",
+        "a://h/{b}",
+        "a://{h}/b",
         "a://[1.2]/b",
     ],
 )
