@@ -40,11 +40,11 @@ class Policies:
 
     async def decide(self, question: Question) -> Decision:
         """What policy says."""
-        return self._revisions.current.decide(question)
+        return await self._revisions.at_work.decide(question)
 
     async def listed(self, question: Question, open_target: bool = False) -> bool:
         """Whether a list may show a target."""
-        return self._revisions.current.listed(question)
+        return await self._revisions.at_work.listed(question)
 
     def reads(self, server: str, method: str, target: str | None) -> frozenset[Path] | None:
         """Which fields its rules read."""

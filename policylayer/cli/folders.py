@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,8 @@ from policylayer.core.errors import PolicyError
 from policylayer.policy.diagnostics import Diagnostic, ordered
 from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
+from policylayer.policy.testing import TestResult
+from policylayer.policy.testing import run as run_tests
 from policylayer.revisions.snapshot import Unsettled
 from policylayer.revisions.sources import read
 
@@ -66,7 +68,26 @@ def checked(source: str, known: Known) -> Checked:
     except Unsettled as problem:
         raise PolicyError(problem.message, problem.help) from None
     loaded = load(snapshot.files, known)
-    diagnostics = ordered((*loaded.diagnostics, *snapshot.diagnostics))
-    if any(each.is_error for each in snapshot.diagnostics):
-        loaded = Loaded(loaded.revision, None, loaded.diagnostics, loaded.tests, loaded.policies, loaded.directory)
+    diagnostics = ordered((*loaded.diagnostics, *snapshot.diagnostics, *_of_rego(loaded, snapshot.files)))
+    if any(each.is_error for each in diagnostics):
+        loaded = replace(loaded, policy_set=None)
     return Checked(loaded, diagnostics, snapshot.files)
+
+
+def tested(found: Checked, only: str) -> tuple[TestResult, ...]:
+    """The tests of a checked source whose name holds `only`, run as activation runs them."""
+    if not found.loaded.rego and found.loaded.policy_set is not None:
+        chosen = [each for each in found.loaded.tests if only.lower() in each.name.lower()]
+        return tuple(run_tests(found.loaded.policy_set, chosen))
+    from policylayer.rego.examine import examined
+
+    return examined(found.loaded, found.files, only).results
+
+
+def _of_rego(loaded: Loaded, files: Mapping[str, bytes]) -> tuple[Diagnostic, ...]:
+    """What is wrong with Rego files; where there are none, nothing of an engine is imported."""
+    if not loaded.rego or loaded.policy_set is None:
+        return ()
+    from policylayer.rego.examine import examined
+
+    return examined(loaded, files, tests=False).problems

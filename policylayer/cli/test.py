@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from policylayer.cli.exits import NOT_LOADED, OK, TESTS_FAILED
-from policylayer.cli.folders import checked, folder_options, folders_of
+from policylayer.cli.folders import checked, folder_options, folders_of, tested
 from policylayer.cli.output import emit, note, say
 from policylayer.cli.plain import Parser
 from policylayer.policy.diagnostics import render
 from policylayer.policy.testing import TestResult
-from policylayer.policy.testing import run as run_tests
 
 
 def run(arguments: list[str]) -> int:
@@ -27,15 +28,14 @@ def run(arguments: list[str]) -> int:
             note(render(found.diagnostics, found.files))
             code = NOT_LOADED
             continue
-        chosen = [each for each in found.loaded.tests if given.filter.lower() in each.name.lower()]
-        results = run_tests(found.loaded.policy_set, chosen)
+        results = tested(found, given.filter)
         _tell(source, results, given.verbose, given.json)
         if not all(result.passed for result in results):
             code = code or TESTS_FAILED
     return code
 
 
-def _tell(source: str, results: list[TestResult], verbose: bool, json: bool) -> None:
+def _tell(source: str, results: Sequence[TestResult], verbose: bool, json: bool) -> None:
     for result in results:
         if json:
             where = {"source": source, "file": result.span.file, "line": result.span.line}

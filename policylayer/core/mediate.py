@@ -173,6 +173,8 @@ def _refuse(decision: Decision, life: _Life, approval_id: str | None = None, not
     reply = yield life.row(replace(decision, enforced=Effect.DENY))
     if not isinstance(reply, Recorded):
         return _unrecorded(reply)
+    if decision.reason_code is ReasonCode.ENGINE_ERROR:
+        return Unavailable(decision.reason_code, decision.reason, reply.row_id)
     return Refused(decision, reply.row_id, approval_id or life.approval, note)
 
 

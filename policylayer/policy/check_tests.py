@@ -6,11 +6,15 @@ Running them is `testing`'s.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from policylayer.core.decision import Effect
 from policylayer.policy import ast
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, did_you_mean, error, quote, warning
+
+REGO: Final = "rego/"
+"""How rules of Rego files are named."""
 
 
 def check_tests(
@@ -18,13 +22,14 @@ def check_tests(
     policies: Sequence[ast.Policy],
     directory: ast.Directory,
     sink: list[Diagnostic],
+    rego: bool = False,
 ) -> None:
-    """Report rules, limits and attributes that there are not."""
+    """Report rules, limits and attributes that there are not; the names of Rego's rules are in its results only."""
     rules = {f"{policy.name}/{rule.id}": rule for policy in policies for rule in policy.rules}
     limits = _limits(policies)
     for test in tests:
         for name in (*(test.expected.rules or ()), *sorted(test.approved)):
-            if name not in rules:
+            if name not in rules and not (rego and name.startswith(REGO)):
                 help_ = did_you_mean(name, rules)
                 sink.append(error(Code.UNKNOWN_RULE, test.span, f"there is no rule {quote(name)}", help_))
         for name in sorted(test.approved):

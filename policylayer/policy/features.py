@@ -20,6 +20,5 @@ NOT_ENFORCED: Final[frozenset[str]] = frozenset(
         "annotations",
         "session",
         "for",
-        "rego",
     }
 )

@@ -16,7 +16,7 @@ from policylayer.policy import ast
 from policylayer.policy.check_ends import check_ends
 from policylayer.policy.check_limits import check_limits
 from policylayer.policy.check_names import check_names
-from policylayer.policy.check_tests import check_tests
+from policylayer.policy.check_tests import REGO, check_tests
 from policylayer.policy.codes import Code
 from policylayer.policy.compile import compile as compile_policies
 from policylayer.policy.diagnostics import Diagnostic, error, ordered, quote, warning
@@ -38,7 +38,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What came of a folder. `policy_set` is None exactly where `diagnostics` hold an error."""
+    """What came of a folder. `policy_set` is None exactly where `diagnostics` hold an error.
+
+    `rego` are the Rego files with the scope.yamls above each; another engine reads them (`policylayer/rego`).
+    """
 
     revision: str
     policy_set: PolicySet | None
@@ -46,6 +49,7 @@ class Loaded:
     tests: tuple[ast.TestCase, ...] = ()
     policies: tuple[ast.Policy, ...] = ()
     directory: ast.Directory = field(default_factory=ast.Directory)
+    rego: Mapping[str, tuple[ast.AppliesTo, ...]] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
@@ -96,6 +100,7 @@ class _Folder:
         self.not_enforced = not_enforced
         self.sink: list[Diagnostic] = []
         self.kinds: dict[str, list[str]] = {}
+        self.scopes: dict[str, ast.AppliesTo | None] = {}
         for path in sorted(files):
             self.kinds.setdefault(kind_of(path), []).append(path)
 
@@ -109,12 +114,13 @@ class _Folder:
         check_ends(policies, directory, self.sink)
         check_limits(policies, self.sink)
         if whole:
-            check_tests(tests, policies, directory, self.sink)
+            check_tests(tests, policies, directory, self.sink, rego=bool(self.of_kind("rego")))
         policy_set = self.compile(policies, directory, revision)
         found = ordered(self.sink)
         if any(finding.is_error for finding in found):
             policy_set = None
-        return Loaded(revision, policy_set, found, tests, policies, directory)
+        rego = {path: self.above(path) for path in self.of_kind("rego")}
+        return Loaded(revision, policy_set, found, tests, policies, directory, rego)
 
     def compile(self, policies: tuple[ast.Policy, ...], directory: ast.Directory, revision: str) -> PolicySet | None:
         """Compile, and add what the compiler found where nothing has been said yet."""
@@ -142,8 +148,6 @@ class _Folder:
         for path in self.of_kind("unknown"):
             message = f"{quote(path)} is no kind of file that belongs in a policy folder, and is not read"
             self.sink.append(warning(Code.UNKNOWN_FILE, ast.Span(path, 1, 1), message, "move it elsewhere"))
-        for path in self.of_kind("rego"):
-            Reading(path, self.sink, self.not_enforced).enforces("rego", ast.Span(path, 1, 1), path)
         if not self.of_kind("policy") and not self.of_kind("rego"):
             message = "there is no policy here: an empty folder never means that everything is allowed"
             help_ = "write a policy file; to allow nothing, one with `rules: []`"
@@ -160,19 +164,26 @@ class _Folder:
 
     def policies(self) -> tuple[tuple[ast.Policy, ...], bool]:
         """The policies under their scopes, and whether all of them could be read."""
-        scopes = {path: self.parse(path, parse_scope) for path in self.of_kind("scope")}
+        self.scopes = {path: self.parse(path, parse_scope) for path in self.of_kind("scope")}
         found: list[ast.Policy] = []
         for path in self.of_kind("policy"):
             policy = self.parse(path, parse_policy)
             if policy is not None:
-                above = [scopes.get(place) for place in _scope_files(path)]
-                found.append(replace(policy, scopes=tuple(scope for scope in above if scope is not None)))
+                found.append(replace(policy, scopes=self.above(path)))
         self.report_same_names(found)
         return tuple(found), len(found) == len(self.of_kind("policy"))
+
+    def above(self, path: str) -> tuple[ast.AppliesTo, ...]:
+        """The scopes that a file is under."""
+        found = (self.scopes.get(place) for place in _scope_files(path))
+        return tuple(scope for scope in found if scope is not None)
 
     def report_same_names(self, policies: list[ast.Policy]) -> None:
         first: dict[str, ast.Policy] = {}
         for policy in policies:
+            if f"{policy.name}/" == REGO:
+                message = f"{quote(policy.name)} is what rules of Rego files are named by"
+                self.sink.append(error(Code.RESERVED_NAME, policy.span, message, "choose another name"))
             if policy.name in first:
                 help_ = f"{first[policy.name].span.file} has that name; `policy/rule` must name one rule"
                 message = f"a second policy {quote(policy.name)}"

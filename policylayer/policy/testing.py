@@ -7,12 +7,13 @@ enforces; counters stand where the test says, at zero otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Decision, Effect
+from policylayer.core.finding import Finding
 from policylayer.policy import ast, resources
 from policylayer.policy.decide import over_limit
 from policylayer.policy.directory import as_group
@@ -47,16 +48,16 @@ def run(policy_set: PolicySet, tests: Iterable[ast.TestCase]) -> list[TestResult
     return [run_one(policy_set, test) for test in tests]
 
 
-def run_one(policy_set: PolicySet, test: ast.TestCase) -> TestResult:
-    """Ask, and compare."""
-    decision = decided(policy_set, test)
+def run_one(policy_set: PolicySet, test: ast.TestCase, findings: tuple[Finding, ...] | None = None) -> TestResult:
+    """Ask, and compare. `findings` are what another engine said of the test's question."""
+    decision = decided(policy_set, test, findings)
     message = "; ".join(_mismatches(test.expected, decision))
     return TestResult(test.name, test.expected.span, not message, message)
 
 
-def decided(policy_set: PolicySet, test: ast.TestCase) -> Decision:
+def decided(policy_set: PolicySet, test: ast.TestCase, findings: tuple[Finding, ...] | None = None) -> Decision:
     """What policy says of a test's call, its counters included."""
-    decision = policy_set.decide(question(test))
+    decision = policy_set.decide(replace(question(test), findings=findings))
     if decision.effect is not Effect.ALLOW:
         return decision
     used = test.limits

@@ -19,25 +19,17 @@ from policylayer.core.call import Question
 from policylayer.core.decision import RuleRef
 from policylayer.core.finding import Finding
 from policylayer.policy.ast import AppliesTo, Span
+from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
 from policylayer.policy.foreign import compile_scope
 from policylayer.policy.rules import Scope
+from policylayer.rego.codes import RegoCode
 from policylayer.rego.document import Describe, document
 from policylayer.rego.pool import EngineFailure, Pool, PoolSettings
 from policylayer.rego.results import engine_failed, findings, unreadable
 from policylayer.rego.scopes import Covers, covered
 
 EXTRA: Final = "pip install 'policylayer[rego]'"
-CODES: Final = {
-    "syntax": "PL201",
-    "package": "PL202",
-    "import": "PL203",
-    "data": "PL204",
-    "builtin": "PL205",
-    "outside": "PL206",
-    "negation": "PL208",
-}
-ENGINE_CODE: Final = "PL207"
 LISTS_AT_ONCE: Final = 64
 
 
@@ -97,7 +89,7 @@ class Embedded:
         if told["problems"]:
             await pool.close()
             return None, [
-                error(CODES[slug], Span(file, line, column), message, help)
+                error(RegoCode[slug.upper()], Span(file, line, column), message, help)
                 for file, line, column, slug, message, help in told["problems"]
             ]
         units = [
@@ -180,18 +172,18 @@ def _group(
         try:
             grouped.setdefault(scopes.get(file, ()), []).append((file, files[file].decode("utf-8", "strict")))
         except UnicodeDecodeError:
-            problems.append(error("PL102", Span(file, 1, 1), "the file is not UTF-8", "save it as UTF-8"))
+            problems.append(error(Code.ENCODING, Span(file, 1, 1), "the file is not UTF-8", "save it as UTF-8"))
     return [(scope, tuple(texts)) for scope, texts in grouped.items()], problems
 
 
 def _missing(file: str) -> Diagnostic:
     text = "Rego policies need the embedded engine, which is not installed"
-    return error(ENGINE_CODE, Span(file, 1, 1), text, EXTRA)
+    return error(RegoCode.ENGINE, Span(file, 1, 1), text, EXTRA)
 
 
 def _crash(file: str, why: str) -> Diagnostic:
     text = f"the embedded engine {why} while reading this set"
-    return error(ENGINE_CODE, Span(file, 1, 1), text, "is a file nested or repeated beyond reason?")
+    return error(RegoCode.ENGINE, Span(file, 1, 1), text, "is a file nested or repeated beyond reason?")
 
 
 def _test_problem(result: dict[str, Any]) -> str | None:

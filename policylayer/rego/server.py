@@ -107,13 +107,17 @@ class OpaServer:
         """What the server says of one question, within the deadline."""
         return await self._ask(document(question, describe))
 
+    async def listed_one(self, question: Question, describe: Describe) -> tuple[Finding, ...]:
+        """The findings for one list entry, without arguments."""
+        return await self._ask(document(question, describe, "list"))
+
     async def listed(self, questions: Sequence[Question], describe: Describe) -> list[tuple[Finding, ...]]:
         """The findings for list entries, a few at a time."""
         gate = asyncio.Semaphore(8)
 
         async def one(question: Question) -> tuple[Finding, ...]:
             async with gate:
-                return await self._ask(document(question, describe, "list"))
+                return await self.listed_one(question, describe)
 
         return list(await asyncio.gather(*(one(question) for question in questions)))
 

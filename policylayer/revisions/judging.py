@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from policylayer.policy import ast, testing
-from policylayer.policy.codes import Code
-from policylayer.policy.diagnostics import Diagnostic, error, ordered, quote
+from policylayer.policy import ast
+from policylayer.policy.diagnostics import Diagnostic, ordered
 from policylayer.policy.known import Known
 from policylayer.policy.load import load
+from policylayer.rego.examine import as_problem, examined
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,7 @@ class Finding:
     diagnostics: tuple[Diagnostic, ...]
     policies: tuple[ast.Policy, ...] | None = None
     directory: ast.Directory = field(default_factory=ast.Directory)
+    rego: Mapping[str, tuple[ast.AppliesTo, ...]] = field(default_factory=dict)
     tests: int = 0
 
 
@@ -42,12 +43,8 @@ def judge(case: Case) -> Finding:
     found = ordered((*loaded.diagnostics, *case.found))
     if loaded.policy_set is None or any(finding.is_error for finding in found):
         return Finding(found)
-    results = testing.run(loaded.policy_set, loaded.tests)
-    failed = tuple(
-        error(Code.TEST_FAILED, result.span, f"the test {quote(result.name)} failed: {result.message}")
-        for result in results
-        if not result.passed
-    )
-    if failed:
-        return Finding(ordered((*found, *failed)))
-    return Finding(found, loaded.policies, loaded.directory, len(results))
+    examination = examined(loaded, case.files)
+    wrong = (*examination.problems, *map(as_problem, examination.failed))
+    if wrong:
+        return Finding(ordered((*found, *wrong)))
+    return Finding(found, loaded.policies, loaded.directory, loaded.rego, len(examination.results))

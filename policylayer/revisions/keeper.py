@@ -25,6 +25,9 @@ from policylayer.policy.diagnostics import Diagnostic, error, render
 from policylayer.policy.features import NOT_ENFORCED
 from policylayer.policy.known import Known
 from policylayer.policy.policy_set import PolicySet
+from policylayer.rego.examine import open_rego
+from policylayer.rego.pool import PoolSettings
+from policylayer.revisions.active import Active, Server
 from policylayer.revisions.judge import Judge
 from policylayer.revisions.judging import Finding
 from policylayer.revisions.snapshot import Snapshot, Source, Unsettled, settled
@@ -72,6 +75,8 @@ class Revisions:
         known: Known | None = None,
         not_enforced: frozenset[str] = NOT_ENFORCED,
         judge: Callable[[], Judge] = Judge,
+        rego: PoolSettings | None = None,
+        server: Server | None = None,
     ) -> None:
         self._source = source_of(source) if isinstance(source, str) else source
         self._clock = clock
@@ -79,7 +84,9 @@ class Revisions:
         self._known = known
         self._not_enforced = not_enforced
         self._judge = judge
-        self._current: PolicySet | None = None
+        self._rego = rego or PoolSettings()
+        self._server = server
+        self._at_work: Active | None = None
         self._active = Snapshot({})
         self._seen: object = None
         self._lock = asyncio.Lock()
@@ -95,9 +102,14 @@ class Revisions:
     @property
     def current(self) -> PolicySet:
         """The active policy set."""
-        if self._current is None:
+        return self.at_work.policy_set
+
+    @property
+    def at_work(self) -> Active:
+        """The active set with its engines; hold on to it for one decision."""
+        if self._at_work is None:
             raise RuntimeError("no policy set is active before `start`")
-        return self._current
+        return self._at_work
 
     def subscribe(self, callback: Callable[[PolicySet], None]) -> None:
         """Call back with each set that becomes active from now on."""
@@ -118,11 +130,13 @@ class Revisions:
         return await self._look()
 
     async def close(self) -> None:
-        """Stop watching; the active set stays."""
+        """Stop watching; the active set stays, its engines end."""
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
             self._watcher = None
+        if self._at_work is not None:
+            await self._at_work.close()
 
     # --- one look at the source ---
 
@@ -158,7 +172,7 @@ class Revisions:
         except Unsettled as problem:
             return await self._refuse("", {}, (_not_loaded(problem),))
         self._seen = snapshot.state
-        if self._current is not None and snapshot.revision == self._current.revision and not snapshot.diagnostics:
+        if self._at_work is not None and snapshot.revision == self.current.revision and not snapshot.diagnostics:
             self.pending = None
             return None
         commit = snapshot.commit or await asyncio.to_thread(self._source.commit)
@@ -170,12 +184,20 @@ class Revisions:
         )
         if policy_set is None:
             return await self._refuse(snapshot.revision, snapshot.files, (*finding.diagnostics, *found), commit)
-        await self._activate(policy_set, snapshot, finding, commit)
+        rego = None
+        if finding.rego:
+            rego, problems = await open_rego(policy_set, finding.rego, snapshot.files, self._rego)
+            if rego is None:
+                return await self._refuse(snapshot.revision, snapshot.files, tuple(problems), commit)
+        await self._activate(Active(policy_set, rego, self._server), snapshot, finding, commit)
         return None
 
-    async def _activate(self, policy_set: PolicySet, snapshot: Snapshot, finding: Finding, commit: str | None) -> None:
+    async def _activate(self, active: Active, snapshot: Snapshot, finding: Finding, commit: str | None) -> None:
         before, self._active = self._active, snapshot
-        self._current, self.pending, self.commit = policy_set, None, commit
+        replaced, policy_set = self._at_work, active.policy_set
+        self._at_work, self.pending, self.commit = active, None, commit
+        if replaced is not None:
+            replaced.retire()
         self.activated_us = self._clock.time_us()
         for callback in self._subscribers:
             try:

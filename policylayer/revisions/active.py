@@ -1,0 +1,87 @@
+"""The active policies as one object: the set that was compiled from files, and Rego's engines beside it.
+
+Whoever decides holds on to one `Active` for the decision, so that all of it is by one revision; when it is replaced,
+its engine ends after the last such decision. Must not know how revisions come about (`keeper`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Protocol, TypeVar
+
+from policylayer.core.call import Question
+from policylayer.core.decision import Decision
+from policylayer.core.finding import Finding
+from policylayer.policy.policy_set import PolicySet
+from policylayer.rego.document import Describe
+from policylayer.rego.embedded import Embedded
+from policylayer.tasks import spawn
+
+_T = TypeVar("_T")
+
+
+class Server(Protocol):
+    """An engine that outlives revisions: an OPA server."""
+
+    async def findings(self, question: Question, describe: Describe) -> tuple[Finding, ...]: ...
+
+    async def listed_one(self, question: Question, describe: Describe) -> tuple[Finding, ...]: ...
+
+
+class Active:
+    """One revision at work."""
+
+    def __init__(self, policy_set: PolicySet, rego: Embedded | None = None, server: Server | None = None) -> None:
+        self.policy_set = policy_set
+        self._rego = rego
+        self._server = server
+        self._asking = 0
+        self._retired = False
+
+    async def decide(self, question: Question) -> Decision:
+        """What the policies say of a call."""
+        if self._rego is None and self._server is None:
+            return self.policy_set.decide(question)
+        return self.policy_set.decide(replace(question, findings=await self._held(self._findings, question)))
+
+    async def listed(self, question: Question) -> bool:
+        """Whether a list may show a target."""
+        if self._rego is None and self._server is None:
+            return self.policy_set.listed(question)
+        return self.policy_set.listed(replace(question, findings=await self._held(self._listed, question)))
+
+    def retire(self) -> None:
+        """Another revision took over: end the engine once nobody asks it any more."""
+        self._retired = True
+        self._end_if_idle()
+
+    async def _findings(self, question: Question) -> tuple[Finding, ...]:
+        describe = self.policy_set.describe
+        ours = await self._rego.findings(question, describe) if self._rego else ()
+        theirs = await self._server.findings(question, describe) if self._server else ()
+        return (*ours, *theirs)
+
+    async def _listed(self, question: Question) -> tuple[Finding, ...]:
+        describe = self.policy_set.describe
+        ours = (await self._rego.listed([question], describe))[0] if self._rego else ()
+        theirs = await self._server.listed_one(question, describe) if self._server else ()
+        return (*ours, *theirs)
+
+    async def _held(self, ask: Callable[[Question], Awaitable[_T]], question: Question) -> _T:
+        self._asking += 1
+        try:
+            return await ask(question)
+        finally:
+            self._asking -= 1
+            self._end_if_idle()
+
+    def _end_if_idle(self) -> None:
+        if self._retired and self._asking == 0 and self._rego is not None:
+            rego, self._rego = self._rego, None
+            spawn(rego.close(), "end of a Rego engine")
+
+    async def close(self) -> None:
+        """End the engine now."""
+        if self._rego is not None:
+            await self._rego.close()
