@@ -17,6 +17,8 @@ from policylayer.proxy.client_ip import Network, client_ip
 from policylayer.proxy.hosts import Hosts
 
 AGENTS: Final = "/mcp/"
+PROBES: Final = ("/healthz", "/readyz")
+"""Asked by machines that name us by whatever address they have: answered, as a stranger is."""
 
 
 class Front:
@@ -37,11 +39,11 @@ class Front:
             await self._agents(scope, receive, send)
             return
         refusal = self._refusal(scope)
-        if refusal is not None:
+        if refusal is not None and path not in PROBES:
             await _answer(refusal, send)
             return
         app = next(app for prefix, app in self._apps if path.startswith(prefix))
-        await app({**scope, "client": self._client(scope)}, receive, send)
+        await app({**scope, "client": self._client(scope) if refusal is None else None}, receive, send)
 
     def _refusal(self, scope: Scope) -> Problem | None:
         host, origin = _only(scope, b"host"), _only(scope, b"origin")

@@ -47,7 +47,7 @@ async def test_agents_requests_are_checked_by_their_own_endpoint() -> None:
 
 @pytest.mark.parametrize("host", ["proxy.example.com", "PROXY.example.com:8443", "public.example.com", "[::1]:8080"])
 async def test_hosts_that_are_served(host: str) -> None:
-    assert (await ask("/healthz", ("host", host))).status == 200
+    assert (await ask("/metrics", ("host", host))).status == 200
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,14 @@ async def test_hosts_that_are_served(host: str) -> None:
     ],
 )
 async def test_hosts_that_are_not(hosts: list[str]) -> None:
-    answer = await ask("/healthz", *(("host", host) for host in hosts))
+    answer = await ask("/metrics", *(("host", host) for host in hosts))
     assert (answer.status, answer.json["code"]) == (421, "bad_host")
+    for probe in ("/healthz", "/readyz"):
+        assert (await ask(probe, *(("host", host) for host in hosts))).body == b"rest None"
 
 
 async def test_forwarded_hosts_change_nothing() -> None:
-    assert (await ask("/healthz", ("host", "evil.example"), ("x-forwarded-host", "localhost"))).status == 421
+    assert (await ask("/metrics", ("host", "evil.example"), ("x-forwarded-host", "localhost"))).status == 421
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def requests(draw: st.DrawFn) -> tuple[Route, str, str, Any]:
     return route, path, query, draw(near | JSON)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=requests(), role=st.sampled_from(["viewer", "approver", "operator", "admin"]))
 def test_no_request_breaks_the_api(
     running: tuple[asyncio.Runner, Rig], request: tuple[Route, str, str, Any], role: str

@@ -30,8 +30,11 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
     with Command("serve", cwd=home) as proxy:
         url = proxy.url
         assert httpx2.get(f"{url}/readyz").json()["status"] == "ready"
-        assert httpx2.get(f"{url}/healthz", headers={"host": "evil.example"}).status_code == 421
-        assert httpx2.get(f"{url}/healthz", headers={"origin": "http://evil.example"}).status_code == 403
+        assert httpx2.get(f"{url}/metrics", headers={"host": "evil.example"}).status_code == 421
+        assert httpx2.get(f"{url}/metrics", headers={"origin": "http://evil.example"}).status_code == 403
+        assert "servers" in httpx2.get(f"{url}/readyz").json()["parts"]
+        probe = httpx2.get(f"{url}/readyz", headers={"host": "10.0.0.1:8080"})
+        assert (probe.status_code, probe.json()["parts"]["servers"]) == (200, {"ready": True})
         assert httpx2.get(f"{url}/nothing").status_code == 404
 
         # What the HTTP server refuses is recorded like other refused input.
