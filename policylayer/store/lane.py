@@ -31,9 +31,6 @@ GIVE_UP: Final = 5.0
 """Seconds after which a transaction that says nothing is given up; its callers have left long before."""
 
 REOPEN: Final = 0.2
-TRIES: Final = 4
-"""How often a function is run that has to give way to others."""
-
 FEW: Final = 3
 """Up to so many rows are inserted one by one; more are copied."""
 
@@ -153,12 +150,11 @@ class Lane:
             await self._discard()
             self._fail(live, error)
             return
-        for left in reversed(range(TRIES)):
-            if await self._transact(live, last=left == 0):
-                return
+        while not await self._transact(live):
+            pass
 
-    async def _transact(self, items: list[Item], *, last: bool) -> bool:
-        """One transaction; False where it had to give way and may be tried again."""
+    async def _transact(self, items: list[Item]) -> bool:
+        """One transaction; False where it had to give way, and is to be tried again as long as someone waits for it."""
         mark = self._place.mark() if self._place else None
         committing = False
         try:
@@ -172,7 +168,7 @@ class Lane:
             if self._place and mark:
                 self._place.back(mark)
             good = await self._undo(error)
-            if good and isinstance(error, AGAIN) and not last:
+            if good and isinstance(error, AGAIN) and not all(item.future.done() for item in items):
                 return False
             own = good and len(items) == 1 and (items[0].fn is not None or isinstance(error, ITEMS_OWN))
             if own and not isinstance(error, AGAIN) and not _is_databases(error):

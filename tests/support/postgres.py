@@ -89,6 +89,7 @@ class Server:
         """The database of this URL is used no more: emptying one is quicker than making one."""
         name = url.rpartition("/")[2]
         self.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'", "postgres")
+        self.sql(f"ALTER DATABASE {name} RESET ALL", "postgres")
         self._free.append(name)
 
     def sql(self, statement: str, database: str) -> str:
