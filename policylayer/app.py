@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.types import ASGIApp
 
@@ -20,18 +20,24 @@ from policylayer.api.health import Health
 from policylayer.api.services import Part
 from policylayer.api.table import ROUTES
 from policylayer.backstage import SERVE, Backstage, services
+from policylayer.clock import Clock
 from policylayer.config import Config, Server
 from policylayer.core.call import ServerFacts
+from policylayer.core.errors import ConfigError
 from policylayer.policies import Policies
 from policylayer.policy.known import Known
 from policylayer.proxy import limits as proxy_limits
 from policylayer.proxy.endpoint import McpEndpoint
 from policylayer.proxy.hosts import Hosts
 from policylayer.proxy.ports import Deps
+from policylayer.rego.pool import PoolSettings
 from policylayer.revisions.keeper import Revisions
 from policylayer.tasks import spawn
 from policylayer.upstream import settings
 from policylayer.upstream.registry import Upstreams
+
+if TYPE_CHECKING:
+    from policylayer.rego.server import OpaServer
 
 SYSTEM: Final = "policylayer"
 """Who did what nobody asked for."""
@@ -44,7 +50,10 @@ class Service:
         self.config = config
         self.backstage = Backstage(config, SERVE, lambda: self.policies.current)
         known = Known(servers=frozenset(server.name for server in config.servers))
-        self._revisions = Revisions(config.policies, self.backstage.clock, self._policy_event, known)
+        self._opa = opa_of(config, self.backstage.clock)
+        self._revisions = Revisions(
+            config.policies, self.backstage.clock, self._policy_event, known, rego=rego_of(config), server=self._opa
+        )
         self.policies = Policies(self._revisions)
         self.upstreams = Upstreams(map(server_settings, config.servers), self.backstage.clock)
         self.endpoint = McpEndpoint(self._deps(config.public_url or url))
@@ -61,6 +70,8 @@ class Service:
         try:
             await self._begin(back.start, back.close)
             await self._begin(back.recorder.start, back.recorder.close)
+            if self._opa is not None:
+                await self._begin(self._opa.start, self._opa.close)
             await self._begin(self._revisions.start, self._revisions.close)
             await self._begin(back.authenticator.start, back.authenticator.close)
             await self._begin(back.approvals.start, back.approvals.close)
@@ -116,12 +127,36 @@ class Service:
         """Policy must be well; servers may fail one by one, which is no reason to take no calls at all."""
         conditions = self.upstreams.conditions()
         detail = {each.name: {"breaker": str(each.breaker), "last_failure": each.last_failure} for each in conditions}
-        return [self.policies.part(), Part("servers", True, detail)]
+        parts = [self.policies.part(), Part("servers", True, detail)]
+        if self._opa is not None:
+            told = {"breaker": self._opa.state, "revision": self._opa.revision}
+            parts.append(Part("opa", self._opa.state == "closed", told))
+        return parts
 
 
 def hosts_of(config: Config) -> Hosts:
     """Which Host and Origin are allowed."""
     return Hosts.of(config.hosts, config.origins, config.public_url, loopback=config.listen.loopback)
+
+
+def rego_of(config: Config) -> PoolSettings:
+    """The embedded Rego engine's processes."""
+    written = config.rego
+    return PoolSettings(workers=written.workers, deadline=written.deadline_ms / 1000, memory=written.memory)
+
+
+def opa_of(config: Config, clock: Clock) -> OpaServer | None:
+    """The OPA server, where one is configured; its client is an extra, and imported only then."""
+    written = config.opa
+    if written is None:
+        return None
+    try:
+        from policylayer.rego.server import OpaServer, OpaSettings
+    except ImportError:
+        raise ConfigError("`opa` needs a client that is not installed", "pip install 'policylayer[opa]'") from None
+    ca = str(written.ca) if written.ca else None
+    seconds = written.deadline_ms / 1000
+    return OpaServer(OpaSettings(written.url, written.path, written.token, ca, seconds, written.push), clock)
 
 
 def limits_of(config: Config) -> proxy_limits.Limits:

@@ -99,6 +99,27 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Rego:
+    """The embedded engine's processes; `memory` in bytes for each."""
+
+    workers: int = 2
+    deadline_ms: int = 100
+    memory: int = 128 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Opa:
+    """An OPA server that is asked beside the files. `push`: its policies are ours to manage."""
+
+    url: str
+    path: str
+    token: str | None = field(repr=False)
+    ca: Path | None
+    deadline_ms: int
+    push: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole file. `policies` is a folder, or `git:REPOSITORY@REF` with an absolute repository."""
 
@@ -118,6 +139,8 @@ class Config:
     session_window: int
     local_principal: str | None
     limits: Limits
+    rego: Rego = field(default_factory=Rego)
+    opa: Opa | None = None
 
     @property
     def folder(self) -> Path:

@@ -11,6 +11,7 @@ from typing import Final
 
 from policylayer.config import values
 from policylayer.config.codes import ConfigCode
+from policylayer.config.engines import read_opa, read_rego
 from policylayer.config.fields import Reading, Section
 from policylayer.config.model import Address, Approvals, Audit, Config, KeySource, Limits, Tls
 from policylayer.config.servers import ARGUMENTS, MIB, read_servers
@@ -33,6 +34,8 @@ KEYS: Final = (
     "session",
     "local_principal",
     "limits",
+    "rego",
+    "opa",
 )
 LISTEN: Final = Address("127.0.0.1", 8080, True)
 _GIT: Final = re.compile(r"git:(.+)@([A-Za-z0-9][A-Za-z0-9._/-]{0,200}(?::[^:]{1,200})?)")
@@ -62,6 +65,8 @@ def read_config(reading: Reading, node: nodes.Mapping, file: Path) -> Config:
         session_window=top.section("session", ("window",)).duration("window", 12 * 3600, least=60),
         local_principal=top.text("local_principal"),
         limits=_limits(top.section("limits", ("message", "sessions", "calls"))),
+        rego=read_rego(top),
+        opa=read_opa(top),
     )
     _check_exposure(top, config)
     _check_public_url(top, config)

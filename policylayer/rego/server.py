@@ -121,8 +121,13 @@ class OpaServer:
 
         return list(await asyncio.gather(*(one(question) for question in questions)))
 
-    async def push(self, files: Mapping[str, bytes], revision: str) -> None:
-        """Make the server hold exactly these files and this revision, and read the revision back. Raises Unusable."""
+    @property
+    def pushes(self) -> bool:
+        """Whether the server's policies are ours to manage."""
+        return self.settings.push
+
+    async def push(self, files: Mapping[str, bytes], revision: str) -> str | None:
+        """Make the server hold exactly these files and this revision, and read that back; or why it does not."""
         wanted = {f"policylayer/{name}": text.decode() for name, text in files.items()}
         wanted[REVISION_MODULE] = f"package policylayer.revision\n\nvalue := {orjson.dumps(revision).decode()}\n"
         try:
@@ -133,12 +138,9 @@ class OpaServer:
                 for name in sorted(held - set(wanted)):
                     await self._client.delete_policy(quote(name, safe=""))
                 await self.read_revision()
-        except Unusable:
-            raise
         except Exception as failure:
-            raise Unusable(f"it refused the policies: {_kind(failure)}") from None
-        if self.revision != revision:
-            raise Unusable("it does not hold the revision that was pushed")
+            return f"it refused the policies: {_kind(failure)}"
+        return None if self.revision == revision else "it names another revision"
 
     async def read_revision(self) -> None:
         """Ask which revision is active: ours where we push, else a digest of the bundles' revisions."""

@@ -6,7 +6,7 @@ its engine ends after the last such decision. Must not know how revisions come a
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Protocol, TypeVar
 
@@ -27,6 +27,11 @@ class Server(Protocol):
     async def findings(self, question: Question, describe: Describe) -> tuple[Finding, ...]: ...
 
     async def listed_one(self, question: Question, describe: Describe) -> tuple[Finding, ...]: ...
+
+    @property
+    def pushes(self) -> bool: ...
+
+    async def push(self, files: Mapping[str, bytes], revision: str) -> str | None: ...
 
 
 class Active:

@@ -185,7 +185,12 @@ class Revisions:
         if policy_set is None:
             return await self._refuse(snapshot.revision, snapshot.files, (*finding.diagnostics, *found), commit)
         rego = None
-        if finding.rego:
+        if self._server is not None and self._server.pushes:
+            texts = {path: snapshot.files[path] for path in finding.rego if not path.endswith("_test.rego")}
+            refused = await self._server.push(texts, snapshot.revision)
+            if refused is not None:
+                return await self._refuse(snapshot.revision, snapshot.files, (_not_pushed(refused),), commit)
+        elif finding.rego:
             rego, problems = await open_rego(policy_set, finding.rego, snapshot.files, self._rego)
             if rego is None:
                 return await self._refuse(snapshot.revision, snapshot.files, tuple(problems), commit)
@@ -246,6 +251,10 @@ class Revisions:
                 await told
         except Exception:
             structlog.get_logger().exception("a policy event could not be recorded", type=type_)
+
+
+def _not_pushed(why: str) -> Diagnostic:
+    return error(Code.NOT_LOADED, Span(".", 1, 1), f"the OPA server does not hold this revision: {why}")
 
 
 def _not_loaded(problem: Unsettled) -> Diagnostic:
