@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from policylayer.core.call import Caller
@@ -135,10 +136,13 @@ def _stream_only(method: str, headers: Headers) -> Refused | None:
 
 def accepts(headers: Headers, kind: str) -> bool:
     """Whether the sender takes this media type. No Accept at all takes anything; `q=0` takes nothing."""
-    if "accept" not in headers:
-        return True
+    return "accept" not in headers or _accept(headers.get_all("accept"), kind)
+
+
+@lru_cache(maxsize=64)
+def _accept(values: tuple[str, ...], kind: str) -> bool:
     wanted = {"*/*", f"{kind.partition('/')[0]}/*", kind}
-    ranges = [part.strip().lower() for value in headers.get_all("accept") for part in value.split(",")]
+    ranges = [part.strip().lower() for value in values for part in value.split(",")]
     return any(part.partition(";")[0].strip() in wanted and not _QUALITY.search(part) for part in ranges)
 
 

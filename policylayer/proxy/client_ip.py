@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TypeAlias
 
@@ -27,6 +28,7 @@ def client_ip(peer: str | None, forwarded: tuple[str, ...], proxies: tuple[Netwo
     return str(address)
 
 
+@lru_cache(maxsize=1024)
 def _read(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)

@@ -186,7 +186,7 @@ class McpEndpoint:
         tools, headers = self.deps.tools, visit.headers
         tool = await tools.known(visit.upstream, visit.process_owner, message.target or "")
         if tool is not None:
-            return check_params(message, headers, tool.schema) or tool.schema
+            return check_params(message, headers, tool.schema) or tool.schema if tool.schema else None
         if tools.unsure(visit.server.name) and any(name.startswith(PARAM) for name in headers):
             return mismatch("the tool's x-mcp-header annotations are not known", message.id)
         return None
