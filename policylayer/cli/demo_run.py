@@ -44,6 +44,7 @@ class Tokens:
 
 def run(home: Path, port: int, config: str) -> int:
     """Run until Ctrl-C."""
+    _check_port(port)
     # What is logged goes to a file: the terminal is for what happens.
     log = (home / "policylayer.log").open("a", encoding="utf-8")
     from policylayer.serve.logs import configure
@@ -53,14 +54,19 @@ def run(home: Path, port: int, config: str) -> int:
         return runner.run(_run(home, port, config))
 
 
-async def _run(home: Path, port: int, config: str) -> int:
-    from policylayer.cli.running import serve_config
+def _check_port(port: int) -> None:
+    """A taken port is told before anything is begun."""
     from policylayer.serve.server import Listen, bind
 
     try:
-        bind(Listen("127.0.0.1", port)).close()  # A taken port is told before anything else is begun.
+        bind(Listen("127.0.0.1", port)).close()
     except ConfigError as error:
         raise CommandError(error.message, "`policylayer demo --port 0` takes any that is free") from None
+
+
+async def _run(home: Path, port: int, config: str) -> int:
+    from policylayer.cli.running import serve_config
+
     async with _shop() as url:
         file = home / "policylayer.yaml"
         file.write_text(config.format(port=port, shop=url))
