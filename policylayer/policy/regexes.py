@@ -91,7 +91,7 @@ def _after_class(pattern: str, position: int) -> int:
     while position < len(pattern) and (first or pattern[position] != "]"):
         first = False
         if pattern.startswith("[:", position):
-            end = pattern.find(":]", position)
+            end = pattern.find(":]", position + 2)
             position = position + 1 if end < 0 else end + 2
         else:
             position = _after_escape(pattern, position) if pattern[position] == "\\" else position + 1
@@ -146,8 +146,8 @@ def _fold_class(text: str) -> str:
     added: list[str] = []
     first = position
     while position < len(text) - 1 or (position == first and position < len(text)):
-        if text.startswith("[:", position) and ":]" in text[position:]:
-            position = text.index(":]", position) + 2
+        if text.startswith("[:", position) and ":]" in text[position + 2 :]:
+            position = text.index(":]", position + 2) + 2
             continue
         low, position = _class_char(text, position)
         high = low

@@ -44,6 +44,11 @@ def test_everything_else_is_itself(text: str) -> None:
     assert not globs.glob(text + "*")("x" + text) or text.startswith("x") or not text
 
 
+def test_two_stars_twice_are_two_stars_once() -> None:
+    twice = globs.glob("a/**/**/b")
+    assert [twice(text) for text in ("a/b", "a/x/y/b", "a/xb", "ab")] == [True, True, False, False]
+
+
 @pytest.mark.parametrize(("pattern", "sign"), [("a***", "***"), ("a?", "?"), ("a*b**", None)])
 def test_what_is_refused(pattern: str, sign: str | None) -> None:
     assert globs.refused(pattern) == sign

@@ -72,6 +72,7 @@ def test_more_directories_never_hold_less(value: str) -> None:
         "x",
         "./x",
         "../x",
+        "/\ud800",
     ],
 )
 def test_what_is_not_read(value: str) -> None:

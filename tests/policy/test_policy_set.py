@@ -4,8 +4,23 @@ from __future__ import annotations
 
 import pytest
 
+from policylayer.core.call import Subject
 from policylayer.core.decision import Effect, ReasonCode
-from tests.policy.made import ALLOW, DENY, HOLD, policy, policy_set, question, rule
+from policylayer.policy import ast
+from tests.policy.made import ALLOW, DENY, HOLD, NOON, SPAN, policy, policy_set, question, rule
+
+MEMBER = ast.Member("agent:a", SPAN)
+
+
+def test_what_else_is_asked_of_a_set() -> None:
+    directory = ast.Directory(principals={"agent:a": {}}, owners={"agent:a": "user:o"}, groups={"g": (MEMBER,)})
+    made = policy_set(directory=directory)
+    assert (made.owner_of("agent:a"), made.owner_of("agent:b")) == ("user:o", None)
+    assert (made.knows("agent:a"), made.knows("agent:b")) == (True, False)
+    assert made.groups_of(Subject("agent:a", frozenset({"group:x"})), NOON) == {"group:g", "group:x"}
+    assert made.revision == "r1"
+    assert [ref.name for ref in policy_set(policy(rule("r", ALLOW, TOOL))).rules] == ["p/r"]
+
 
 TOOL = {"tools": ["t"]}
 

@@ -75,6 +75,7 @@ def test_a_dot_is_a_newline_too() -> None:
         ("[X-c]", "[X-cx-zA-C]"),
         (r"[\n-b]", r"[\n-ba-zA-B]"),
         (r"[\101]", r"[\101a-a]"),
+        ("[a[:]b", "[a[:A-A][bB]"),
     ],
 )
 def test_how_it_is_written(pattern: str, folded: str) -> None:
@@ -83,7 +84,9 @@ def test_how_it_is_written(pattern: str, folded: str) -> None:
 
 
 @pytest.mark.shows("policy.5")
-@pytest.mark.parametrize("pattern", ["(?i)a", "(?i:a)", "(?si)a", "(?-i)a", "x(?m-i:a)", "(?im)"])
+@pytest.mark.parametrize(
+    "pattern", ["(?i)a", "(?i:a)", "(?si)a", "(?-i)a", "x(?m-i:a)", "(?im)", "[a[:](?i)x]", "[]a](?i)", r"[\]](?i)"]
+)
 def test_the_case_flag_is_refused(pattern: str) -> None:
     with pytest.raises(BadRegex, match="refused"):
         compile_regex(pattern, whole=False)

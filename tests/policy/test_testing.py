@@ -26,6 +26,7 @@ rules:
   - {id: everyone-rate, tools: ["*"], limits: [100/hour]}
   - {id: soft, tools: [soft], effect: allow, limits: [{calls: 1, per: hour, over: require_approval}]}
   - {id: files, resources: ["file:///srv/**"], effect: allow}
+  - {id: prompts, prompts: [review], when: {args.lang: de}, effect: allow}
   - {id: relative, tools: [open], when: {args.path: {within: /srv/app}}, effect: allow}
   - {id: for-people, tools: [mine], for: ["user:alice@example.com"], effect: allow}
   - {id: listen, methods: [resources/subscribe], when: {args.uri: {exists: true}}, effect: allow}
@@ -119,6 +120,10 @@ PASSING = """\
     principal: "agent:refund-bot"
     call: {server: stripe, resource: "file:///srv/a"}
     expect: {effect: allow, rules: [payments/files]}
+  - name: a prompt is got
+    principal: "agent:refund-bot"
+    call: {server: stripe, prompt: review, arguments: {lang: de}}
+    expect: {effect: allow, rules: [payments/prompts]}
   - name: a relative path begins at the directory of the server
     principal: "agent:refund-bot"
     call: {server: stripe, tool: open, arguments: {path: x/y}}
