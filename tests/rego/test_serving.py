@@ -1,0 +1,162 @@
+"""Rego in a running proxy: embedded and on an OPA server, one record with YAML; failures deny with their own code."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from tests.support.opa import opa
+from tests.support.running import Running
+from tests.support.shop import shop
+
+PRINCIPALS = "principals:\n  agent:a: {}\n"
+YAML = """
+policy: files
+applies_to: {principals: ["*"], servers: ["*"]}
+rules:
+  - {id: never, tools: ["delete_*"], effect: deny, reason: People delete.}
+  - {id: notes, tools: [write_file], effect: allow}
+"""
+REGO = """package policylayer
+
+decision contains {"effect": "allow", "rule": "reads"} if startswith(input.target, "list_")
+decision contains {"effect": "deny", "rule": "private", "reason": "Private."} if startswith(input.args.path, "private/")
+decision contains {"effect": "allow", "rule": "deletes"} if startswith(input.target, "delete_")
+decision contains {"effect": "deny", "rule": "slow"} if {
+	input.args.path == "slow"
+	count({x | some i in numbers.range(1, 4000); some j in numbers.range(1, 4000); x := i * j}) > 1
+}
+decision contains {"effect": "perhaps"} if input.args.path == "odd"
+"""
+
+
+class Agent:
+    """Calls tools at 2026-07-28."""
+
+    def __init__(self, proxy: Running, server: str) -> None:
+        self.url, self.token = proxy.mcp(server), proxy.grant("agent:a", server)
+
+    def call(self, tool: str, **arguments: Any) -> tuple[int, dict[str, Any]]:
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        body = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tools/call",
+            "params": {"name": tool, "arguments": arguments, "_meta": meta},
+        }
+        headers = {
+            "authorization": f"Bearer {self.token}",
+            "accept": "application/json, text/event-stream",
+            "content-type": "application/json",
+            "mcp-protocol-version": "2026-07-28",
+            "mcp-method": "tools/call",
+            "mcp-name": tool,
+        }
+        answer = httpx2.post(self.url, content=orjson.dumps(body), headers=headers, timeout=20, trust_env=False)
+        text = answer.text
+        if answer.headers["content-type"].startswith("text/event-stream"):
+            text = [line[5:] for line in text.splitlines() if line.startswith("data:")][-1]
+        return answer.status_code, orjson.loads(text)
+
+    def decision(self, tool: str, **arguments: Any) -> dict[str, Any] | None:
+        """What the proxy said of its denial; None where the server answered."""
+        found: dict[str, Any] | None = self.call(tool, **arguments)[1]["result"].get("_meta", {}).get(DECISION)
+        return found
+
+
+DECISION = "io.policylayer/decision"
+
+
+@contextlib.contextmanager
+def serving(folder: Path, files: dict[str, str], **more: Any) -> Iterator[tuple[Running, Agent]]:
+    with shop() as url:
+        policies = {"principals.yaml": PRINCIPALS, "files.yaml": YAML, **files}
+        with Running(folder, {"shop": {"url": url}}, policies, **more) as proxy:
+            yield proxy, Agent(proxy, "shop")
+
+
+def test_one_record_over_both(tmp_path: Path) -> None:
+    pytest.importorskip("regorus", reason="the extra `rego` is not installed")
+    with serving(tmp_path, {"team/a.rego": REGO}) as (_, agent):
+        assert agent.decision("list_customers") is None
+        assert agent.decision("write_file", path="notes/a.txt", text="x") is None
+        denied = agent.decision("write_file", path="private/a.txt", text="x")
+        assert denied is not None
+        assert (denied["reason_code"], denied["rule"]) == ("rule", "rego/private")
+        never = agent.decision("delete_customer", id="cus_1")
+        assert never is not None
+        assert never["rule"] == "files/never"
+        unknown = agent.decision("send_email", to="a@example.com", subject="s", body="b")
+        assert unknown is not None
+        assert unknown["reason_code"] == "not_applicable"
+
+
+@pytest.mark.shows("rego.2", "rego.3")
+def test_a_runaway_is_denied_and_recorded_and_the_next_call_served(tmp_path: Path) -> None:
+    pytest.importorskip("regorus", reason="the extra `rego` is not installed")
+    with serving(tmp_path, {"a.rego": REGO}) as (proxy, agent):
+        status, body = agent.call("write_file", path="slow", text="x")
+        assert (status, body["error"]["data"]["reason_code"]) == (503, "engine_error")
+        odd = agent.decision("write_file", path="odd", text="x")
+        assert odd is not None
+        assert odd["reason_code"] == "indeterminate"
+        assert agent.decision("list_customers") is None
+        rows = proxy.ask("GET", "/decisions?limit=10", None, proxy.person("user:v", "viewer"))["items"]
+        assert [row["reason_code"] for row in reversed(rows)][:2] == ["engine_error", "indeterminate"]
+
+
+def test_reload_swaps_rego_whole(tmp_path: Path) -> None:
+    pytest.importorskip("regorus", reason="the extra `rego` is not installed")
+    with serving(tmp_path, {"a.rego": REGO}) as (proxy, agent):
+        proxy.write("a.rego", REGO.replace('"list_"', '"nothing_"'))
+        proxy.ask("POST", "/reload", None, proxy.person("user:root", "admin"))
+        gone = agent.decision("list_customers")
+        assert gone is not None
+        proxy.write("a.rego", REGO + "x := http.send({})\n")
+        told = proxy.ask("POST", "/reload", None, proxy.person("user:root", "admin"))
+        assert told["refused"][0]["diagnostics"][0]["code"] == "PL206"
+        assert agent.decision("write_file", path="notes/a.txt", text="x") is None
+
+
+@pytest.mark.shows("rego.3")
+def test_an_opa_server_beside_the_files(tmp_path: Path) -> None:
+    pytest.importorskip("opa_client", reason="the extra `opa` is not installed")
+    folder = tmp_path / "opa"
+    folder.mkdir()
+    (folder / "a.rego").write_text(REGO)
+
+    async def with_opa() -> None:
+        async with opa(str(folder)) as running:
+            config = {"opa": {"url": running.url, "deadline_ms": 1000}}
+            await asyncio.to_thread(_against_opa, tmp_path / "proxy", config, running.process.send_signal)
+
+    asyncio.run(with_opa())
+
+
+def _against_opa(folder: Path, config: dict[str, Any], send_signal: Any) -> None:
+    with serving(folder, {}, **config) as (proxy, agent):
+        assert agent.decision("list_customers") is None
+        denied = agent.decision("write_file", path="private/a.txt", text="x")
+        assert denied is not None
+        assert denied["rule"] == "rego/private"
+        send_signal(signal.SIGSTOP)
+        status, body = agent.call("list_customers")
+        assert (status, body["error"]["data"]["reason_code"]) == (503, "engine_error")
+        never = agent.decision("delete_customer", id="cus_1")
+        assert never is not None
+        assert never["reason_code"] == "rule"
+        send_signal(signal.SIGCONT)
+        while agent.call("list_customers")[0] != 200:
+            pass
+        assert httpx2.get(f"{proxy.url}/readyz", trust_env=False).status_code == 200
