@@ -9,17 +9,17 @@ from policylayer.policy.codes_about import About
 
 
 class RegoCode(StrEnum):
-    """PL20x; the engine's own words stand in the message."""
+    """PL30x; the engine's own words stand in the message."""
 
-    SYNTAX = "PL201"
-    PACKAGE = "PL202"
-    IMPORT = "PL203"
-    DATA = "PL204"
-    BUILTIN = "PL205"
-    OUTSIDE = "PL206"
-    ENGINE = "PL207"
-    NEGATION = "PL208"
-    TEST_FAILED = "PL209"
+    SYNTAX = "PL301"
+    PACKAGE = "PL302"
+    IMPORT = "PL303"
+    DATA = "PL304"
+    BUILTIN = "PL305"
+    OUTSIDE = "PL306"
+    ENGINE = "PL307"
+    NEGATION = "PL308"
+    TEST_FAILED = "PL309"
 
 
 ABOUT: Final[dict[RegoCode, About]] = {

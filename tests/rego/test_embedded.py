@@ -94,20 +94,20 @@ async def test_conflicts_and_errors_are_indeterminate() -> None:
 async def test_what_may_not_be_used_is_refused_with_its_place() -> None:
     bad = HEAD + "a := http.send({})\nb := opa.runtime()\nc := data.secrets.x\nd := nosuch(1)\ne := time.now_ns()\n"
     found = await refused({"x/bad.rego": bad, "y/other.rego": "package other\nz := 1\n"})
-    assert ("x/bad.rego", 2, 6, "PL206") in found
+    assert ("x/bad.rego", 2, 6, "PL306") in found
     assert {(line, code) for file, line, _, code in found if file == "x/bad.rego"} == {
-        (2, "PL206"),
-        (3, "PL206"),
-        (4, "PL204"),
-        (5, "PL205"),
-        (6, "PL206"),
+        (2, "PL306"),
+        (3, "PL306"),
+        (4, "PL304"),
+        (5, "PL305"),
+        (6, "PL306"),
     }
-    assert ("y/other.rego", 1, 1, "PL202") in found
+    assert ("y/other.rego", 1, 1, "PL302") in found
 
 
 async def test_a_mocked_builtin_does_not_smuggle_one_in() -> None:
     text = HEAD + 'decision := {"effect": "allow"} if x with startswith as http.send\nx if startswith("a", "a")\n'
-    assert ("a.rego", 2, "PL206") in [(file, line, code) for file, line, _, code in await refused({"a.rego": text})]
+    assert ("a.rego", 2, "PL306") in [(file, line, code) for file, line, _, code in await refused({"a.rego": text})]
 
 
 REFUSED = ["not input.args.x > 5", "not f(input.args.x)", "not input.args.x in {1}", "not (input.target != `a`)"]
@@ -118,7 +118,7 @@ TAKEN = ["not input.args.x", "not input.args.x == 5", "not startswith(input.serv
 @pytest.mark.parametrize("condition", REFUSED)
 async def test_a_not_that_opa_reads_otherwise_is_refused(condition: str) -> None:
     text = HEAD + f'decision := {{"effect": "deny"}} if {{ x := 1; {condition} }}\nf(v) if v == 1\n'
-    assert [(line, code) for _, line, _, code in await refused({"a.rego": text})] == [(2, "PL208")]
+    assert [(line, code) for _, line, _, code in await refused({"a.rego": text})] == [(2, "PL308")]
 
 
 async def test_a_not_that_both_read_alike_is_taken() -> None:
@@ -129,8 +129,8 @@ async def test_a_not_that_both_read_alike_is_taken() -> None:
 
 
 async def test_old_syntax_and_old_imports_are_refused() -> None:
-    assert await refused({"a.rego": HEAD + "allow = true { input.x }\n"}) == [("a.rego", 2, 14, "PL201")]
-    assert [code for *_, code in await refused({"a.rego": HEAD + "import data.other\nx := 1\n"})] == ["PL203"]
+    assert await refused({"a.rego": HEAD + "allow = true { input.x }\n"}) == [("a.rego", 2, 14, "PL301")]
+    assert [code for *_, code in await refused({"a.rego": HEAD + "import data.other\nx := 1\n"})] == ["PL303"]
 
 
 async def test_a_text_that_is_not_utf8_is_refused() -> None:

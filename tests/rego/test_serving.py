@@ -125,7 +125,7 @@ def test_reload_swaps_rego_whole(tmp_path: Path) -> None:
         assert gone is not None
         proxy.write("a.rego", REGO + "x := http.send({})\n")
         told = proxy.ask("POST", "/reload", None, proxy.person("user:root", "admin"))
-        assert told["refused"][0]["diagnostics"][0]["code"] == "PL206"
+        assert told["refused"][0]["diagnostics"][0]["code"] == "PL306"
         assert agent.decision("write_file", path="notes/a.txt", text="x") is None
 
 
