@@ -106,5 +106,6 @@ class Program:
                 into.append(line.rstrip("\n"))
                 self._news.notify_all()
         with self._news:
-            self._ended = True
+            # A program may close its standard error and go on.
+            self._ended |= into is self.lines
             self._news.notify_all()

@@ -11,6 +11,7 @@ and the API. Blocking: from async tests, call it in a thread.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -69,7 +70,11 @@ class Running:
     def start(self) -> Running:
         """Start it (again), and wait until it serves."""
         self._program = Program([*COMMAND, "serve", "-c", str(self.config)], cwd=self.folder, env=environment())
-        self.url = self._program.wait_for("listening on ")
+        try:
+            self.url = self._program.wait_for("listening on ")
+        except BaseException:
+            self._program.stop()
+            raise
         self._api = httpx2.Client(base_url=f"{self.url}/api/v1", timeout=PATIENCE, trust_env=False)
         return self
 
@@ -109,6 +114,13 @@ class Running:
         lines = [orjson.loads(line) for line in self.program.errors if line.startswith("{")]
         return [line for line in lines if line.get("level") in ("error", "critical")]
 
+    def condition(self) -> str:
+        """What it says of its parts."""
+        try:
+            return httpx2.get(f"{self.url}/readyz", timeout=PATIENCE, trust_env=False).text
+        except httpx2.HTTPError as error:
+            return f"it does not answer: {error}"
+
     # --- who may ------------------------------------------------------------------------------------------------------
 
     def mcp(self, server: str) -> str:
@@ -133,12 +145,14 @@ class Running:
 
     # --- the API and the command line ---------------------------------------------------------------------------------
 
-    def ask(self, method: str, path: str, body: Any = None, token: str | None = None, **query: str) -> Any:
+    def ask(
+        self, verb: str, path: str, body: Any = None, token: str | None = None, query: Mapping[str, str] | None = None
+    ) -> Any:
         """What the API answers; as an administrator, unless another token is given."""
         assert self._api is not None, "it is not running"
         headers = {"authorization": f"Bearer {token or self.person('user:root', 'admin')}"}
-        answer = self._api.request(method, path, json=body, headers=headers, params=query)
-        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        answer = self._api.request(verb, path, json=body, headers=headers, params=dict(query or {}))
+        assert answer.is_success, f"{verb} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
     def cli(
@@ -160,7 +174,7 @@ class Running:
 
     def decisions(self, **filters: str) -> list[dict[str, Any]]:
         """Rows of the decision log, newest first."""
-        found: list[dict[str, Any]] = self.ask("GET", "/decisions", limit="500", **filters)["items"]
+        found: list[dict[str, Any]] = self.ask("GET", "/decisions", query={"limit": "500", **filters})["items"]
         return found
 
     # --- approvals ----------------------------------------------------------------------------------------------------
@@ -170,7 +184,7 @@ class Running:
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            items = self.ask("GET", "/approvals", state="pending", limit="500")["items"]
+            items = self.ask("GET", "/approvals", query={"state": "pending", "limit": "500"})["items"]
             found[:] = [each for each in items if where(each) and all(each[name] == equal[name] for name in equal)]
             return bool(found)
 
@@ -226,8 +240,6 @@ class Running:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command of ours: this checkout first, nothing of the developer's own proxy."""
-    import os
-
     kept = {name: value for name, value in os.environ.items() if not name.startswith("POLICYLAYER_")}
     return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [kept.get("PYTHONPATH")])]), **(more or {})}
 

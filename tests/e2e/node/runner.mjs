@@ -4,7 +4,10 @@
 // "resources"}, {call: NAME, arguments, timeout, progress: true}, {prompt: NAME, arguments}, {read: URI} or {wait: MS}.
 // answer: {protocol, steps: [{result | error: {message, code, data}, progress?}], error?}. A failing step does not stop
 // the next one. Exit code 0 unless connecting failed.
+// With `interactive: true` (job as argument) it prints {protocol} and then takes each step as a line of standard input
+// and answers it with a line, until the input ends.
 import { readFileSync } from "node:fs";
+import { createInterface } from "node:readline";
 
 function told(error) {
   return { message: String(error?.message ?? error), code: error?.code ?? null, data: error?.data ?? null };
@@ -28,6 +31,18 @@ async function perform(step, opened, job) {
   return step.progress ? { result, progress } : { result };
 }
 
+async function attempt(step, opened, job) {
+  try {
+    return await perform(step, opened, job);
+  } catch (error) {
+    return { error: told(error) };
+  }
+}
+
+function print(value) {
+  console.log(JSON.stringify(value));
+}
+
 export async function run(open) {
   const job = JSON.parse(process.argv[2] ?? readFileSync(0, "utf8"));
   job.timeout ??= 30000;
@@ -37,18 +52,19 @@ export async function run(open) {
   try {
     opened = await open(job);
     answer.protocol = opened.protocol();
-    for (const step of job.steps ?? []) {
-      try {
-        answer.steps.push(await perform(step, opened, job));
-      } catch (error) {
-        answer.steps.push({ error: told(error) });
+    if (job.interactive) {
+      print({ protocol: answer.protocol });
+      for await (const line of createInterface({ input: process.stdin })) {
+        print(await attempt(JSON.parse(line), opened, job));
       }
+    } else {
+      for (const step of job.steps ?? []) answer.steps.push(await attempt(step, opened, job));
     }
   } catch (error) {
     answer.error = told(error);
     process.exitCode = 1;
   }
-  console.log(JSON.stringify(answer));
+  if (!job.interactive || answer.error) print(answer);
   await opened?.client.close().catch(() => undefined);
   setTimeout(() => process.exit(), 1000).unref();
 }
