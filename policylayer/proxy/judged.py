@@ -24,6 +24,7 @@ from policylayer.proxy.sessions import Request, Take
 from policylayer.proxy.visit import Visit
 from policylayer.wire import replies
 from policylayer.wire.calls import calls_of
+from policylayer.wire.lists import LISTS
 from policylayer.wire.message import Message
 from policylayer.wire.rejection import INVALID_PARAMS
 from policylayer.wire.replies import Reply
@@ -43,6 +44,8 @@ async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
     judge = _judge(visit, tried)
     sent: list[Forward] = []
     request.take = _take(visit, tried, sent)
+    if (listing := LISTS.get(request.method)) is not None:
+        request.lists[listing.items] = request.take
     if visit.session is not None:
         visit.session.remember(message.id, request, visit.deps.limits.remembered)
     forwarding = Forwarding(

@@ -51,6 +51,7 @@ class Limits:
     round_life: float = 3600.0
     asked: int = 32
 
+    listed: int = 20_000
     tool_pages: int = 100
     tools: int = 10_000
     list_timeout: float = 5.0

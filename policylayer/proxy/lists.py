@@ -6,6 +6,7 @@ anyway. Must not know HTTP or streams; how items are cut out is `wire/lists.py`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ CALLED_BY: Final = {
 }
 """What an item of each list is there for."""
 
+BREATH: Final = 100
+"""Items judged before others have their turn."""
+
 
 def filtered(visit: Visit, method: str, protocol: str) -> Take:
     """What becomes of the answer to a list request."""
@@ -36,7 +40,14 @@ def filtered(visit: Visit, method: str, protocol: str) -> Take:
         listed = _items(message, method)
         if method == "tools/list" and message.result is not None:
             visit.deps.tools.learn(visit.server.name, message.result)
-        shown = {name for name, item in listed.items() if await _shown(visit, method, protocol, name, item)}
+        if len(listed) > visit.deps.limits.listed:
+            raise Unusable("the list is too long")
+        shown: set[str] = set()
+        for number, (name, item) in enumerate(listed.items()):
+            if number % BREATH == BREATH - 1:
+                await asyncio.sleep(0)
+            if await _shown(visit, method, protocol, name, item):
+                shown.add(name)
         kept = filter_list(
             message.raw,
             method,

@@ -41,13 +41,20 @@ class Request:
     """One of the agent's requests, for as long as its answer may come: to its POST, or replayed on a later stream.
 
     `take` makes of the server's answer what the agent gets (None: the same bytes). `cancel` ends a wait of ours before
-    the request is forwarded. `late` waits for an answer that comes on another stream.
+    the request is forwarded. `late` waits for an answer that comes on another stream. `lists` are the filters of lists
+    that were ever asked for under this id, by the member that holds their items: an id used again lifts none of them.
     """
 
     method: str
     take: Take | None = None
+    lists: dict[str, Take] = field(default_factory=dict)
     cancel: Callable[[], None] | None = None
     late: asyncio.Future[ServerMessage] | None = None
+
+    def replayed(self, message: ServerMessage) -> Take | None:
+        """What to make of an answer that comes on another stream."""
+        result = message.result or {}
+        return next((take for member, take in self.lists.items() if member in result), self.take)
 
 
 @dataclass(slots=True)
@@ -77,14 +84,13 @@ class Session:
 
     def remember(self, id: Id, request: Request, most: int) -> None:
         """Keep a request, and forget the oldest over `most`."""
+        before = self.requests.get(key_of(id))
+        if before is not None and before.lists:
+            request.lists = {**before.lists, **request.lists}
         self.requests[key_of(id)] = request
         self.requests.move_to_end(key_of(id))
         while len(self.requests) > most:
             self.requests.popitem(last=False)
-
-    def drop(self, id: Id) -> None:
-        """Nothing can come for it any more."""
-        self.requests.pop(key_of(id), None)
 
     def asked(self, id: Id | None) -> Request | None:
         """The request that an answer with this id belongs to."""

@@ -31,8 +31,8 @@ OF_TASKS: Final = frozenset({"notifications/tasks", "notifications/tasks/status"
 class Sift:
     """One stream. `id` and `request` are those of the POST it answers; a GET stream has none.
 
-    `answer` is the response once it has come, `size` and `passed` what the agent gets of it; `resumable` says that
-    events had ids, so that the agent may come back for the rest.
+    `answer` is the response once it has come, `passed` what the agent gets of it; `resumable` says that events had ids,
+    so that the agent may come back for the rest.
     """
 
     def __init__(
@@ -89,7 +89,8 @@ class Sift:
         if request is None:
             self._drop("foreign_response")
             return None
-        data = message.raw if request.take is None else await request.take(message)
+        take = request.take if self._request is not None else request.replayed(message)
+        data = message.raw if take is None else await take(message)
         if self._request is not None:
             self.answer, self.passed = message, data
         elif request.late is not None and not request.late.done():

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from policylayer.core.call import ServerFacts
+from policylayer.proxy.limits import Limits
 from tests.proxy.rig import DENY, HOLD, TOOLS, FakeAnswer, Rig, event, modern, request, result, stream
 
 pytestmark = pytest.mark.anyio
@@ -61,6 +62,14 @@ async def test_what_is_no_list_is_the_servers_failure(rig: Rig) -> None:
         listed(rig, value)
         answer = await rig.post(request("tools/list"))
         assert answer.json["error"]["code"] == 40502
+
+
+async def test_a_list_without_end_is_the_servers_failure() -> None:
+    rig = Rig(Limits(listed=250))
+    listed(rig, {"tools": [{"name": f"t{n}"} for n in range(250)]})
+    assert len((await rig.post(request("tools/list"))).json["result"]["tools"]) == 250
+    listed(rig, {"tools": [{"name": f"t{n}"} for n in range(251)]})
+    assert (await rig.post(request("tools/list"))).json["error"]["code"] == 40502
 
 
 async def test_an_error_of_the_server_stays_one(rig: Rig) -> None:

@@ -224,6 +224,31 @@ async def test_a_cut_answer_is_filtered_where_it_is_replayed(rig: Rig) -> None:
     assert len((await opened.event())["result"]["tools"]) == 2
 
 
+async def test_an_id_used_again_lifts_no_filter(rig: Rig) -> None:
+    """The list's POST is cut; its id is used for a call; the list is replayed under that id."""
+    rig.engine.says["danger"] = DENY
+    replay, queue = stream()
+
+    def answer(exchange: Any, message: dict[str, Any]) -> FakeAnswer:
+        if exchange.verb == "GET":
+            return replay
+        if message.get("method") == "tools/list":
+            return stream(b"id: 1\ndata: \n\n", None)[0]
+        return proper(exchange, message)
+
+    rig.upstream.answer = answer
+    await rig.initialize()
+    posted = await rig.open(request("tools/list", id=4))
+    await posted.begun()
+    assert (await rig.post(call(id=4))).status == 200
+    opened = await rig.listen(Last_Event_ID="1")
+    queue.put_nowait(event(result({"id": 4}, {"tools": TOOLS})))
+    assert [tool["name"] for tool in (await opened.event())["result"]["tools"]] == ["safe", "gated"]
+    for each in (opened, posted):
+        await each.leave()
+    posted.task.cancel()
+
+
 async def test_answers_that_nobody_asked_for_are_dropped(rig: Rig) -> None:
     opened, queue = await listening(rig)
     queue.put_nowait(event(result({"id": 99}, {"secret": 1})))
