@@ -71,9 +71,18 @@ def every_part(parts: list[Node]) -> Node:
     """True if all are."""
     if len(parts) == 1:
         return parts[0]
-    truths = tuple(part.truth for part in parts)
+    return Node(
+        _all_true(tuple(part.truth for part in parts)),
+        lambda ctx: outcomes.conjunction(part.possible(ctx) for part in parts),
+        lambda ctx: tuple(dict.fromkeys(field for part in parts for field in part.unmet(ctx))),
+        frozenset().union(*(part.reads for part in parts)),
+    )
 
-    def truth(ctx: Context) -> Truth:
+
+def _all_true(truths: tuple[Callable[[Context], Truth], ...]) -> Callable[[Context], Truth]:
+    """The conjunction of truths; written out for two, which is most of what policies say."""
+
+    def all_of(ctx: Context) -> Truth:
         problem = None
         for part in truths:
             answer = part(ctx)
@@ -83,12 +92,20 @@ def every_part(parts: list[Node]) -> Node:
                 problem = answer if problem is None else problem + answer
         return True if problem is None else problem
 
-    return Node(
-        truth,
-        lambda ctx: outcomes.conjunction(part.possible(ctx) for part in parts),
-        lambda ctx: tuple(dict.fromkeys(field for part in parts for field in part.unmet(ctx))),
-        frozenset().union(*(part.reads for part in parts)),
-    )
+    if len(truths) != 2:
+        return all_of
+    first, second = truths
+
+    def both(ctx: Context) -> Truth:
+        left = first(ctx)
+        if left is False:
+            return False
+        right = second(ctx)
+        if left is True or right is False:
+            return right
+        return left if right is True else left + right
+
+    return both
 
 
 def any_part(parts: list[Node]) -> Node:

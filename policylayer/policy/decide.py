@@ -172,7 +172,7 @@ def over_limit(decision: Decision, exceeded: Iterable[Charge], approved: frozens
         holds=() if denied else tuple(holds[name] for name in sorted(holds)),
         charges=() if denied else decision.charges,
         obligations=Obligations(redact=decision.obligations.redact) if denied else decision.obligations,
-        said=texts.said_over_limit(rules[0], counters),
+        said=texts.said_over_limit(rules[0], (charge.counter for charge in over if charge.rule == rules[0])),
         retry="after" if denied else "never",
         retry_after=retry_after if denied else None,
     )

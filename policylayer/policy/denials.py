@@ -101,5 +101,4 @@ def _reads_arguments(candidate: Candidate) -> bool:
 
 def _retry(fields: Iterable[str]) -> Retry:
     """Other arguments may help where arguments were at fault."""
-    roots = {field.partition(".")[0].partition("[")[0] for field in fields}
-    return "never" if roots.isdisjoint(UNKNOWN_ROOTS) else "changed"
+    return "changed" if texts.concerns_arguments(fields) else "never"

@@ -17,12 +17,16 @@ from policylayer.policy.percent import decode
 
 PathCheck: TypeAlias = Callable[[str], bool]
 
+_PLAIN: Final = re.compile(r"(?:/[^/\\%\x00.][^/\\%\x00]*)+", re.ASCII)
+"""What every program reads alike: absolute, nothing escaped, nothing to resolve."""
 _NO_PATH: Final = re.compile(r"~|//|[^/]+:")
 """What no reading may begin with. `[^/]+:` is a drive letter, or a scheme or other name before a colon."""
 
 
 def readings(value: str, cwd: str | None) -> tuple[str, ...] | None:
     """The distinct absolute paths that `value` may be read as; None if it cannot be read."""
+    if value.isascii() and _PLAIN.fullmatch(value):
+        return (value,)
     if "%" not in value and "\\" not in value:
         try:
             value.encode("utf-8")
@@ -70,7 +74,7 @@ def agreed(check: PathCheck, value: str, cwd: str | None) -> bool | None:
     if paths is None:
         return None
     answer = check(paths[0])
-    return answer if all(check(path) is answer for path in paths[1:]) else None
+    return answer if len(paths) == 1 or all(check(path) is answer for path in paths[1:]) else None
 
 
 def within(directories: tuple[str, ...]) -> PathCheck:

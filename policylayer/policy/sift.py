@@ -96,7 +96,10 @@ def _ask(candidates: Iterable[Candidate], ctx: Context, matched: list[Candidate]
 
 def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
     """The candidates by their rules' names."""
-    return sorted(candidates, key=_ORDER)
+    found = list(candidates)
+    if len(found) > 1:
+        found.sort(key=_ORDER)
+    return found
 
 
 def refs(candidates: Iterable[Candidate]) -> tuple[RuleRef, ...]:

@@ -16,7 +16,7 @@ from policylayer.core.decision import Decision, Effect, ReasonCode, RuleRef
 from policylayer.policy import outcomes
 from policylayer.policy.engine import Candidate
 from policylayer.policy.truth import Problem
-from policylayer.policy.values import Context
+from policylayer.policy.values import UNKNOWN_ROOTS, Context
 
 MAX_TEXT: Final = 600
 MAX_LINE: Final = 220
@@ -29,8 +29,9 @@ _HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 def clean(text: str, limit: int = MAX_LINE) -> str:
     """`text` on one line, without control, direction and invisible characters, and not longer than `limit`."""
-    kept = "".join(char if unicodedata.category(char) not in _HIDDEN else " " for char in text)
-    line = " ".join(kept.split())
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(" " if unicodedata.category(char) in _HIDDEN else char for char in text)
+    line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
@@ -112,16 +113,16 @@ def said(ref: RuleRef, reason: str | None, instead: str | None) -> tuple[str, ..
 
 def said_unreadable(ref: RuleRef, problem: Problem, instead: str | None) -> tuple[str, ...]:
     """A rule that could not be evaluated."""
-    fields = _named(problem.fields)
-    return (f"Rule {clean(ref.name, MAX_NAME)}: these arguments cannot be checked{fields}.", *_instead(instead))
+    what = f"{_what(problem.fields)} cannot be checked{_named(problem.fields)}"
+    return (f"Rule {clean(ref.name, MAX_NAME)}: {what}.", *_instead(instead))
 
 
 def said_of_nearest(problem: Problem, near: Nearest | None) -> tuple[str, ...]:
     """Nothing matched: the nearest allow lends its advice."""
     if near is None:
         return (f"No rule allows this{_named(problem.fields)}.",)
-    fields = _named(near.fields)
-    return (f"Rule {clean(near.ref.name, MAX_NAME)}: no rule allows these arguments{fields}.", *_instead(near.instead))
+    what = f"no rule allows {_what(near.fields)}{_named(near.fields)}"
+    return (f"Rule {clean(near.ref.name, MAX_NAME)}: {what}.", *_instead(near.instead))
 
 
 def said_over_limit(ref: RuleRef, counters: Iterable[str]) -> tuple[str, ...]:
@@ -132,6 +133,15 @@ def said_over_limit(ref: RuleRef, counters: Iterable[str]) -> tuple[str, ...]:
 
 def _instead(instead: str | None) -> tuple[str, ...]:
     return (f"Instead: {clean(instead)}",) if instead and clean(instead) else ()
+
+
+def concerns_arguments(fields: Iterable[str]) -> bool:
+    """Whether one of the fields is the caller's to change."""
+    return not UNKNOWN_ROOTS.isdisjoint(field.partition(".")[0].partition("[")[0] for field in fields)
+
+
+def _what(fields: Iterable[str]) -> str:
+    return "these arguments" if concerns_arguments(fields) else "this call"
 
 
 def _named(fields: Iterable[str]) -> str:

@@ -32,6 +32,7 @@ def test_a_denial_names_all_that_is_exceeded() -> None:
     assert denied.obligations.redact == ("args.c",)
     assert not denied.obligations.label
     assert denied.reason == "over limit: p/a#1, p/b#1"
+    assert denied.said == ("Rule p/a: over the limit p/a#1.",)
 
 
 def test_what_is_not_exceeded_is_not_named() -> None:
