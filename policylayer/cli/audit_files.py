@@ -1,26 +1,19 @@
-"""Writes exported decisions as lines of JSON or CSV. Must not know where they come from."""
+"""Writes exported decisions to a file or standard output. Must not know where they come from, nor a format's inside."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, BinaryIO, Final
 
-import orjson
+from policylayer.audit import forms
+from policylayer.cli.exits import CommandError, UsageError
 
-from policylayer.cli.exits import CommandError
-
-COLUMNS: Final = (
-    *("id", "kind", "parent", "time", "principal", "for", "grant", "server", "method", "target", "effect", "enforced"),
-    *("would", "reason_code", "reason", "rules", "revision", "arguments", "digest", "approval_id"),
-    *("outcome_state", "outcome_at", "outcome_latency_us", "latency_us"),
-)
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""Beginnings of a text that a spreadsheet would calculate."""
+PAGE: Final = 500
 
 
 class Format(StrEnum):
@@ -28,41 +21,37 @@ class Format(StrEnum):
 
     JSONL = "jsonl"
     CSV = "csv"
+    PARQUET = "parquet"
 
 
 def write(path: Path | None, format: Format, decisions: Iterable[dict[str, Any]]) -> None:
-    """Write them all to a file, or to standard output."""
+    """Write them all to a file, or to standard output; a Parquet file is never written to a terminal."""
+    if format is Format.PARQUET:
+        if path is None and sys.stdout.isatty():
+            raise UsageError("a Parquet file is nothing for a terminal", "name a file with --out")
+        from policylayer.audit.parquet import Parquet
+
+        with _open(path) as out, Parquet(out) as table:
+            table.add(decisions)
+        return
     with _open(path) as out:
-        if format is Format.JSONL:
-            for each in decisions:
-                out.write(orjson.dumps(each).decode() + "\n")
-            return
-        lines = csv.writer(out, lineterminator="\n")
-        lines.writerow(COLUMNS)
-        lines.writerows(_cells(each) for each in decisions)
+        if format is Format.CSV:
+            out.write(forms.csv_header())
+        line = forms.csv_lines if format is Format.CSV else forms.jsonl
+        rest = iter(decisions)
+        while page := list(islice(rest, PAGE)):
+            out.write(line(page))
 
 
 @contextlib.contextmanager
-def _open(path: Path | None) -> Iterator[TextIO]:
+def _open(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
-        yield sys.stdout
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
         return
     try:
-        with path.open("w", encoding="utf-8", newline="") as out:
+        with path.open("wb") as out:
             yield out
     except OSError as error:
         why = (error.strerror or "failed").lower()
         raise CommandError(f"cannot write `{path}`: {why}", "choose another --out") from None
-
-
-def _cells(found: dict[str, Any]) -> list[str]:
-    outcome = {f"outcome_{name}": value for name, value in (found["outcome"] or {}).items()}
-    values = {**found, **outcome}
-    return [_cell(values.get(name)) for name in COLUMNS]
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return f"'{text}" if text.startswith(FORMULA) else text

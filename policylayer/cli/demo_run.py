@@ -31,6 +31,8 @@ ENDING: Final = 2.0
 AGENT: Final = "agent:refund-bot"
 APPROVER: Final = "user:lena@example.com"
 TOKENS: Final = "tokens.json"
+ENV: Final = "env"
+"""What a shell sources to look around: `. .demo/env`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +125,14 @@ async def _tokens(home: Path, file: Path) -> Tokens:
     known = _kept(path)
     made = await asyncio.to_thread(_make, file, known)
     if made != known:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
-            out.write(orjson.dumps(made))
+        _private(path, orjson.dumps(made))
     return made
+
+
+def _private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner reads."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(content)
 
 
 def _kept(path: Path) -> Tokens | None:
@@ -220,7 +227,14 @@ async def _report(url: str, file: Path, tokens: Tokens, approval: dict[str, Any]
     table(("time", "tool", "effect", "rules", "outcome"), [_row(each) for each in reversed(rows)])
     command = f"policylayer approvals approve {approval['id']} --url {url} --token {tokens.approver}"
     say(f"\nTo approve the held one as {APPROVER}, in another terminal (or `deny`):\n  {command}")
-    say("\nTo look around:")
+    settings = {
+        "POLICYLAYER_URL": url,
+        "POLICYLAYER_TOKEN": tokens.admin,
+        "LENA": tokens.approver,
+        "HELD": approval["id"],
+    }
+    _private(file.parent / ENV, "".join(f"export {name}={value}\n" for name, value in settings.items()).encode())
+    say(f"\nTo look around (`. {file.parent / ENV}` sets the same, and $LENA and $HELD):")
     say(f"  export POLICYLAYER_URL={url} POLICYLAYER_TOKEN={tokens.admin}")
     say("  policylayer audit tail        policylayer approvals list        policylayer audit query --effect deny")
     say(f"  {file.parent / 'policies' / 'support.yaml'} is the policy: change it, and the next call goes by it")
