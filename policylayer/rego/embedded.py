@@ -23,6 +23,7 @@ from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
 from policylayer.policy.foreign import compile_scope
 from policylayer.policy.rules import Scope
+from policylayer.rego import selftest
 from policylayer.rego.codes import RegoCode
 from policylayer.rego.document import Describe, document
 from policylayer.rego.pool import EngineFailure, Pool, PoolSettings
@@ -80,9 +81,11 @@ class Embedded:
         grouped, problems = _group(files, scopes)
         if problems:
             return None, problems
-        pool = Pool([list(texts) for _, texts in grouped], settings)
+        pool = Pool([*(list(texts) for _, texts in grouped), [(selftest.FILE, selftest.TEXT)]], settings)
         try:
             told = await pool.start()
+            if not told["problems"]:
+                await _trusted(pool, len(grouped))
         except EngineFailure as failure:
             await pool.close()
             return None, [_crash(file, str(failure)) for file in sorted(files)]
@@ -94,7 +97,7 @@ class Embedded:
             ]
         units = [
             Unit(texts, tuple(map(compile_scope, scope)), {name: (place[0], place[1]) for name, place in lines.items()})
-            for (scope, texts), lines in zip(grouped, told["lines"], strict=True)
+            for (scope, texts), lines in zip(grouped, told["lines"], strict=False)
         ]
         return cls(units, pool, covers), []
 
@@ -174,6 +177,14 @@ def _group(
         except UnicodeDecodeError:
             problems.append(error(Code.ENCODING, Span(file, 1, 1), "the file is not UTF-8", "save it as UTF-8"))
     return [(scope, tuple(texts)) for scope, texts in grouped.items()], problems
+
+
+async def _trusted(pool: Pool, unit: int) -> None:
+    """Raise EngineFailure unless the engine answers the self-test as it must."""
+    asked = {"op": "eval", "units": [unit], "inputs": ["{}"]}
+    ((answer,),) = await pool.ask(asked, pool.settings.load_deadline)
+    if answer.get("value") != selftest.ANSWERS:
+        raise EngineFailure("does not answer its self-test as it must")
 
 
 def _missing(file: str) -> Diagnostic:
