@@ -47,9 +47,8 @@ async def test_the_embedded_engine_agrees_on_every_vector() -> None:
         (answers,) = await pool.ask({"op": "eval", "units": list(range(len(cases))), "inputs": [INPUT]})
     finally:
         await pool.close()
-    wrong = [
-        (case["rego"], answer) for case, answer in zip(cases, answers, strict=True) if meaning(answer) != wanted(case)
-    ]
+    pairs = list(zip(cases, answers, strict=True))
+    wrong = [(case["rego"], answer) for case, answer in pairs if meaning(answer) != wanted(case)]
     assert wrong == []
     assert len(cases) >= 150
     print(f"{len(cases)} vectors, all answered as OPA answers them")
