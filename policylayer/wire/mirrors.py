@@ -209,4 +209,5 @@ def _same_integer(mirror: Mirror, argument: object, text: str) -> bool:
     digits = whole.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 20) or fraction.strip("0"):
         return False
-    return bool(int(whole) == argument) and (not point or fraction != "")
+    # Not `05` nor `-0`: what reads the field on the way might take those for something else.
+    return str(int(whole)) == whole and bool(int(whole) == argument) and (not point or fraction != "")
