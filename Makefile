@@ -8,7 +8,7 @@ help: ## list these
 
 up: ## install, then run the demo: a server, the proxy, three calls, and how to connect your own client
 	@scripts/install.sh
-	@$(BIN)/policylayer demo
+	@$(BIN)/policylayer demo $(ARGS)
 
 test: ## install, then run all tests (what is missing on this machine is skipped, with the reason)
 	@scripts/install.sh dev
