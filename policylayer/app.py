@@ -19,6 +19,8 @@ from policylayer.api.front import Front
 from policylayer.api.health import Health
 from policylayer.api.services import Part
 from policylayer.api.table import ROUTES
+from policylayer.audit import sinks
+from policylayer.audit.checkpoints import Checkpoints, Sink
 from policylayer.backstage import SERVE, Backstage, services
 from policylayer.clock import Clock
 from policylayer.config import Config, Server
@@ -55,6 +57,7 @@ class Service:
             config.policies, self.backstage.clock, self._policy_event, known, rego=rego_of(config), server=self._opa
         )
         self.policies = Policies(self._revisions)
+        self.checkpoints = checkpoints_of(config, self.backstage)
         self.upstreams = Upstreams(map(server_settings, config.servers), self.backstage.clock)
         self.endpoint = McpEndpoint(self._deps(config.public_url or url))
         self.services = services(self.backstage, self.policies, config.public_url or url)
@@ -69,6 +72,8 @@ class Service:
         back = self.backstage
         try:
             await self._begin(back.start, back.close)
+            # Ended after the recorder, so that the last one carries the last row.
+            await self._begin(self.checkpoints.start, self.checkpoints.close)
             await self._begin(back.recorder.start, back.recorder.close)
             if self._opa is not None:
                 await self._begin(self._opa.start, self._opa.close)
@@ -157,6 +162,15 @@ def opa_of(config: Config, clock: Clock) -> OpaServer | None:
     ca = str(written.ca) if written.ca else None
     seconds = written.deadline_ms / 1000
     return OpaServer(OpaSettings(written.url, written.path, written.token, ca, seconds, written.push), clock)
+
+
+def checkpoints_of(config: Config, backstage: Backstage) -> Checkpoints:
+    """Whatever signs the heads of all chains, and sends that away."""
+    written = config.audit.checkpoints
+    to: list[Sink] = [sinks.to_file(written.file)] if written.file else []
+    to += [sinks.to_stdout] if written.stdout else []
+    to += [sinks.to_webhook(written.webhook)] if written.webhook else []
+    return Checkpoints(backstage.store, backstage.keys, backstage.clock, to, written.seconds, written.every)
 
 
 def limits_of(config: Config) -> proxy_limits.Limits:

@@ -86,6 +86,17 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Decisions": _page("Decision"),
     "Event": _object({"id": STRING, "time": TIME, "type": STRING, "actor": _or_null(STRING), "detail": {}}),
     "Events": _page("Event"),
+    "Count": {
+        "type": "object",
+        "properties": {
+            "key": _or_null(STRING),
+            "count": COUNT,
+            "time": TIME,
+            "counts": {"type": "object", "additionalProperties": COUNT},
+        },
+        "anyOf": [{"required": ["key", "count"]}, {"required": ["time", "counts"]}],
+    },
+    "Stats": _page("Count"),
     "Vote": _object(
         {"principal": STRING, "decision": {"enum": ["approve", "deny"]}, "note": _or_null(STRING)}, at=TIME
     ),

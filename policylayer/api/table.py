@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from policylayer.api import access, approvals, decisions, freezing, policy
+from policylayer.api import access, approvals, decisions, freezing, policy, stats
 from policylayer.api.openapi import document
 from policylayer.api.route import Asked, Parameter, Route
 from policylayer.core.approval import State
@@ -71,6 +71,21 @@ ROUTES: Final[tuple[Route, ...]] = (
         "One row of the decision log",
         decisions.one,
         "Decision",
+    ),
+    Route(
+        "GET",
+        "/stats",
+        Role.VIEWER,
+        "getStats",
+        "Counts over the decision log",
+        stats.count,
+        "Stats",
+        query=(
+            Parameter("by", "what is counted; `time`: effects over time", {"enum": [*stats.BY]}),
+            Parameter("step", "seconds of one step of time", {"type": "integer", "minimum": 1, "maximum": 366 * 86400}),
+            *FILTERS,
+            LIMIT,
+        ),
     ),
     Route(
         "GET",

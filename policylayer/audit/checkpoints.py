@@ -31,6 +31,12 @@ from policylayer.tasks import spawn
 EVERY: Final = 60.0
 """Seconds: what an attacker with database and key could rewrite unseen, where checkpoints are kept elsewhere."""
 
+ROWS: Final = 1000
+"""So many rows of this process make one due sooner."""
+
+LOOK: Final = 1.0
+"""Seconds between looks at how many rows there are: never more than one checkpoint in that time."""
+
 PURPOSE: Final = b"policylayer checkpoint 1\n"
 ALWAYS: Final = 1000
 """So many of the newest chains are in every checkpoint; older ones only when their head has changed."""
@@ -125,21 +131,29 @@ def load(line: bytes) -> Checkpoint | None:
 
 
 class Checkpoints:
-    """Takes a checkpoint every so often, and hands its line to the sinks."""
+    """Takes a checkpoint after so many rows or seconds, whatever is first, and hands its line to the sinks."""
 
     def __init__(
-        self, store: Store, keys: Keys, clock: Clock, sinks: Sequence[Sink] = (), every: float = EVERY
+        self,
+        store: Store,
+        keys: Keys,
+        clock: Clock,
+        sinks: Sequence[Sink] = (),
+        every: float = EVERY,
+        rows: int = ROWS,
     ) -> None:
         self._store = store
         self._keys = keys
         self._clock = clock
         self._sinks = sinks
         self._every = every
+        self._rows = rows
+        self._rows_told = 0
         self._task: asyncio.Task[None] | None = None
         self._told: Heads | None = None
         self._closing = asyncio.Event()
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin."""
         self._task = spawn(self._run(), "checkpoints")
 
@@ -152,6 +166,7 @@ class Checkpoints:
 
     async def take(self) -> Checkpoint | None:
         """Take one now; None where nothing changed, or the database does not answer."""
+        self._rows_told = self._store.meter.rows
         try:
             made = await self._store.write(partial(take, keys=self._keys, clock=self._clock, told=self._told))
         except AuditUnavailable as error:
@@ -164,11 +179,15 @@ class Checkpoints:
         return made
 
     async def _run(self) -> None:
+        taken = self._clock.monotonic()
         while not self._closing.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), self._every)
+                await asyncio.wait_for(self._closing.wait(), min(LOOK, self._every))
                 return
-            await self.take()
+            waited = self._clock.monotonic() - taken
+            if waited >= self._every or self._store.meter.rows - self._rows_told >= self._rows:
+                taken = self._clock.monotonic()
+                await self.take()
 
     async def _send(self, sink: Sink, line: bytes) -> None:
         try:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, and_, delete, func, select, text
 
 from policylayer.clock import Clock
+from policylayer.store.opening import heads
 from policylayer.store.rows import event_row
 from policylayer.store.schema import APPEND_ONLY
 from policylayer.store.store import Add
@@ -29,12 +30,19 @@ RESTORE: Final = {
 }
 
 
-def prune(connection: Connection, add: Add, *, before_us: int, actor: str, clock: Clock) -> int:
+STEP: Final = 10_000
+"""Rows removed in one transaction: nobody waits long behind it."""
+
+
+def prune(
+    connection: Connection, add: Add, *, before_us: int, actor: str, clock: Clock, most: int | None = None
+) -> int:
     """Remove each chain's rows up to the last before which all are older than `before_us`; how many.
 
-    For `Store.record`. Openings that still tell of other chains go too: what they told is in the event's cuts.
+    For `Store.record`; with `most`, about so many at a time, to be called until nothing is left. Openings that still
+    tell of other chains go too: what they told is in the event's cuts.
     """
-    cuts = _cuts(connection, before_us)
+    cuts = _cuts(connection, before_us, most)
     if not cuts:
         return 0
     dialect = connection.dialect.name
@@ -50,18 +58,24 @@ def prune(connection: Connection, add: Add, *, before_us: int, actor: str, clock
     return removed
 
 
-def _cuts(connection: Connection, before_us: int) -> dict[str, tuple[int, str]]:
-    """Where to cut: the last row of each chain before its first young one."""
+def _cuts(connection: Connection, before_us: int, most: int | None) -> dict[str, tuple[int, str]]:
+    """Where to cut: the last row of each chain before its first young one, or before there are too many."""
     cuts: dict[str, tuple[int, str]] = {}
-    for (chain,) in connection.execute(select(records.c.chain).distinct()).all():
+    left = most
+    for chain in sorted(heads(connection)):
         own = records.c.chain == chain
+        first = connection.scalar(select(func.min(records.c.seq)).where(own)) or 0
         young = connection.scalar(select(func.min(records.c.seq)).where(own, records.c.time_us >= before_us))
-        last = connection.execute(
-            select(records.c.seq, records.c.link)
-            .where(own, records.c.seq < young if young is not None else own)
-            .order_by(records.c.seq.desc())
-            .limit(1)
-        ).first()
-        if last is not None:
-            cuts[chain] = (last.seq, bytes(last.link).hex())
+        old = own if young is None else and_(own, records.c.seq < young)
+        if left is not None:
+            old = and_(old, records.c.seq < first + left)
+        query = select(records.c.seq, records.c.link).where(old).order_by(records.c.seq.desc()).limit(1)
+        last = connection.execute(query).first()
+        if last is None:
+            continue
+        cuts[chain] = (last.seq, bytes(last.link).hex())
+        if left is not None:
+            left -= last.seq - first + 1
+            if left <= 0:
+                break
     return cuts

@@ -78,7 +78,7 @@ class RowMaker:
             input=answers.text if answers else None,
             arguments_mode=view.mode,
             digest=None if view.mode == "none" else self.digest(call.digest),
-            approval_id=cmd.consume or (redeemed.approval_id if redeemed else None),
+            approval_id=cmd.consume or cmd.approval_id or (redeemed.approval_id if redeemed else None),
             session=context.session,
             protocol=call.protocol,
             client=None if context.client is None else storable(context.client),

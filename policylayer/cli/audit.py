@@ -1,6 +1,7 @@
 """`policylayer audit`: the decision log on a terminal, or as a stream for programs.
 
-Must not know how it is kept: everything goes through `reach`, a page at a time.
+Must not know how it is kept: everything goes through `reach`, a page at a time. What needs the key is beside this, in
+`audit_keeping.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import typer
 
 from policylayer.cli.application import new
 from policylayer.cli.audit_files import Format, write
+from policylayer.cli.audit_keeping import prune_command, verify_command
 from policylayer.cli.exits import UsageError
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, fields, say, table
@@ -116,7 +118,7 @@ def show(
 @app.command()
 def export(
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE", help="Not standard output.")] = None,
-    format: Annotated[Format, typer.Option("--format", help="jsonl or csv.")] = Format.JSONL,
+    format: Annotated[Format, typer.Option("--format", help="jsonl, csv or parquet.")] = Format.JSONL,
     principal: PrincipalOption = None,
     server: ServerOption = None,
     method: MethodOption = None,
@@ -135,6 +137,9 @@ def export(
     with reach(config, url, token, "audit export") as proxy:
         write(out, format, _onward(proxy, asked, str(uuid7(0, 0))))
 
+
+app.command("verify")(verify_command)
+app.command("prune")(prune_command)
 
 COLUMNS: Final = ("time", "effect", "why", "principal", "server", "target", "outcome", "id")
 

@@ -82,11 +82,23 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkpoints:
+    """After how many rows or seconds one is signed, and where its line goes besides the database."""
+
+    every: int = 1000
+    seconds: int = 60
+    file: Path | None = None
+    stdout: bool = False
+    webhook: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Audit:
     """What the decision log keeps of arguments; `secret_keys` are further names whose values are masked."""
 
     arguments: Arguments = "redacted"
     secret_keys: tuple[str, ...] = ()
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
 @dataclass(frozen=True, slots=True)

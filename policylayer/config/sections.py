@@ -13,7 +13,7 @@ from policylayer.config import values
 from policylayer.config.codes import ConfigCode
 from policylayer.config.engines import read_opa, read_rego
 from policylayer.config.fields import Reading, Section
-from policylayer.config.model import Address, Approvals, Audit, Config, KeySource, Limits, Tls
+from policylayer.config.model import Address, Approvals, Audit, Checkpoints, Config, KeySource, Limits, Tls
 from policylayer.config.servers import ARGUMENTS, MIB, read_servers
 from policylayer.policy import nodes
 from policylayer.policy.codes import Code
@@ -45,7 +45,7 @@ _HEADER_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 def read_config(reading: Reading, node: nodes.Mapping, file: Path) -> Config:
     """The configuration of a file's mapping; where something was found wrong, some values are stand-ins."""
     top = Section(reading, node, "the configuration", KEYS)
-    audit = _audit(top.section("audit", ("arguments", "secret_keys")))
+    audit = _audit(top.section("audit", ("arguments", "secret_keys", "checkpoints")))
     config = Config(
         file=file,
         listen=top.parsed("listen", values.address, ConfigCode.BAD_ADDRESS, "an address like `127.0.0.1:8080`", LISTEN),
@@ -194,7 +194,20 @@ def _audit(section: Section) -> Audit:
     names = section.parsed_list(
         "secret_keys", lambda text: text if _HEADER_NAME.fullmatch(text) else None, Code.BAD_NAME, "a key's name"
     )
-    return Audit(arguments, names)
+    return Audit(arguments, names, _checkpoints(section))
+
+
+def _checkpoints(audit: Section) -> Checkpoints:
+    section = audit.section("checkpoints", ("every", "seconds", "file", "stdout", "webhook"))
+    default = Checkpoints()
+    file = section.text("file")
+    return Checkpoints(
+        every=section.number("every", default.every, 1, 1_000_000),
+        seconds=section.number("seconds", default.seconds, 1, 86_400),
+        file=None if file is None else (section.reading.folder / file).resolve(),
+        stdout=section.flag("stdout", default.stdout),
+        webhook=section.parsed("webhook", values.server_url, ConfigCode.BAD_URL, "a URL", None),
+    )
 
 
 def _limits(section: Section) -> Limits:

@@ -72,7 +72,7 @@ class Record:
 
     `charge`: reserve the decision's limits. `consume`: the approval that this row uses up. `redeem`: the round.
     `hold`: open or join the approval of this call. `approved`: the hold rules already satisfied, which a new approval
-    keeps, and whose limits may be charged beyond their maximum.
+    keeps, and whose limits may be charged beyond their maximum. `approval_id`: the approval that a denial stands on.
     Reply: `Recorded` (with the approval's id where `hold`), `OverLimit`, `AlreadyConsumed` or `Unrecorded`. In the
     middle two a denial or nothing has been written, as each says.
     """
@@ -85,6 +85,7 @@ class Record:
     redeem: Round | None = None
     hold: bool = False
     approved: frozenset[str] = frozenset()
+    approval_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

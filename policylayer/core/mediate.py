@@ -170,7 +170,8 @@ def _not_sent(reply: object, decision: Decision, life: _Life) -> Steps:
 
 def _refuse(decision: Decision, life: _Life, approval_id: str | None = None, note: str | None = None) -> Steps:
     """Record a denial; the row is the call's terminal record."""
-    reply = yield life.row(replace(decision, enforced=Effect.DENY))
+    row = life.row(replace(decision, enforced=Effect.DENY))
+    reply = yield replace(row, approval_id=approval_id or life.approval)
     if not isinstance(reply, Recorded):
         return _unrecorded(reply)
     if decision.reason_code is ReasonCode.ENGINE_ERROR:

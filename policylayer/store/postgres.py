@@ -20,6 +20,7 @@ from policylayer.keys import Keys
 from policylayer.store.backend import SCHEMA_LOCK, bare, lock_number, reading_engine, writing_engine
 from policylayer.store.lane import Lane
 from policylayer.store.listening import Listening
+from policylayer.store.meter import Meter
 from policylayer.store.opening import check_key, unclosed
 from policylayer.store.partitions import ensure
 from policylayer.store.roles import may_create
@@ -43,6 +44,7 @@ class PostgresStore:
     dialect: Literal["sqlite", "postgresql"] = "postgresql"
 
     def __init__(self, url: str, keys: Keys, clock: Clock, program: Program | None = None) -> None:
+        self.meter = Meter()
         self._keys = keys
         self._clock = clock
         self._program = program or Program()
@@ -72,7 +74,7 @@ class PostgresStore:
                 raise
             cause = str(bare(error)) or type(bare(error)).__name__
             raise ConfigError(f"the database does not answer: {cause}", "see whether it runs, and the URL") from error
-        self._waiting = Waiting(self._program.limits, self._clock, self._hand_over)
+        self._waiting = Waiting(self._program.limits, self._clock, self._hand_over, self.meter)
         self._waiting.on_late(self._tell_late)
         self._tasks = [spawn(lane.run(), f"store-lane-{number}") for number, lane in enumerate(self._lanes)]
         if self._program.name == "serve":

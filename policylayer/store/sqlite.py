@@ -20,6 +20,7 @@ from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
 from policylayer.keys import Keys
 from policylayer.store.lock import FileLock
+from policylayer.store.meter import Meter
 from policylayer.store.opening import unclosed
 from policylayer.store.rows import Row
 from policylayer.store.session import connect, create_file
@@ -42,6 +43,7 @@ class SqliteStore:
 
     def __init__(self, path: Path, keys: Keys, clock: Clock, program: Program | None = None) -> None:
         self._path = path = path.resolve()  # One file has one lock, whatever leads to it.
+        self.meter = Meter()
         self._keys = keys
         self._clock = clock
         self._program = program or Program()
@@ -61,7 +63,7 @@ class SqliteStore:
             self._lock.take()
         try:
             self._writer = Writer(self._path, self._keys, self._clock, self._program, self._finished, self._tell_late)
-            self._waiting = Waiting(self._program.limits, self._clock, self._writer.put)
+            self._waiting = Waiting(self._program.limits, self._clock, self._writer.put, self.meter)
             self._waiting.on_late(self._tell_late)
             await self._writer.start()
         except BaseException:

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from policylayer.clock import Clock
 from policylayer.core.errors import ConfigError
 from policylayer.keys import Keys
+from policylayer.store.meter import Meter
 from policylayer.store.rows import Row
 
 T = TypeVar("T")
@@ -50,6 +51,7 @@ class Store(Protocol):
     """One database. Every method but `subscribe` raises `AuditUnavailable` where the database does not answer."""
 
     dialect: Literal["sqlite", "postgresql"]
+    meter: Meter
 
     async def start(self) -> None:
         """Open, make or check the schema, check durability, take the lock. `ConfigError` says what is wrong."""

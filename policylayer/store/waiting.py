@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
+from policylayer.store.meter import Meter
 from policylayer.store.rows import Row
 from policylayer.store.store import Limits, Topic
 
@@ -55,7 +56,9 @@ class Item:
 class Waiting:
     """The loop's side of the queue."""
 
-    def __init__(self, limits: Limits, clock: Clock, hand_over: Callable[[Item], None]) -> None:
+    def __init__(
+        self, limits: Limits, clock: Clock, hand_over: Callable[[Item], None], meter: Meter | None = None
+    ) -> None:
         self._limits = limits
         self._clock = clock
         self._hand_over = hand_over
@@ -64,6 +67,7 @@ class Waiting:
         self._sweeping = False
         self._late: list[Callable[[tuple[Row, ...]], None]] = []
         self._closed = False
+        self._meter = meter or Meter()
         self.count = 0
         self.bytes = 0
 
@@ -72,11 +76,13 @@ class Waiting:
         if self._closed:
             raise AuditUnavailable("the database is closed")
         if self.count >= self._limits.waiting or self.bytes + item.size > self._limits.bytes:
+            self._meter.shed += 1
             raise AuditUnavailable("too much waits for the database", "see whether its disk or server is slow")
         item.future = self._loop.create_future()
         item.since = self._clock.monotonic()
         self.count += 1
         self.bytes += item.size
+        self._weigh()
         self._items.append(item)
         if not self._sweeping:
             self._sweeping = True
@@ -86,6 +92,8 @@ class Waiting:
 
     def finish(self, items: Sequence[Item]) -> None:
         """Tell the callers of a batch how it ended."""
+        good = [item for item in items if item.error is None]
+        self._meter.committed(len(good), sum(len(item.rows) for item in good))
         for item in items:
             self.count -= 1
             self.bytes -= item.size
@@ -97,6 +105,7 @@ class Waiting:
                 future.set_exception(item.error)
             else:
                 future.set_result(item.result)
+        self._weigh()
 
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Whom to tell of late rows."""
@@ -111,6 +120,9 @@ class Waiting:
         """Take no more."""
         self._closed = True
 
+    def _weigh(self) -> None:
+        self._meter.waiting, self._meter.waiting_bytes = self.count, self.bytes
+
     def _sweep(self) -> None:
         """Give up on what waited too long; the writer skips what it has not begun."""
         oldest = self._clock.monotonic() - self._limits.patience
@@ -118,6 +130,7 @@ class Waiting:
         while items and (items[0].future.done() or items[0].since < oldest):
             item = items.popleft()
             if not item.future.done():
+                self._meter.shed += 1
                 item.future.set_exception(
                     AuditUnavailable("the database did not answer in time", "see whether its disk or server is slow")
                 )

@@ -332,7 +332,7 @@ async def test_refusals_are_rows_and_a_flood_of_them_a_count(recorder: Recorder,
 
 def test_every_field_of_a_command_reaches_the_row_or_a_hook() -> None:
     """A reminder: a new field of `Record` must be thought of here."""
-    known = {"kind", "decision", "parent", "charge", "consume", "redeem", "hold", "approved"}
+    known = {"approval_id", "kind", "decision", "parent", "charge", "consume", "redeem", "hold", "approved"}
     assert {field.name for field in fields(type(record()))} == known
 
 

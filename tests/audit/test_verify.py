@@ -249,7 +249,7 @@ async def test_checkpoints_are_taken_sent_and_not_repeated(log: SqliteStore) -> 
         raise OSError("no room")
 
     taking = Checkpoints(log, KEYS, CLOCK, [broken, sink], every=0.01)
-    taking.start()
+    await taking.start()
     while not lines:
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,44 @@ def test_a_key_of_another_database_is_refused(run: Runner, home: Path) -> None:
 def test_migrate(run: Runner) -> None:
     assert run("migrate").out == "The database went from nothing to schema `0001`.\n"
     assert run("migrate", "--json").json == {"before": "0001", "after": "0001"}
+
+
+def test_verifying_and_pruning(run: Runner, home: Path) -> None:
+    assert run("freeze", "--all", "--reason", "stop").code == 0
+    good = run("audit", "verify", "--json").json
+    assert (good["good"], good["problems"]) == (True, [])
+    assert good["rows"] > 1
+    assert run("audit", "prune", "--before", "0s", "--yes", "--json").json["removed"] == good["rows"]
+    after = run("audit", "verify")
+    assert (after.code, after.out.split(":")[0]) == (0, "Nothing is wrong")
+    with sqlite3.connect(home / "policylayer.db", isolation_level=None) as database:
+        database.execute("DROP TRIGGER records_no_update")
+        database.execute("UPDATE records SET principal = 'user:mallory' WHERE reason_code = 'log.pruned'")
+    database.close()
+    told = run("audit", "verify")
+    assert told.code == 1
+    assert "changed: the row is not what was written here" in told.out
+    assert run("audit", "prune", "--before", "never", "--yes").code == 2
+    assert run("audit", "verify", "--checkpoints", "nowhere").code == 1
+
+
+def test_a_checkpoint_kept_elsewhere_tells_of_what_is_gone(run: Runner, home: Path) -> None:
+    (home / "policylayer.yaml").write_text(
+        (home / "policylayer.yaml").read_text() + "audit: {checkpoints: {file: heads.jsonl}}\n"
+    )
+    assert run("freeze", "--all", "--reason", "stop").code == 0
+    assert run("audit", "prune", "--before", "0s", "--yes").code == 0
+    assert run("audit", "verify", "--checkpoints", home / "heads.jsonl").code == 0
+    for name in ("policylayer.db", "policylayer.db-wal", "policylayer.db-shm"):
+        (home / name).unlink(missing_ok=True)
+    assert run("freeze", "--all", "--reason", "stop").code == 0
+    told = run("audit", "verify", "--checkpoints", home / "heads.jsonl")
+    assert (told.code, told.out.split(":")[0]) == (1, "missing_chain")
+
+
+def test_parquet(run: Runner, home: Path) -> None:
+    pytest.importorskip("pyarrow", reason="`pyarrow` is not installed")
+    from pyarrow import parquet
+
+    assert run("audit", "export", "--format", "parquet", "-o", "log.parquet").code == 0
+    assert parquet.read_schema(home / "log.parquet").names[:2] == ["id", "kind"]

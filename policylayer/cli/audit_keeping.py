@@ -1,0 +1,121 @@
+"""`policylayer audit verify` and `audit prune`: on the proxy's machine only, because both need the key.
+
+Must not know how a chain is walked (`audit/verify.py`) nor cut (`audit/prune.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from policylayer.audit import sinks
+from policylayer.audit.checkpoints import Checkpoints
+from policylayer.audit.prune import STEP, prune
+from policylayer.audit.verify import Report, verify
+from policylayer.backstage import Backstage
+from policylayer.cli.exits import FAILED, OK, CommandError, UsageError
+from policylayer.cli.local_policies import LocalPolicies
+from policylayer.cli.options import JsonOption
+from policylayer.cli.output import emit, say
+from policylayer.cli.reach import user
+from policylayer.cli.times import since
+from policylayer.config import load
+from policylayer.core.errors import AuditUnavailable
+
+T = TypeVar("T")
+
+HereOption = Annotated[Path, typer.Option("-c", "--config", metavar="FILE", help="The proxy's configuration.")]
+DEFAULT = Path("policylayer.yaml")
+
+
+def verify_command(
+    checkpoints: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoints", metavar="FILE", help="Checkpoints that were kept elsewhere; may be repeated."),
+    ] = None,
+    json: JsonOption = False,
+    config: HereOption = DEFAULT,
+) -> int:
+    """Walk the whole log, and name what was changed. Without checkpoints kept elsewhere, rows cut off its very end and
+    a rewriting by someone who has the key are not seen."""
+    outside = [line for path in checkpoints or () for line in _lines(path)]
+    report = _with(config, "audit verify", lambda back: verify(back.store, back.keys, outside))
+    _tell(report, json)
+    return OK if report.good else FAILED
+
+
+def prune_command(
+    before: Annotated[str, typer.Option("--before", metavar="365d", help="A duration ago, or an instant.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    json: JsonOption = False,
+    config: HereOption = DEFAULT,
+) -> None:
+    """Remove old rows for good. Where each chain then begins is a row itself, so that the rest can still be verified.
+    On PostgreSQL the configuration's user must own the tables."""
+    at = since(before)
+    if not yes and not typer.confirm(f"Remove all rows before {at}?"):
+        raise UsageError("nothing was removed", "say yes, or give --yes")
+    removed = _with(config, "audit prune", lambda back: _prune(back, at))
+    if json:
+        emit({"before": at, "removed": removed})
+    else:
+        say(f"Removed: {removed} rows before {at}.")
+
+
+async def _prune(back: Backstage, at: str) -> int:
+    before_us = int(datetime.fromisoformat(at).timestamp() * 1_000_000)
+    work = partial(prune, before_us=before_us, actor=user(), clock=back.clock, most=STEP)
+    total = 0
+    while removed := await back.store.record(work):
+        total += removed
+    if total:
+        # So that the cut itself is signed, and known elsewhere where checkpoints are.
+        file = back.config.audit.checkpoints.file
+        await Checkpoints(back.store, back.keys, back.clock, [sinks.to_file(file)] if file else []).take()
+    return total
+
+
+def _with(config: Path, program: str, work: Callable[[Backstage], Awaitable[T]]) -> T:
+    """Do it beside the running proxy, as a second writer."""
+
+    async def run() -> T:
+        loaded = load(config)
+        back = Backstage(loaded, program, LocalPolicies(loaded).current)
+        await back.start()
+        try:
+            return await work(back)
+        finally:
+            await back.close()
+
+    try:
+        return asyncio.run(run())
+    except AuditUnavailable as failure:
+        raise CommandError(f"the database does not answer: {failure.message}", failure.help) from None
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        return [line for line in path.read_bytes().splitlines() if line.strip()]
+    except OSError as error:
+        raise CommandError(f"cannot read `{path}`: {(error.strerror or 'failed').lower()}") from None
+
+
+def _tell(report: Report, json: bool) -> None:
+    if json:
+        emit({"good": report.good, **asdict(report)})
+        return
+    walked = f"{report.rows} rows in {report.chains} chains, {report.checkpoints} checkpoints"
+    if report.good:
+        say(f"Nothing is wrong: {walked}.")
+        return
+    for problem in report.problems:
+        place = "" if problem.chain is None else f" (chain {problem.chain}, row {problem.seq}, {problem.id or 'no id'})"
+        say(f"{problem.what}: {problem.message}{place}")
+    say(f"{report.found} problems: {walked}.")
