@@ -74,13 +74,9 @@ async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
 
 async def deny(visit: Visit, message: Message, decision: Decision, call: Call) -> None:
     """A request that is denied whatever policy says."""
-    await _constant(visit, Attempt(message, call, message.raw), decision)
-
-
-async def _constant(visit: Visit, tried: Attempt, decision: Decision) -> None:
-    request = Request(tried.message.method or "")
-    unsent = Forwarding(visit, tried.message, request, tried.raw)
-    performer = Performer(visit, tried.call, judging.constant(decision), unsent, Holding(visit, tried, request))
+    tried, request = Attempt(message, call, message.raw), Request(message.method or "")
+    unsent = Forwarding(visit, message, request, message.raw)
+    performer = Performer(visit, call, judging.constant(decision), unsent, Holding(visit, tried, request))
     reply = _told(visit, tried, await performer.run())
     if reply is not None:
         await visit.down.reply(reply)

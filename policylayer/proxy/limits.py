@@ -18,7 +18,7 @@ class Limits:
     `hold` bounds one held POST of a handshake client, `hold_modern` one chain of rounds; `poll` one held POST of a
     modern client, `last_poll` the round after which it is told to call again (clients stop at 10). `beat` is how often
     a held client hears something, `ping` how often an idle stream does, `recheck` how often an open stream's right to
-    be open is asked for again.
+    be open is asked for again. `questions` are those of one server on one stream.
     """
 
     message: wire.Limits = wire.DEFAULT
@@ -44,6 +44,7 @@ class Limits:
     sessions_per_owner: int = 1_000
     session_idle: float = 3600.0
     outstanding: int = 256
+    questions: int = 1_000
     remembered: int = 1024
     streams_per_owner: int = 256
 

@@ -84,7 +84,8 @@ class Relay:
     async def _stream(self, answer: Answer) -> Outcome:
         visit = self.visit
         message = self.message
-        sift = Sift(visit, message.protocol, message.id, self.request, self.row_id, message.client_capabilities)
+        protocol, capabilities = visit.spoken(message.protocol), message.client_capabilities
+        sift = Sift(visit, protocol, message.id, self.request, self.row_id, capabilities)
         await visit.down.begin()
         cut: UpstreamError | None = None
         try:

@@ -72,7 +72,7 @@ class SessionStream:
 
     async def _relay(self, answer: Answer) -> None:
         visit = self._visit
-        sift = Sift(visit, self._protocol)
+        sift = Sift(visit, visit.spoken(self._protocol))
         parser = sse.Parser(visit.deps.limits.event)
         await visit.down.begin()
         async for chunk in answer.chunks():

@@ -25,6 +25,9 @@ from policylayer.wire.server_messages import ServerMessage
 
 LIST_CHANGED: Final = "notifications/tools/list_changed"
 CANCELLED: Final = "notifications/cancelled"
+NOTED: Final = 10
+"""Dropped requests of one stream that leave a row each; the others are counted."""
+
 OF_TASKS: Final = frozenset({"notifications/tasks", "notifications/tasks/status"})
 
 
@@ -51,6 +54,7 @@ class Sift:
         self._row_id = row_id
         own = visit.session.capabilities if visit.session is not None else {}
         self._capabilities = own if capabilities is None else capabilities
+        self._questions = 0
         self.answer: ServerMessage | None = None
         self.passed = b""
         self.resumable = False
@@ -109,6 +113,9 @@ class Sift:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     async def _asked(self, message: ServerMessage) -> bytes | None:
+        self._questions += 1
+        if self._questions > self._visit.deps.limits.questions:
+            raise Unusable("it asks too much")
         if self._protocol == MODERN:
             await self._drop_asked(message)
             return None
@@ -119,6 +126,8 @@ class Sift:
     async def _drop_asked(self, message: ServerMessage) -> None:
         """At this revision servers ask in results only; the specification forbids this."""
         self._drop("server_request")
+        if self._questions > NOTED:
+            return
         visit = self._visit
         method = message.method if server_requests.NEEDS.get(message.method or "") else "other"
         detail = {"server": visit.server.name, "method": method, "parent": self._row_id}

@@ -66,6 +66,10 @@ class Visit:
         """Whose process of a stdio server may be used."""
         return "\n".join(self.owner)
 
+    def spoken(self, protocol: str) -> str:
+        """The revision that server and client speak: what their session negotiated, whatever a header says."""
+        return protocol if self.session is None else self.session.protocol
+
     def detached(self) -> Visit:
         """The same caller and server without the exchange: for what outlives it."""
         return replace(self, down=NOWHERE, headers=NO_HEADERS)

@@ -122,6 +122,16 @@ async def test_modern_servers_ask_nothing_on_streams(rig: Rig, method: str) -> N
     await opened.whole()
 
 
+async def test_a_server_that_asks_without_end_is_cut_off() -> None:
+    rig = Rig(Limits(questions=20))
+    opened, queue = await open_stream(rig, listen())
+    question = event(b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
+    queue.put_nowait(question * 21)
+    assert (await opened.whole()).messages[-1]["error"]["code"] == 40502
+    assert len(rig.recorder.events) == 10
+    assert rig.deps.metrics.of("dropped", reason="server_request") == 20
+
+
 async def test_a_caller_listens_to_so_many_streams() -> None:
     rig = Rig(Limits(streams_per_owner=1))
     opened, _ = await open_stream(rig, listen())

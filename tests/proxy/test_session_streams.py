@@ -171,6 +171,18 @@ async def test_a_question_that_its_server_takes_back_is_not_answered() -> None:
     assert (await rig.post({"jsonrpc": "2.0", "id": 1, "result": {}})).status == 400
 
 
+async def test_the_session_says_which_revision_is_spoken(rig: Rig) -> None:
+    """Without the header a request counts as 2025-03-26, which knows no elicitation; the session does."""
+    answer, queue = stream()
+    served(rig, answer)
+    await rig.initialize(elicitation={})
+    opened = await rig.listen(MCP_Protocol_Version=None)
+    await opened.begun()
+    queue.put_nowait(ask("elicitation/create", {"message": "x", "requestedSchema": {}}))
+    assert (await opened.event())["method"] == "elicitation/create"
+    await opened.leave()
+
+
 async def test_a_held_question_waits_for_its_approval(rig: Rig) -> None:
     rig.engine.says["sampling/createMessage"] = HOLD
     opened, queue = await listening(rig, sampling={})

@@ -61,16 +61,14 @@ async def test_allowed_denied_and_listed(whole: World, era: str) -> None:
 async def test_held_and_approved(whole: World, era: str) -> None:
     made = await begin(whole, era)
     asked = asyncio.get_running_loop().create_task(whole.ask(made("gated", {"amount": 9})))
-    while not (await _pending(whole)):
-        await asyncio.sleep(0.01)
+    await _held(whole, asked)
     assert whole.recording.counts == {}
     await whole.approve()
     _, answer = await asked
     assert answer["result"]["content"][0]["text"] == "gated done"
     assert whole.recording.counts == {"gated": 1}
     again = asyncio.get_running_loop().create_task(whole.ask(made("gated", {"amount": 9}, 2)))
-    while not (await _pending(whole)):
-        await asyncio.sleep(0.01)
+    await _held(whole, again)
     await whole.approve("deny", "not twice")
     _, answer = await again
     assert "not twice" in answer["result"]["content"][0]["text"]
@@ -86,9 +84,12 @@ async def test_held_and_approved(whole: World, era: str) -> None:
     ]
 
 
-async def _pending(whole: World) -> list[Any]:
-    items, _ = await whole.service.backstage.approvals.list("pending")
-    return list(items)
+async def _held(whole: World, asked: asyncio.Task[Any]) -> None:
+    """Wait until the call waits for its approval."""
+    async with asyncio.timeout(20):
+        while not (await whole.service.backstage.approvals.list("pending"))[0]:
+            assert not asked.done(), asked.result()
+            await asyncio.sleep(0.01)
 
 
 async def test_what_the_server_gets_is_what_was_sent(whole: World) -> None:
