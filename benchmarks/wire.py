@@ -7,6 +7,8 @@ from dataclasses import dataclass
 MODERN = "2026-07-28"
 HANDSHAKE = "2025-11-25"
 MARK = b"benchmark-answer"
+WORDS = "The parcel arrived late and the box was open, please look into it and tell the customer. "
+"""What calls are filled with: text as people write it, in which nothing looks like a secret."""
 
 
 def call_body(number: int, tool: str, padding: int, era: str) -> bytes:
@@ -18,7 +20,8 @@ def call_body(number: int, tool: str, padding: int, era: str) -> bytes:
         if era == MODERN
         else ""
     )
-    text = "x" * max(padding - 320, 1)
+    wanted = max(padding - 320, 1)
+    text = (WORDS * (wanted // len(WORDS) + 1))[:wanted]
     arguments = f'{{"customer":"c-17","amount":42,"currency":"eur","tags":["a","b","c"],"note":"{text}"}}'
     return (
         f'{{"jsonrpc":"2.0","id":{number},"method":"tools/call",'

@@ -153,7 +153,8 @@ class Recorder:
 
                 await self._store.record(undo)
             else:
-                await self._store.append((row,))
+                # The answer has left, unless what it earned must count before the agent's next call.
+                await self._store.append((row,), later=not cmd.decision.obligations.earn)
         except AuditUnavailable as error:
             self._settling.owe(row)
             return Unrecorded(error.message)

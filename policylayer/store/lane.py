@@ -31,6 +31,9 @@ GIVE_UP: Final = 5.0
 """Seconds after which a transaction that says nothing is given up; its callers have left long before."""
 
 REOPEN: Final = 0.2
+LATER: Final = 0.005
+"""Seconds that what nobody waits for may wait for company."""
+
 FEW: Final = 3
 """Up to so many rows are inserted one by one; more are copied."""
 
@@ -80,7 +83,10 @@ class Lane:
     def put(self, item: Item) -> None:
         """Queue an item."""
         self._queue.append(item)
-        self._news.set()
+        if not item.later:
+            self._news.set()
+        elif len(self._queue) == 1:
+            asyncio.get_running_loop().call_later(LATER, self._news.set)
 
     async def open(self) -> AsyncConnection:
         """Connect, and hold the lock of the lane's chain, if it has one yet."""

@@ -119,10 +119,10 @@ class PostgresStore:
         result: T = await self._waiting.submit(Item(fn=fn, topics=topics))
         return result
 
-    async def append(self, rows: tuple[Row, ...]) -> None:
+    async def append(self, rows: tuple[Row, ...], *, later: bool = False) -> None:
         """Append rows with whatever else waits."""
         self._need_started()
-        await self._waiting.submit(Item(rows))
+        await self._waiting.submit(Item(rows, later=later))
 
     def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after changes of `topic`, ours and other replicas'."""

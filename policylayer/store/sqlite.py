@@ -103,10 +103,10 @@ class SqliteStore:
         result: T = await self._waiting.submit(Item(fn=fn, topics=topics))
         return result
 
-    async def append(self, rows: tuple[Row, ...]) -> None:
-        """Append rows with the writer's next transaction."""
+    async def append(self, rows: tuple[Row, ...], *, later: bool = False) -> None:
+        """Append rows with the writer's next transaction; `later`: one that something else needs, if one comes soon."""
         self._need_started()
-        await self._waiting.submit(Item(rows))
+        await self._waiting.submit(Item(rows, later=later))
 
     def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after changes of `topic`; another process's commit counts as a change of every topic."""

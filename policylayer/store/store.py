@@ -71,8 +71,11 @@ class Store(Protocol):
     async def record(self, fn: Callable[[Connection, Add], T], *, topics: tuple[Topic, ...] = ()) -> T:
         """Like `write`, and `fn` may append rows to the decision log."""
 
-    async def append(self, rows: tuple[Row, ...]) -> None:
-        """Append rows to the decision log, all or none; return when they are durable. The fast way."""
+    async def append(self, rows: tuple[Row, ...], *, later: bool = False) -> None:
+        """Append rows to the decision log, all or none; return when they are durable. The fast way.
+
+        `later`: nobody waits for it, so it may wait a few milliseconds to be written with something else.
+        """
 
     def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` on the event loop after every change of `topic`, ours and others'; returns the undoing.

@@ -28,10 +28,11 @@ ROW_SIZE: Final = 1024
 class Item:
     """One caller's wish: rows to append, or a function to run (with or without `Add`). Slots, not frozen: it travels.
 
-    `rows` of a function are those it added. The writer sets `result` or `error`, the loop owns `future`.
+    `rows` of a function are those it added; `later` says that nobody waits for it. The writer sets `result` or
+    `error`, the loop owns `future`.
     """
 
-    __slots__ = ("adds", "error", "fn", "future", "result", "rows", "since", "size", "topics")
+    __slots__ = ("adds", "error", "fn", "future", "later", "result", "rows", "since", "size", "topics")
 
     def __init__(
         self,
@@ -39,8 +40,10 @@ class Item:
         fn: Callable[..., Any] | None = None,
         adds: bool = True,
         topics: tuple[Topic, ...] = (),
+        later: bool = False,
     ) -> None:
         self.rows = rows
+        self.later = later
         self.fn = fn
         self.adds = adds
         self.topics = topics

@@ -1,8 +1,10 @@
 """The one thread that writes to a SQLite file: it takes whatever waits, in one transaction, one commit, one wake-up.
 
-No timer: while one commit is under way the next batch gathers by itself. One item's failure undoes that item alone; a
-failed transaction fails all of its items. After an I/O error nothing is retried: the connection is discarded, and what
-became of the batch is read back by id once the file answers again. Must not know what the rows mean.
+No timer: while one commit is under way the next batch gathers by itself, on the loop, so that the thread is woken once
+a batch; only what nobody waits for (`Item.later`) may wait a little for company. One item's failure undoes that item
+alone; a failed transaction fails all of its items. After an I/O error nothing is retried: the connection is
+discarded, and what became of the batch is read back by id once the file answers again. Must not know what the rows
+mean.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from policylayer.keys import Keys
 from policylayer.store.opening import check_key, open_chain
 from policylayer.store.rows import Row
 from policylayer.store.schema import prepare
-from policylayer.store.session import PASSING, Mark, Session, code_of
+from policylayer.store.session import ALONE, PASSING, Mark, Session, code_of
 from policylayer.store.store import TOPICS, Program, Topic
 from policylayer.store.waiting import Item
 
@@ -33,7 +35,10 @@ BUSY: Final = 1.5
 """Seconds to wait for another process's transaction: less than any caller's patience."""
 
 POLL: Final = 0.2
-"""Seconds between looks for other processes' commits, while nothing is to be written."""
+"""Seconds between looks for other processes' commits, whether or not there is something to write."""
+
+LATER: Final = 0.005
+"""Seconds that what nobody waits for may wait for company."""
 
 REOPEN: Final = 0.2
 """Seconds between attempts to open a file that failed."""
@@ -52,17 +57,21 @@ class Writer:
         self._program = program
         self._told = told
         self._late = late
-        self._queue: SimpleQueue[Item | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
+        self._gathered: list[Item] = []
+        self._urgent = False
+        self._away = False
+        self._timed = False
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._session: Session | None = None
         self._doubtful: dict[str, Row] = {}
         self._next_try = 0.0
+        self._looked = 0.0
         self._failing = False
         self._stopping = False
         self.chains: list[str] = []
-        self.put = self._queue.put
 
     async def start(self) -> None:
         """Start the thread; return when the database is open and its schema right, or raise what is wrong."""
@@ -71,8 +80,50 @@ class Writer:
 
     async def stop(self) -> None:
         """Write what waits, then end."""
+        while self._gathered:
+            self._send()
         self._queue.put(None)
         await self._ended
+
+    # --- on the loop --------------------------------------------------------------------------------------------------
+
+    def put(self, item: Item) -> None:
+        """Queue an item. The thread is woken once for all that the loop has gathered, never while it is at work."""
+        self._gathered.append(item)
+        if not item.later:
+            self._urgent = True
+            if not self._away:
+                self._away = True
+                self._loop.call_soon(self._send)
+        elif not self._timed and not self._away:
+            self._timed = True
+            self._loop.call_later(LATER, self._in_time)
+
+    def _in_time(self) -> None:
+        """What could wait has waited long enough."""
+        self._timed = False
+        if self._gathered and not self._away:
+            self._send()
+
+    def _send(self) -> None:
+        """Hand a batch to the thread."""
+        most = self._program.limits.batch
+        batch, self._gathered = self._gathered[:most], self._gathered[most:]
+        self._urgent = any(not item.later for item in self._gathered)
+        self._away = bool(batch)
+        if batch:
+            self._queue.put(batch)
+
+    def _back(self, batch: list[Item], topics: frozenset[Topic]) -> None:
+        """A batch is done: first the next one goes, then the callers of this one are told."""
+        if batch:
+            self._away = False
+            if self._urgent:
+                self._send()
+            elif self._gathered and not self._timed:
+                self._timed = True
+                self._loop.call_later(LATER, self._in_time)
+        self._told(batch, topics)
 
     # --- in the thread ------------------------------------------------------------------------------------------------
 
@@ -98,19 +149,13 @@ class Writer:
             self._call(self._ended.set_result, None)
 
     def _take(self) -> list[Item]:
-        """Whatever waits, at most a batch of it; nothing if nothing comes for a while."""
-        batch: list[Item] = []
+        """The next batch; nothing if nothing comes for a while."""
         try:
-            item = self._queue.get(timeout=POLL)
-            while item is not None:
-                batch.append(item)
-                if len(batch) >= self._program.limits.batch:
-                    return batch
-                item = self._queue.get_nowait()
-            self._stopping = True
+            batch = self._queue.get(timeout=POLL)
         except Empty:
-            pass
-        return batch
+            return []
+        self._stopping = batch is None
+        return batch or []
 
     def _write(self, batch: list[Item]) -> None:
         """One transaction for all that is still wanted."""
@@ -124,7 +169,7 @@ class Writer:
         if live:
             try:
                 session = self._ready(any(item.adds for item in live))
-                foreign = session.changed()
+                foreign = self._foreign(session)
             except Exception as error:
                 self._fail(live, error)
             else:
@@ -145,10 +190,14 @@ class Writer:
         mark = session.mark()
         committing = False
         try:
-            session.begin()
-            run_items(session, items)
-            committing = True
-            session.commit()
+            rows = only_rows(items)
+            committing = rows is not None
+            if rows is None or not session.insert_alone(rows):
+                committing = False
+                session.begin()
+                run_items(session, items)
+                committing = True
+                session.commit()
         except Exception as error:
             undone = self._undo(session, mark)
             good = undone and code_of(error) in PASSING
@@ -188,13 +237,21 @@ class Writer:
 
     def _hand_back(self, batch: list[Item], foreign: bool) -> None:
         topics = TOPICS if foreign else [topic for item in batch if item.error is None for topic in item.topics]
-        self._call(self._told, batch, frozenset(topics))
+        self._call(self._back, batch, frozenset(topics))
+
+    def _foreign(self, session: Session) -> bool:
+        """Whether another process has committed; asked no oftener than while idle."""
+        now = self._clock.monotonic()
+        if now - self._looked < POLL:
+            return False
+        self._looked = now
+        return session.changed()
 
     def _look(self) -> None:
         """While idle: has another process committed?"""
         if self._session is not None:
             try:
-                if self._session.changed():
+                if self._foreign(self._session):
                     self._hand_back([], True)
             except sqlite3.Error:
                 self._discard()
@@ -266,6 +323,14 @@ def _refusal(path: Path, error: BaseException) -> BaseException:
     return ConfigError(
         f"the database `{path}` cannot be opened: {cause}", "restore it from a backup, or name another file"
     )
+
+
+def only_rows(items: list[Item]) -> list[Row] | None:
+    """The rows of these items, where there is nothing else to them and they are few: what one statement can write."""
+    if len(items) > ALONE or any(item.fn is not None for item in items):
+        return None
+    rows = [row for item in items for row in item.rows]
+    return rows if 0 < len(rows) <= ALONE else None
 
 
 def run_items(session: Session, items: list[Item]) -> None:

@@ -130,7 +130,7 @@ async def test_an_outcome_that_cannot_be_written_is_written_later(
     real = store.append
     failures = 3
 
-    async def failing(rows: tuple[Row, ...]) -> None:
+    async def failing(rows: tuple[Row, ...], *, later: bool = False) -> None:
         nonlocal failures
         if failures:
             failures -= 1

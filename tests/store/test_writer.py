@@ -20,7 +20,7 @@ from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.store import session as session_module
 from policylayer.store.rows import Row
-from policylayer.store.session import Session, connect, create_file
+from policylayer.store.session import ALONE, Session, connect, create_file
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Limits, Program
 from policylayer.store.tables import meta
@@ -136,11 +136,19 @@ async def test_a_file_that_cannot_grow_fails_closed_and_serves_again(store: Sqli
 
 
 @pytest.mark.shows("audit.1")
-@pytest.mark.parametrize("word", ["BEGIN", "INSERT", "SAVEPOINT", "COMMIT"])
-async def test_an_io_error_discards_the_connection_and_retries_nothing(store: SqliteStore, sql: Sql, word: str) -> None:
-    """R-05: before anything is durable, every waiting caller is told; the next call is served by a new connection."""
+@pytest.mark.parametrize(
+    ("word", "rows"),
+    [("INSERT", ALONE), ("BEGIN", ALONE + 1), ("INSERT", ALONE + 1), ("SAVEPOINT", ALONE + 1), ("COMMIT", ALONE + 1)],
+)
+async def test_an_io_error_discards_the_connection_and_retries_nothing(
+    store: SqliteStore, sql: Sql, word: str, rows: int
+) -> None:
+    """R-05: before anything is durable, every waiting caller is told; the next call is served by a new connection.
+
+    Few rows go in by one statement, more by a transaction of several.
+    """
     broken = break_statement(store, word, sqlite3.SQLITE_IOERR)
-    results = await asyncio.gather(*(store.append((row(),)) for _ in range(10)), return_exceptions=True)
+    results = await asyncio.gather(*(store.append((row(),)) for _ in range(rows)), return_exceptions=True)
     assert all(isinstance(result, AuditUnavailable) for result in results[:1])
     assert broken.broken == 1
     good = await until_written(store)
@@ -151,14 +159,18 @@ async def test_an_io_error_discards_the_connection_and_retries_nothing(store: Sq
 
 
 @pytest.mark.shows("audit.1")
-async def test_a_commit_of_unknown_fate_is_read_back_before_anyone_is_told(store: SqliteStore, sql: Sql) -> None:
+@pytest.mark.parametrize(("word", "count"), [("INSERT", 5), ("COMMIT", ALONE + 1)])
+async def test_a_commit_of_unknown_fate_is_read_back_before_anyone_is_told(
+    store: SqliteStore, sql: Sql, word: str, count: int
+) -> None:
     """The sync failed after the rows were there: they are, and their callers are told so."""
-    break_statement(store, "COMMIT", sqlite3.SQLITE_IOERR, after=True)
-    rows = [row() for _ in range(5)]
+    broken = break_statement(store, word, sqlite3.SQLITE_IOERR, after=True)
+    rows = [row() for _ in range(count)]
     results = await asyncio.gather(*(store.append((one,)) for one in rows), return_exceptions=True)
     present = {name for (name,) in sql("SELECT id FROM records WHERE kind = 'decision'")}
     assert [result is None for result in results] == [one.id in present for one in rows]
     assert present
+    assert broken.broken == 1
 
 
 @pytest.mark.shows("audit.1")
@@ -176,7 +188,7 @@ async def test_rows_of_unknown_fate_that_turn_up_later_are_reported(
         return real(path, busy)
 
     monkeypatch.setattr(session_module, "connect", refusing)
-    break_statement(store, "COMMIT", sqlite3.SQLITE_IOERR, after=True)
+    break_statement(store, "INSERT", sqlite3.SQLITE_IOERR, after=True)
     one = row()
     with pytest.raises(AuditUnavailable):
         await store.append((one,))
@@ -189,7 +201,7 @@ async def test_rows_of_unknown_fate_that_turn_up_later_are_reported(
 
 async def test_after_an_io_error_a_new_chain_says_where_the_old_one_ended(store: SqliteStore, sql: Sql) -> None:
     await store.append((row(),))
-    break_statement(store, "COMMIT", sqlite3.SQLITE_IOERR)
+    break_statement(store, "INSERT", sqlite3.SQLITE_IOERR)
     await until_written(store)
     chains = [name for (name,) in sql("SELECT DISTINCT chain FROM records ORDER BY id")]
     assert len(chains) == 2
@@ -331,20 +343,22 @@ def test_a_session_is_durable_by_its_settings(path: Path) -> None:
     session.close()
 
 
-async def test_nobody_is_told_before_the_commit_returns(store: SqliteStore) -> None:
+@pytest.mark.parametrize(("step", "rows"), [("insert_alone", 1), ("commit", ALONE + 1)])
+async def test_nobody_is_told_before_the_commit_returns(store: SqliteStore, step: str, rows: int) -> None:
     told: list[str] = []
     session = store._writer._session
-    assert session is not None
-    commit = session.commit
+    commit = getattr(session, step)
 
-    def late_commit() -> None:
+    def late_commit(*given: Any) -> Any:
         told.append("before commit" if not waiting.done() else "told too early")
-        commit()
+        result = commit(*given)
         told.append("after commit" if not waiting.done() else "told too early")
+        return result
 
-    session.commit = late_commit  # type: ignore[method-assign]
-    waiting = asyncio.ensure_future(store.append((row(),)))
-    await waiting
+    setattr(session, step, late_commit)
+    waiting: asyncio.Task[None]
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(store.append(tuple(row() for _ in range(rows))))
     assert told == ["before commit", "after commit"]
 
 
