@@ -118,7 +118,10 @@ class McpEndpoint:
         return True
 
     def _find(self, visit: Visit, ids: tuple[str, ...]) -> Session | None:
-        return self.deps.sessions.find(ids[0], visit.caller, visit.server.name) if len(ids) == 1 else None
+        protocol = era.version_of(visit.headers)
+        if len(ids) != 1 or isinstance(protocol, Rejection):
+            return None
+        return self.deps.sessions.find(ids[0], visit.caller, visit.server.name, protocol)
 
     # --- POST ---------------------------------------------------------------------------------------------------------
 

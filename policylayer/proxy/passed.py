@@ -138,7 +138,7 @@ class Opening:
             message.client,
             message.client_capabilities or {},
         )
-        visit.down.add_header(b"mcp-session-id", self._session.id.encode())
+        visit.down.add_header(b"mcp-session-id", self._session.ticket.encode())
 
     async def _answered(self, answer: ServerMessage) -> bytes:
         """The server's answer is there: what was negotiated, and the row. Raises where it cannot be written."""

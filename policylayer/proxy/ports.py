@@ -146,6 +146,7 @@ class Deps:
     labels: Callable[[Caller], frozenset[str]] = no_labels
     behind_proxy: tuple[IPv4Network | IPv6Network, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    replicas: bool = False
 
     metrics: Metrics = field(default_factory=Metrics)
     sessions: Sessions = field(init=False)
@@ -156,7 +157,7 @@ class Deps:
 
     def __post_init__(self) -> None:
         monotonic = self.clock.monotonic
-        self.sessions = Sessions(monotonic, self.limits)
+        self.sessions = Sessions(monotonic, self.limits, self.keys, self.replicas)
         self.streams = Streams(self.limits, self.metrics)
         self.tasks = TaskOwners(monotonic, self.limits)
         self.tools = ToolsSeen(monotonic, self.limits)

@@ -1,8 +1,9 @@
 """Handshake sessions: our own ids over the servers', each bound to one caller and one server.
 
 A session is opened where a server opens one and forgotten where it forgets it; the server's own id never reaches the
-agent. An id that is unknown, over, another caller's or another server's is one and the same "not found". Must not know
-messages' meaning or HTTP.
+agent, or only sealed: what the agent sends back is a ticket that any replica can open (docs/decisions/0007), so a
+session goes on where its process has ended. A ticket that is unknown, over, another caller's or another server's is one
+and the same "not found". Must not know messages' meaning or HTTP.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import orjson
 
 from policylayer.core.call import Caller
+from policylayer.keys import Keys, text, untext
 from policylayer.proxy.limits import Limits
 from policylayer.wire.rejection import Id
 from policylayer.wire.server_messages import ServerMessage
@@ -23,6 +27,13 @@ from policylayer.wire.server_messages import ServerMessage
 Key: TypeAlias = "tuple[type, Id]"
 Owner: TypeAlias = tuple[str, str, str]
 Take: TypeAlias = Callable[[ServerMessage], Awaitable[bytes]]
+
+PURPOSE: Final = b"session"
+OLDEST: Final = "2025-03-26"
+"""What is spoken where a client does not say."""
+
+LONGEST_SAID: Final = 512
+LONGEST_TICKET: Final = 4096
 
 
 def key_of(id: Id) -> Key:
@@ -59,9 +70,13 @@ class Request:
 
 @dataclass(slots=True)
 class Session:
-    """One session. `outstanding` are requests of the server that the agent has been shown and not answered."""
+    """One session; `id` names it in the log, `ticket` is what the agent sends.
+
+    `outstanding` are requests of the server that the agent has been shown and not answered.
+    """
 
     id: str
+    ticket: str
     server: str
     owner: Owner
     upstream_id: str
@@ -113,12 +128,17 @@ class TooManySessions(Exception):
 
 
 class Sessions:
-    """All of them, in this process."""
+    """Those that this process has seen, by their tickets. `shared`: other replicas may be using them too."""
 
-    def __init__(self, monotonic: Callable[[], float], limits: Limits) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float], limits: Limits, keys: Keys | None = None, shared: bool = False
+    ) -> None:
         self._monotonic = monotonic
         self._limits = limits
+        self._keys = keys
+        self._shared = shared
         self._sessions: dict[str, Session] = {}
+        self._over: OrderedDict[str, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -148,43 +168,88 @@ class Sessions:
         capabilities: Mapping[str, Any],
     ) -> Session:
         """A new session, with an id of 192 random bits."""
-        session = Session(
-            secrets.token_urlsafe(24),
-            server,
-            owner_of(caller),
-            upstream_id,
-            protocol,
-            client,
-            capabilities,
-            self._monotonic(),
-        )
-        self._sessions[session.id] = session
-        return session
+        id, owner = secrets.token_urlsafe(24), owner_of(caller)
+        ticket = self._seal(id, server, owner, upstream_id, client, capabilities)
+        return self._keep(Session(id, ticket, server, owner, upstream_id, protocol, client, capabilities, 0.0))
 
-    def find(self, id: str, caller: Caller, server: str) -> Session | None:
-        """The caller's session on this server, or None."""
-        session = self._sessions.get(id)
+    def find(self, ticket: str, caller: Caller, server: str, protocol: str = OLDEST) -> Session | None:
+        """The caller's session on this server, or None. `protocol` is what is spoken in one opened elsewhere."""
+        session = self._sessions.get(ticket) or self._opened(ticket, protocol)
         if session is None or session.owner != owner_of(caller) or session.server != server:
             return None
+        if ticket not in self._sessions:
+            return self._admit(session)
         if self._is_idle(session):
             self.forget(session)
             return None
         session.used_at = self._monotonic()
         return session
 
+    def _keep(self, session: Session) -> Session:
+        session.used_at = self._monotonic()
+        self._sessions[session.ticket] = session
+        return session
+
+    def _admit(self, session: Session) -> Session | None:
+        """One that another process opened, or this one before it was started anew."""
+        try:
+            self.make_room(session.owner)
+        except TooManySessions:
+            return None
+        return self._keep(session)
+
+    # --- tickets ------------------------------------------------------------------------------------------------------
+
+    def _seal(
+        self,
+        id: str,
+        server: str,
+        owner: Owner,
+        upstream_id: str,
+        client: str | None,
+        capabilities: Mapping[str, Any],
+    ) -> str:
+        if self._keys is None:
+            return id
+        said = orjson.dumps([client, capabilities])
+        # What a client says of itself is kept only where it is short: the ticket travels in a header.
+        own = [client, capabilities] if len(said) <= LONGEST_SAID else [None, {}]
+        return text(self._keys.seal(orjson.dumps([id, server, owner, upstream_id, *own]), PURPOSE))
+
+    def _opened(self, ticket: str, protocol: str) -> Session | None:
+        """The session that a ticket tells of, unless it is over."""
+        sealed = untext(ticket) if self._keys is not None and len(ticket) <= LONGEST_TICKET else None
+        plain = self._keys.open(sealed, PURPOSE) if sealed is not None and self._keys is not None else None
+        if plain is None:
+            return None
+        id, server, owner, upstream_id, client, capabilities = orjson.loads(plain)
+        if id in self._over:
+            return None
+        grant, principal, user = owner
+        return Session(id, ticket, server, (grant, principal, user), upstream_id, protocol, client, capabilities, 0.0)
+
     def forget(self, session: Session) -> None:
-        """It is over."""
-        self._sessions.pop(session.id, None)
+        """It is over, as far as this process knows: its ticket opens nothing here any more."""
+        self._drop(session)
+        self._over[session.id] = None
+        while len(self._over) > self._limits.sessions:
+            self._over.popitem(last=False)
+
+    def _drop(self, session: Session) -> None:
+        self._sessions.pop(session.ticket, None)
         for request in session.requests.values():
             if request.late is not None and not request.late.done():
                 request.late.cancel()
 
     def sweep(self) -> list[Session]:
-        """Forget those that nothing used for long; returns them, so that their servers can be told."""
+        """Forget those that nothing used for long; returns them, so that their servers can be told.
+
+        Where other replicas may be using them they are only dropped here, and their end is the server's to say.
+        """
         idle = [session for session in self._sessions.values() if self._is_idle(session)]
         for session in idle:
-            self.forget(session)
-        return idle
+            (self._drop if self._shared else self.forget)(session)
+        return [] if self._shared else idle
 
     def _is_idle(self, session: Session) -> bool:
         return not session.busy and session.used_at + self._limits.session_idle <= self._monotonic()

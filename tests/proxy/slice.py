@@ -5,6 +5,7 @@ Everything but the agent and the server is what `policylayer serve` runs.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -103,6 +104,13 @@ class World:
             assert voted.status == 200, await voted.text()
             answer: dict[str, Any] = await voted.json()
             return answer
+
+    async def settled(self, count: int) -> list[tuple[Any, ...]]:
+        """The rows, when there are so many."""
+        async with asyncio.timeout(10):
+            while len(rows := self.rows()) < count:
+                await asyncio.sleep(0.01)
+        return rows
 
     def rows(self, what: str = "kind, effect, state, parent, id") -> list[tuple[Any, ...]]:
         """The decision log, read past the service; without events."""

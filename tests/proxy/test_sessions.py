@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from policylayer.core.errors import NotSent
+from policylayer.keys import Keys
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.sessions import Request, Sessions, TooManySessions
 from tests.proxy.rig import ALICE, BOB, LATEST, FakeAnswer, Rig, call, event, proper, request, result, stream
@@ -28,9 +29,9 @@ def test_a_session_is_found_by_its_own_caller_and_server_only() -> None:
     sessions = Sessions(Hand(), Limits())
     opened = sessions.open(ALICE, "shop", "up", LATEST, None, {})
     assert len(opened.id) >= 32
-    assert sessions.find(opened.id, ALICE, "shop") is opened
-    assert sessions.find(opened.id, BOB, "shop") is None
-    assert sessions.find(opened.id, ALICE, "files") is None
+    assert sessions.find(opened.ticket, ALICE, "shop") is opened
+    assert sessions.find(opened.ticket, BOB, "shop") is None
+    assert sessions.find(opened.ticket, ALICE, "files") is None
     assert sessions.find("x", ALICE, "shop") is None
 
 
@@ -39,12 +40,46 @@ def test_an_idle_session_is_over() -> None:
     sessions = Sessions(hand, Limits(session_idle=10))
     opened = sessions.open(ALICE, "shop", "up", LATEST, None, {})
     hand.now = 9
-    assert sessions.find(opened.id, ALICE, "shop")
+    assert sessions.find(opened.ticket, ALICE, "shop")
     with opened.in_use():
         hand.now = 30
         assert sessions.sweep() == []
     assert sessions.sweep() == [opened]
-    assert sessions.find(opened.id, ALICE, "shop") is None
+    assert sessions.find(opened.ticket, ALICE, "shop") is None
+
+
+@pytest.mark.shows("audit.4")
+def test_a_ticket_is_opened_by_every_process_with_the_key() -> None:
+    keys = Keys([bytes(32)])
+    here, there = Sessions(Hand(), Limits(), keys, shared=True), Sessions(Hand(), Limits(), keys, shared=True)
+    opened = here.open(ALICE, "shop", "up-1", LATEST, "a client", {"roots": {}})
+    assert "up-1" not in opened.ticket
+    found = there.find(opened.ticket, ALICE, "shop", LATEST)
+    assert found is not None
+    assert (found.id, found.upstream_id, found.protocol, found.client) == (opened.id, "up-1", LATEST, "a client")
+    assert found.capabilities == {"roots": {}}
+    assert there.find(opened.ticket, ALICE, "shop") is found
+    assert there.find(opened.ticket, BOB, "shop") is None
+    assert there.find(opened.ticket, ALICE, "files") is None
+    there.forget(found)
+    assert there.find(opened.ticket, ALICE, "shop") is None
+    assert Sessions(Hand(), Limits(), Keys([bytes([1]) * 32])).find(opened.ticket, ALICE, "shop") is None
+    assert there.find(opened.ticket[:-2] + "AA", ALICE, "shop") is None
+
+
+def test_a_session_that_is_idle_here_may_be_in_use_elsewhere() -> None:
+    hand = Hand()
+    sessions = Sessions(hand, Limits(session_idle=10), Keys([bytes(32)]), shared=True)
+    opened = sessions.open(ALICE, "shop", "up", LATEST, None, {})
+    hand.now = 30
+    assert sessions.sweep() == []
+    assert len(sessions) == 0
+    assert sessions.find(opened.ticket, ALICE, "shop") is not None
+
+
+def test_what_a_client_says_at_length_is_not_in_the_ticket() -> None:
+    sessions = Sessions(Hand(), Limits(), Keys([bytes(32)]))
+    assert len(sessions.open(ALICE, "shop", "up", LATEST, "x" * 10_000, {}).ticket) < 400
 
 
 def test_there_is_room_for_so_many_and_for_so_many_of_one_caller() -> None:
@@ -92,7 +127,7 @@ async def test_the_servers_own_id_stays_behind_ours(rig: Rig) -> None:
     ((type, actor, detail),) = rig.recorder.events
     assert (type, actor) == ("session.opened", "agent:alice")
     assert detail["server"] == "shop"
-    assert rig.recorder.rows[0][1].session == rig.session
+    assert rig.recorder.rows[0][1].session == detail["session"] != rig.session
     assert rig.recorder.rows[0][1].client == "test"
 
 

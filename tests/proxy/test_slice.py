@@ -45,8 +45,7 @@ async def test_allowed_denied_and_listed(whole: World, era: str) -> None:
     status, answer = await whole.ask((modern if era == "modern" else request)("tools/list"))
     assert [tool["name"] for tool in answer["result"]["tools"]] == ["safe", "gated", "echo_args"]
     assert whole.recording.counts == {"safe": 1}
-    await asyncio.sleep(0.05)
-    rows = whole.rows()
+    rows = await whole.settled(5)
     assert [(kind, effect or state) for kind, effect, state, _, _ in rows] == [
         ("decision", "allow"),
         ("outcome", "executed"),
@@ -73,8 +72,7 @@ async def test_held_and_approved(whole: World, era: str) -> None:
     _, answer = await again
     assert "not twice" in answer["result"]["content"][0]["text"]
     assert whole.recording.counts == {"gated": 1}
-    await asyncio.sleep(0.05)
-    kinds = [(kind, effect or state) for kind, effect, state, _, _ in whole.rows()]
+    kinds = [(kind, effect or state) for kind, effect, state, _, _ in await whole.settled(5)]
     assert kinds == [
         ("decision", "require_approval"),
         ("release", "allow"),
@@ -124,5 +122,21 @@ async def test_server_failures_are_told_apart(whole: World) -> None:
     await begin(whole, "handshake")
     status, answer = await whole.ask(call("safe", {"_rec": "garbage"}))
     assert (status, answer["error"]["code"]) == (200, 40502)
-    await asyncio.sleep(0.05)
-    assert whole.rows()[-1][2] == "failed"
+    assert (await whole.settled(2))[-1][2] == "failed"
+
+
+@pytest.mark.parametrize("size", [5, 40])
+async def test_who_sends_too_much_reads_why(whole: World, size: int) -> None:
+    async with whole.served.connect() as raw:
+        head = whole.headers(call("safe"), "alice", "shop") | {
+            "Host": f"127.0.0.1:{whole.served.port}",
+            "Content-Length": str(size << 20),
+        }
+        lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
+        sending = asyncio.get_running_loop().create_task(
+            raw.send(f"POST /mcp/shop HTTP/1.1\r\n{lines}\r\n".encode() + b" " * (size << 20))
+        )
+        status, headers, _ = await raw.answer()
+        assert (status, headers["connection"].lower()) == (413, "close")
+        await sending
+    assert (await whole.ask(modern_call("safe")))[0] == 200
