@@ -126,6 +126,7 @@ class Service:
             metadata_url=lambda server: f"{base_url}/.well-known/oauth-protected-resource/mcp/{server}",
             behind_proxy=config.behind_proxy,
             limits=limits_of(config),
+            replicas=config.database.startswith("postgresql:"),
         )
 
     def _parts(self) -> list[Part]:

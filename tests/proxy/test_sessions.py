@@ -50,7 +50,7 @@ def test_an_idle_session_is_over() -> None:
 
 @pytest.mark.shows("audit.4")
 def test_a_ticket_is_opened_by_every_process_with_the_key() -> None:
-    keys = Keys([bytes(32)])
+    keys = Keys([bytes(range(32))])
     here, there = Sessions(Hand(), Limits(), keys, shared=True), Sessions(Hand(), Limits(), keys, shared=True)
     opened = here.open(ALICE, "shop", "up-1", LATEST, "a client", {"roots": {}})
     assert "up-1" not in opened.ticket
@@ -63,13 +63,13 @@ def test_a_ticket_is_opened_by_every_process_with_the_key() -> None:
     assert there.find(opened.ticket, ALICE, "files") is None
     there.forget(found)
     assert there.find(opened.ticket, ALICE, "shop") is None
-    assert Sessions(Hand(), Limits(), Keys([bytes([1]) * 32])).find(opened.ticket, ALICE, "shop") is None
+    assert Sessions(Hand(), Limits(), Keys([bytes(range(1, 33))])).find(opened.ticket, ALICE, "shop") is None
     assert there.find(opened.ticket[:-2] + "AA", ALICE, "shop") is None
 
 
 def test_a_session_that_is_idle_here_may_be_in_use_elsewhere() -> None:
     hand = Hand()
-    sessions = Sessions(hand, Limits(session_idle=10), Keys([bytes(32)]), shared=True)
+    sessions = Sessions(hand, Limits(session_idle=10), Keys([bytes(range(32))]), shared=True)
     opened = sessions.open(ALICE, "shop", "up", LATEST, None, {})
     hand.now = 30
     assert sessions.sweep() == []
@@ -78,7 +78,7 @@ def test_a_session_that_is_idle_here_may_be_in_use_elsewhere() -> None:
 
 
 def test_what_a_client_says_at_length_is_not_in_the_ticket() -> None:
-    sessions = Sessions(Hand(), Limits(), Keys([bytes(32)]))
+    sessions = Sessions(Hand(), Limits(), Keys([bytes(range(32))]))
     assert len(sessions.open(ALICE, "shop", "up", LATEST, "x" * 10_000, {}).ticket) < 400
 
 
