@@ -7,6 +7,7 @@ RUN python -m venv /opt/policylayer \
 COPY pyproject.toml README.md LICENSE ./
 COPY policylayer ./policylayer
 COPY migrations ./migrations
+COPY policies ./policies
 RUN /opt/policylayer/bin/pip install --no-cache-dir --no-deps --no-build-isolation .
 
 FROM python:3.12-slim
