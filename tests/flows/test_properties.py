@@ -165,7 +165,8 @@ def test_each_call_ends_in_exactly_one_terminal_record(life: Life) -> None:
     if life.verdict is None:
         return
     refusals = [r for r, _ in life.durable() if r.decision.enforced is Effect.DENY]
-    over = [r for c, r in life.of(Record) if c.charge and isinstance(r, OverLimit) and r.row_id is not None]
+    sending = [r for c, r in life.of(Record) if c.decision.enforced is Effect.ALLOW]
+    over = [r for r in sending if isinstance(r, OverLimit) and r.row_id is not None]
     outcomes = life.of(RecordOutcome)
     terminal = len(refusals) + len(over) + len(outcomes)
     if isinstance(life.verdict, Unavailable) and life.verdict.row_id is None:
