@@ -15,9 +15,19 @@ from policylayer.core.decision import Charge, HoldRule, RuleRef
 from policylayer.keys import text
 
 
-def dumps(rules: Iterable[HoldRule], limited: Collection[str] = ()) -> str:
-    """The rules as one line of JSON; `limited` are the names of those with a limit that asks for approval."""
-    return orjson.dumps([{**_plain(rule), "limited": rule.ref.name in limited} for rule in rules]).decode()
+def dumps(rules: Iterable[HoldRule], limited: Collection[str] = (), exceeds: Iterable[Charge] = ()) -> str:
+    """The rules as one line of JSON. `limited` are the names of those with a limit that asks for approval; `exceeds`
+    the limits that approvers are told of."""
+    told: dict[str, list[str]] = {}
+    for charge in exceeds:
+        if charge.hold is not None:
+            told.setdefault(charge.rule.name, []).append(charge.counter)
+    return orjson.dumps(
+        [
+            {**_plain(rule), "limited": rule.ref.name in limited, "exceeds": sorted(set(told.get(rule.ref.name, ())))}
+            for rule in rules
+        ]
+    ).decode()
 
 
 def loads(line: str) -> tuple[HoldRule, ...]:
@@ -28,6 +38,11 @@ def loads(line: str) -> tuple[HoldRule, ...]:
 def limited(line: str) -> frozenset[str]:
     """The names of the rules of a row that have a limit which asks for approval."""
     return frozenset(_rule(each).ref.name for each in orjson.loads(line) if each["limited"])
+
+
+def exceeds(line: str) -> frozenset[str]:
+    """The limits that this row's approvers are told of."""
+    return frozenset(counter for each in orjson.loads(line) for counter in each["exceeds"])
 
 
 def limits_that_hold(charges: Iterable[Charge]) -> frozenset[str]:

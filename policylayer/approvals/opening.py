@@ -20,7 +20,7 @@ from policylayer.approvals.rows import LIVE, Desk, Row
 from policylayer.core.approval import Move, State
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Found, Round
-from policylayer.core.decision import Decision, HoldRule
+from policylayer.core.decision import Charge, Decision, HoldRule
 from policylayer.core.errors import ApprovalError
 from policylayer.keys import Keys
 from policylayer.store.once import insert_new
@@ -38,7 +38,7 @@ class Opening:
     """A held call that needs an approval.
 
     `carried` are the hold rules that earlier approvals of this call satisfied; `record_id` is the row that holds it;
-    `arguments` their redacted view as JSON; `round` is set in a later round.
+    `arguments` their redacted view as JSON; `round` is set in a later round; `exceeds` are limits to tell approvers of.
     """
 
     caller: Caller
@@ -51,6 +51,7 @@ class Opening:
     client: str | None = None
     ip: str | None = None
     round: int | None = None
+    exceeds: tuple[Charge, ...] = ()
 
 
 def open_or_join(conn: Connection, desk: Desk, opening: Opening, now_us: int, default_s: int) -> tuple[str, int]:
@@ -141,7 +142,7 @@ def _fresh(keys: Keys, opening: Opening, now_us: int, default_s: int) -> dict[st
         "method": call.method,
         "target": None if call.target is None else storable(call.target),
         "digest": stored_digest(keys, call),
-        "rules": demand.dumps(rules, demand.limits_that_hold(opening.decision.charges)),
+        "rules": demand.dumps(rules, demand.limits_that_hold(opening.decision.charges), opening.exceeds),
         "satisfied": orjson.dumps(sorted(opening.carried)).decode(),
     }
     return {**row, **_told(opening), "arguments_sealed": seal_arguments(keys, call, row)}

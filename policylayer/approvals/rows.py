@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Select, select, update
 
 from policylayer.approvals import demand
 from policylayer.core.approval import Move, State, after, sources
-from policylayer.core.decision import HoldRule
+from policylayer.core.decision import HoldRule, permission
 from policylayer.keys import Keys
 from policylayer.store.rows import storable
 from policylayer.store.tables import approvals, votes
@@ -69,14 +69,22 @@ def carried_of(row: Row) -> frozenset[str]:
         return frozenset()
 
 
+def exceeded_of(row: Row) -> frozenset[str]:
+    """The limits that the call would exceed, which its approvers are told of."""
+    try:
+        return demand.exceeds(row["rules"])
+    except (ValueError, KeyError, TypeError):
+        return frozenset()
+
+
 def satisfied_by(row: Row, asked: Iterable[HoldRule] = ()) -> frozenset[str]:
-    """The names of the rules that this approval, once approved, satisfies.
+    """The names of the rules that this approval, once approved, satisfies, and the limits that it may exceed.
 
     `asked` are the rules as they hold the call now: one that asks something else of approvers than it did is not
     satisfied by what was decided before.
     """
     decided = rules_of(row)
-    names = carried_of(row) | {rule.ref.name for rule in decided}
+    names = carried_of(row) | {rule.ref.name for rule in decided} | {permission(name) for name in exceeded_of(row)}
     before = {rule.ref.name: demand.asks(rule) for rule in decided}
     return names - {
         rule.ref.name for rule in asked if before.get(rule.ref.name, demand.asks(rule)) != demand.asks(rule)

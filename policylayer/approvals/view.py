@@ -53,6 +53,7 @@ def view(keys: Keys, shown: Shown, now_us: int) -> dict[str, Any]:
         "altered": state in LIVE and kept is None,
         "digest": row["digest"],
         "rules": [_rule(rule, shown.votes) for rule in rules],
+        "exceeds": sorted(rows.exceeded_of(row)),
         "satisfied": sorted(rows.carried_of(row)),
         "approvers": _approvers(rules),
         "quorum": max((rule.quorum for rule in rules), default=1),

@@ -23,7 +23,7 @@ class Held:
     """A held call that needs an approval.
 
     `record_id` is the row that holds it, `carried` the hold rules that earlier approvals satisfied, `arguments` what
-    the log keeps of them, as JSON; `round` the number of a later round.
+    the log keeps of them, as JSON; `round` the number of a later round; `exceeds` the limits that it would exceed now.
     """
 
     caller: Caller
@@ -36,23 +36,33 @@ class Held:
     client: str | None = None
     ip: str | None = None
     round: int | None = None
+    exceeds: tuple[Charge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Charging:
-    """Limits to charge for the row `record_id`; those of the `approved` rules may go beyond their maximum."""
+    """Limits to charge for the row `record_id`. `approved` are the satisfied rules, and the limits that those who
+    approved them were told of: these may go beyond their maximum."""
 
     decision: Decision
     record_id: str
-    now_us: int
     approved: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """Either `over`, the decision that says what is exceeded, or what the row is to say of its charges."""
+
+    over: Decision | None = None
+    charges: str | None = None
 
 
 OpenOrJoin: TypeAlias = Callable[[Connection, Add, Held], str]
 Consume: TypeAlias = Callable[[Connection, Add, str, str | None], bool]
 Redeem: TypeAlias = Callable[[Connection, Round, str], bool]
-Charge_: TypeAlias = Callable[[Connection, Charging], Decision | None]
-GiveBack: TypeAlias = Callable[[Connection, str, Sequence[Charge]], None]
+Charge_: TypeAlias = Callable[[Connection, Charging], Charged]
+Exceeded: TypeAlias = Callable[[Connection, Sequence[Charge]], Sequence[Charge]]
+GiveBack: TypeAlias = Callable[[Connection, str], None]
 
 
 def _nothing_to_open(_conn: Connection, _add: Add, _held: Held) -> str:
@@ -63,12 +73,13 @@ def _nothing_to_open(_conn: Connection, _add: Add, _held: Held) -> str:
 class Hooks:
     """The functions. Without them no approval can be opened or used, no round redeemed, and nothing is limited.
 
-    `open_or_join` gives the approval's id. `consume` and `redeem` say whether they did. `charge` gives None, or the
-    decision that says what is exceeded, having charged nothing. `give_back` undoes the charges of a row.
+    `open_or_join` gives the approval's id. `consume` and `redeem` say whether they did. `charge` charges all of a
+    decision's limits or none; `exceeded` gives those that it could not; `give_back` undoes the charges of a row.
     """
 
     open_or_join: OpenOrJoin = _nothing_to_open
     consume: Consume = lambda _conn, _add, _approval_id, _record_id: False
     redeem: Redeem = lambda _conn, _round, _record_id: False
     charge: Charge_ | None = None
+    exceeded: Exceeded = lambda _conn, _charges: ()
     give_back: GiveBack | None = None

@@ -8,12 +8,13 @@ Must not know how rows become durable (`store/`), nor what approvals and limits 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, NestedTransaction
 
 from policylayer.audit.context import CallContext, Keeping
 from policylayer.audit.hooks import Charging, Held, Hooks
@@ -31,7 +32,7 @@ from policylayer.core.commands import (
     RecordOutcome,
     Unrecorded,
 )
-from policylayer.core.decision import Decision, Effect
+from policylayer.core.decision import Charge, Decision, Effect
 from policylayer.core.errors import AuditUnavailable
 from policylayer.keys import Keys
 from policylayer.store.rows import Row, event_row
@@ -106,23 +107,24 @@ class Recorder:
     ) -> Recording:
         """In the writer's transaction: conditions first, then the row. A condition that fails undoes the others."""
         staged: list[Row] = []
-        over: Decision | None = None
-        with connection.begin_nested() as conditions:
+        # A charge that is too much has changed nothing; only what else was done before it must be undone.
+        with connection.begin_nested() if cmd.consume or cmd.redeem or cmd.hold else nullcontext() as conditions:
             if cmd.consume and not self.hooks.consume(connection, staged.append, cmd.consume, row.id):
                 # What was found on the way (it had expired, say) is kept.
                 for event in staged:
                     add(event)
                 return AlreadyConsumed("approval")
             if cmd.redeem and not self.hooks.redeem(connection, cmd.redeem, row.id):
-                conditions.rollback()
+                _undo(conditions)
                 return AlreadyConsumed("round")
             if charges and self.hooks.charge is not None:
-                over = self.hooks.charge(connection, Charging(cmd.decision, row.id, row.time_us, cmd.approved))
-            if over is not None:
-                conditions.rollback()
-                return self._over(cmd, context, row, over, add)
+                charged = self.hooks.charge(connection, Charging(cmd.decision, row.id, cmd.approved))
+                if charged.over is not None:
+                    _undo(conditions)
+                    return self._over(cmd, context, row, charged.over, add)
+                row = row._replace(charges=charged.charges)
             if cmd.hold:
-                held = _held(cmd, context, row)
+                held = _held(cmd, context, row, tuple(self.hooks.exceeded(connection, cmd.decision.charges)))
                 row = row._replace(approval_id=self.hooks.open_or_join(connection, staged.append, held))
         add(row)
         for event in staged:
@@ -145,10 +147,9 @@ class Recorder:
         give_back = self.hooks.give_back
         try:
             if give_back and cmd.decision.charges and cmd.outcome.state is OutcomeState.NEVER_SENT:
-                charges = cmd.decision.charges
 
                 def undo(connection: Connection, add: Any) -> None:
-                    give_back(connection, cmd.row_id, charges)
+                    give_back(connection, cmd.row_id)
                     add(row)
 
                 await self._store.record(undo)
@@ -195,7 +196,12 @@ class Recorder:
         await self._store.append((row._replace(ip=detail.get("ip"), server=detail.get("server")),))
 
 
-def _held(cmd: Record, context: CallContext, row: Row) -> Held:
+def _undo(conditions: NestedTransaction | None) -> None:
+    if conditions is not None:
+        conditions.rollback()
+
+
+def _held(cmd: Record, context: CallContext, row: Row, exceeds: tuple[Charge, ...]) -> Held:
     return Held(
         caller=context.caller,
         call=context.call,
@@ -207,4 +213,5 @@ def _held(cmd: Record, context: CallContext, row: Row) -> Held:
         client=context.client,
         ip=context.ip,
         round=cmd.redeem.number if cmd.redeem else None,
+        exceeds=exceeds,
     )

@@ -88,6 +88,16 @@ class Charge:
     rule: RuleRef
     hold: HoldRule | None = None
 
+    @property
+    def permission(self) -> str:
+        """What stands among the satisfied rules where those who approved were told that this limit is exceeded."""
+        return permission(self.counter)
+
+
+def permission(counter: str) -> str:
+    """`Charge.permission` of a counter's name; no rule has such a name."""
+    return f"limit {counter}"
+
 
 @dataclass(frozen=True, slots=True)
 class Mask:

@@ -81,7 +81,7 @@ class _Life:
             Kind.RELEASE if later else first,
             decision,
             parent=self.held or self.origin,
-            charge=sends,
+            charge=sends and self.resumed is None,
             consume=self.approval if sends or hold else None,
             redeem=self.resumed if sends else None,
             hold=hold,
@@ -91,6 +91,10 @@ class _Life:
     def start_over(self) -> None:
         """Someone else used the approval: nothing is satisfied any more but what the round carries."""
         self.approval, self.approved = None, self.resumed.rules if self.resumed else frozenset()
+
+    def ask_again(self, decision: Decision) -> None:
+        """These rules are to be approved, once more where they were: nobody was told of the limits now exceeded."""
+        self.approved -= {hold.ref.name for hold in decision.holds}
 
     def take(self, settled: Found | Waited) -> None:
         """An approver released the call."""
@@ -115,6 +119,7 @@ def mediate(resumed: Round | None = None, parent: str | None = None) -> Steps:
             if not (isinstance(reply, OverLimit) and reply.row_id is None):
                 return (yield from _not_sent(reply, decision, life))
             decision = reply.decision
+            life.ask_again(decision)
         if decision.enforced is not Effect.REQUIRE_APPROVAL:
             return (yield from _refuse(decision, life))
         ended = yield from _hold(decision, life)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from policylayer.core.decision import Charge, Decision, Effect, HoldRule, Obligations, ReasonCode, RuleRef
+from policylayer.core.decision import Charge, Decision, Effect, HoldRule, Obligations, ReasonCode, Retry, RuleRef
 from policylayer.policy import foreign, texts
 from policylayer.policy.denials import denial, telling, uncountable
 from policylayer.policy.engine import Entry, Groups
@@ -148,11 +148,22 @@ def _with_observed(decision: Decision, observed: Groups, sifted: Sifted, ctx: Co
     )
 
 
-def over_limit(decision: Decision, exceeded: Iterable[Charge], approved: frozenset[str], retry_after: int) -> Decision:
+def _effect_of_all(entry: Entry, sifted: Sifted, ctx: Context) -> Effect:
+    """The effect if observed files counted too: what cannot be counted denies, and an engine that failed."""
+    effect = sifted.effect(ctx.question.approved)
+    if effect is Effect.DENY or foreign.failure(ctx.question.findings or ()) is not None:
+        return Effect.DENY
+    return Effect.DENY if entry.limits and _charges(sifted, ctx)[1] else effect
+
+
+def over_limit(
+    decision: Decision, exceeded: Iterable[Charge], approved: frozenset[str], retry_after: int | None
+) -> Decision:
     """What becomes of an allowed call whose counters would be exceeded: a denial that names all of them, or a hold.
 
     A limit with `over: require_approval` is held under its rule's own approval, unless that is given already
-    (`approved`): then the decision stands and is charged beyond the maximum.
+    (`approved`): then the decision stands and is charged beyond the maximum. `retry_after` is None where waiting does
+    not help, since the call alone is too much.
     """
     over = [charge for charge in exceeded if charge.hold is None or charge.rule.name not in approved]
     if not over:
@@ -162,6 +173,7 @@ def over_limit(decision: Decision, exceeded: Iterable[Charge], approved: frozens
     holds: dict[str, HoldRule] = {charge.rule.name: charge.hold for charge in over if charge.hold is not None}
     denied = any(charge.hold is None for charge in over)
     effect = Effect.DENY if denied else Effect.REQUIRE_APPROVAL
+    later: Retry = "changed" if retry_after is None else "after"
     return replace(
         decision,
         effect=effect,
@@ -173,6 +185,6 @@ def over_limit(decision: Decision, exceeded: Iterable[Charge], approved: frozens
         charges=() if denied else decision.charges,
         obligations=Obligations(redact=decision.obligations.redact) if denied else decision.obligations,
         said=texts.said_over_limit(rules[0], (charge.counter for charge in over if charge.rule == rules[0])),
-        retry="after" if denied else "never",
+        retry=later if denied else "never",
         retry_after=retry_after if denied else None,
     )

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from policylayer.audit.context import Keeping
-from policylayer.audit.hooks import Charging, Held, Hooks
+from policylayer.audit.hooks import Charged, Charging, Held, Hooks
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
 from policylayer.core.commands import (
@@ -29,7 +29,7 @@ from policylayer.core.commands import (
     Round,
     Unrecorded,
 )
-from policylayer.core.decision import Charge, Decision, Effect, ReasonCode
+from policylayer.core.decision import Charge, Effect, ReasonCode
 from policylayer.keys import text
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Add
@@ -199,19 +199,18 @@ def hooked(store: SqliteStore) -> Recorder:
         note(connection, f"redeemed {round.nonce}")
         return not round.nonce.startswith("bad")
 
-    def charge(connection: Connection, charging: Charging) -> Decision | None:
+    def charge(connection: Connection, charging: Charging) -> Charged:
         if charging.decision.charges[0].key == "over":
-            note(connection, "charged too much")
-            return decision(Effect.DENY, reason_code=ReasonCode.OVER_LIMIT)
+            return Charged(over=decision(Effect.DENY, reason_code=ReasonCode.OVER_LIMIT))
         if charging.decision.charges[0].key == "hold":
-            return decision(Effect.REQUIRE_APPROVAL, reason_code=ReasonCode.OVER_LIMIT)
+            return Charged(over=decision(Effect.REQUIRE_APPROVAL, reason_code=ReasonCode.OVER_LIMIT))
         note(connection, "charged")
-        return None
+        return Charged(charges='["told"]')
 
-    def give_back(connection: Connection, row_id: str, charges: Any) -> None:
+    def give_back(connection: Connection, row_id: str) -> None:
         note(connection, f"given back {row_id}")
 
-    made.hooks = Hooks(open_or_join, consume, redeem, charge, give_back)
+    made.hooks = Hooks(open_or_join, consume, redeem, charge, give_back=give_back)
     return made
 
 
@@ -237,7 +236,7 @@ async def test_a_release_uses_its_approval_up_charges_and_redeems(hooked: Record
     assert noted(sql) == {"consumed apr-1", "redeemed nonce-1", "charged"}
     row = row_of(sql, reply.row_id)
     assert (row["approval_id"], row["redeemed"], row["parent"]) == ("apr-1", "nonce-1", "p")
-    assert json.loads(row["charges"]) == [{"counter": "payments/spend", "key": "k", "amount": "1.50"}]
+    assert json.loads(row["charges"]) == ["told"]
 
 
 async def test_an_approval_that_was_used_writes_no_row_but_what_was_found(hooked: Recorder, sql: Sql) -> None:

@@ -271,3 +271,35 @@ def test_observed_servers_forward_what_policy_denies() -> None:
         >> close("r1") << Recorded("r2")
         >> ends(Relayed)
     )  # fmt: skip
+
+
+def test_a_limit_exceeded_only_at_release_sends_the_call_back() -> None:
+    """Nobody who approved was told of it: the same rule is asked again."""
+    told = frozenset({"p/spend", "p/other", "limit p/day"})
+    (
+        Play(mediate())
+        >> ask() << held("spend", "other")
+        >> seek() << None
+        >> write(hold=True) << Recorded("r1", "a1")
+        >> wait("a1") << approved("a1", "p/spend", "p/other")
+        >> ask("p/spend", "p/other") << allowed()
+        >> write(charge=True, consume="a1") << OverLimit(held("spend"))
+        >> write(hold=True, consume="a1", approved=frozenset({"p/other"})) << Recorded("r2", "a2")
+        >> wait("a2") << approved("a2", *told)
+        >> ask(*told) << allowed()
+        >> write(charge=True, consume="a2", approved=told) << Recorded("r3")
+        >> send("r3") << DONE
+        >> close("r3") << Recorded("o1")
+        >> ends(Relayed)
+    )  # fmt: skip
+
+
+def test_a_later_round_is_the_same_call_and_charges_nothing_again() -> None:
+    (
+        Play(mediate(ROUND))
+        >> ask("p/hold") << allowed()
+        >> write(kind=Kind.ROUND, charge=False, redeem=ROUND) << Recorded("r1")
+        >> send("r1") << DONE
+        >> close("r1") << Recorded("o1")
+        >> ends(Relayed)
+    )  # fmt: skip
