@@ -80,7 +80,7 @@ class Recorder:
         stamp = Stamp(self._clock.new_id(), self._clock.time_us(), decide_us)
         reply: Recording = Unrecorded()
         if opens:
-            self._settling.begin(stamp.id)
+            self._settling.begin(stamp.id, held=cmd.hold)
         try:
             reply = await self._write(cmd, context, self._rows.decision(cmd, context, stamp))
         except AuditUnavailable as error:
@@ -92,6 +92,8 @@ class Recorder:
                 self._settling.recorded(stamp.id, int((self._clock.monotonic() - began) * 1e6))
             elif opens:
                 self._settling.end(stamp.id)
+            if isinstance(reply, Recorded):
+                self._settling.goes_on(cmd.parent)
         return reply
 
     async def _write(self, cmd: Record, context: CallContext, row: Row) -> Recording:

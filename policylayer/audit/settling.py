@@ -52,6 +52,7 @@ class Settling:
         self._clock = clock
         self._rows = rows
         self._open: dict[str, int] = {}
+        self._held: set[str] = set()
         self._owed: deque[Row] = deque(maxlen=OWED)
         self._paying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -60,10 +61,12 @@ class Settling:
 
     # --- rows of this process -----------------------------------------------------------------------------------------
 
-    def begin(self, row_id: str) -> None:
-        """A row that is to have an outcome is about to be written."""
+    def begin(self, row_id: str, held: bool = False) -> None:
+        """A row that is to have an outcome, or to go on in another row (`held`), is about to be written."""
         self._open[row_id] = 0
         self._last = row_id
+        if held:
+            self._held.add(row_id)
 
     def recorded(self, row_id: str, record_us: int) -> None:
         """It is durable, after so long."""
@@ -73,8 +76,14 @@ class Settling:
             self._since_mark = 0
             spawn(self._note_mark(), "settled-mark")
 
+    def goes_on(self, parent: str | None) -> None:
+        """A row with this parent is durable: where the parent held its call, that is how it ended."""
+        if parent is not None and parent in self._held:
+            self.end(parent)
+
     def end(self, row_id: str) -> int | None:
         """It has its outcome, or was not written; how long recording took."""
+        self._held.discard(row_id)
         return self._open.pop(row_id, None)
 
     def owe(self, row: Row) -> None:
@@ -87,7 +96,7 @@ class Settling:
         """These rows are durable though their callers were told otherwise: nothing was sent for them."""
         for row in rows:
             if row.kind in CALLS and row.enforced != Effect.DENY.value:
-                self._open.pop(row.id, None)
+                self.end(row.id)
                 self.owe(self._rows.outcome(row.id, TOO_LATE, self._stamp()))
 
     async def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from policylayer.audit import settling
+from policylayer.audit.hooks import Hooks
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
 from policylayer.core.commands import Kind, Recorded, RecordOutcome, Unrecorded
@@ -110,6 +111,25 @@ async def test_a_clean_end_leaves_nothing_to_settle(store: SqliteStore, sql: Sql
     await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
     await recorder.close()
     assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is not None
+
+
+async def test_a_hold_ends_with_the_row_that_releases_it(store: SqliteStore, sql: Sql) -> None:
+    hooks = Hooks(open_or_join=lambda connection, add, held: "apr_1", consume=lambda *_: True)
+    recorder = Recorder(store, KEYS, Clock(), hooks=hooks)
+    held = await written(recorder, Effect.REQUIRE_APPROVAL, hold=True)
+    released = await written(recorder, kind=Kind.RELEASE, parent=held, consume="apr_1")
+    await recorder.outcome(RecordOutcome(released, EXECUTED, decision()))
+    await recorder.close()
+    assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is not None
+
+
+async def test_a_row_that_lets_through_stays_open_when_a_question_hangs_below_it(store: SqliteStore, sql: Sql) -> None:
+    recorder = Recorder(store, KEYS, Clock())
+    call = await written(recorder)
+    question = await written(recorder, parent=call)
+    await recorder.outcome(RecordOutcome(question, EXECUTED, decision()))
+    await recorder.close()
+    assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is None
 
 
 async def test_an_end_with_open_rows_leaves_the_chain_to_be_settled(store: SqliteStore, sql: Sql) -> None:
