@@ -1,12 +1,12 @@
-"""The pool of connections to HTTP servers: aiohttp's, made strict about what a connection may carry between answers.
+"""The front's connections to the proxy: aiohttp's, made strict about what a connection may carry between answers.
 
 Four things that aiohttp does by itself are undone here: it parses bytes that arrive on an idle connection and hands
 them to the next request as its answer; it reads interim (1xx) answers without end; it keeps a connection that was given
 up until its peer has read all; and it repeats a GET or DELETE whose reused connection broke. Here a connection that
 carries a stray byte is dropped, interim answers are counted, what is given up is cut, and nothing is repeated.
 
-Knows nothing of MCP; `http.py` is its only user. The hooks are internals of aiohttp, which is why its version is
-bounded in the project file and tests/upstream/test_http_hostile.py holds each of them to what it does.
+Knows nothing of MCP; `front.py` is its only user (the proxy's own connections are `pool.py`'s). The hooks are internals
+of aiohttp, which is why its version is bounded in the project file.
 """
 
 from __future__ import annotations

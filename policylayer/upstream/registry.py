@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-import aiohttp
-
 from policylayer.clock import Clock
-from policylayer.upstream.connector import open_session
+from policylayer.upstream.addresses import GuardedResolver
 from policylayer.upstream.guard import Condition, Guarded
 from policylayer.upstream.http import HttpUpstream
 from policylayer.upstream.interface import Upstream
@@ -23,12 +21,11 @@ class Upstreams:
     def __init__(self, servers: Iterable[ServerSettings], clock: Clock) -> None:
         self._settings: Mapping[str, ServerSettings] = {server.name: server for server in servers}
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
+        self._resolver = GuardedResolver()
         self._open: dict[str, Guarded] = {}
 
     async def start(self) -> None:
         """Make ready to send; connects nowhere and starts no process yet."""
-        self._session = open_session()
         for name, settings in self._settings.items():
             self._open[name] = Guarded(self._make(settings), settings.limits, self._clock.monotonic)
 
@@ -45,14 +42,11 @@ class Upstreams:
         for upstream in self._open.values():
             await upstream.close()
         self._open.clear()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._resolver.close()
 
     def _make(self, settings: ServerSettings) -> Upstream:
         if isinstance(settings, HttpServer):
-            assert self._session is not None
-            return HttpUpstream(settings, self._session)
+            return HttpUpstream(settings, self._resolver)
         from policylayer.upstream.stdio import StdioUpstream
 
         return StdioUpstream(settings)
