@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import uuid
 from datetime import UTC, datetime
 
 
@@ -47,4 +46,5 @@ def uuid7(quarter_us: int, random: int) -> str:
     """RFC 9562 version 7: `quarter_us` counts 250 ns since 1970 (12 bits below 1 ms), `random` has 62 bits."""
     milliseconds, fraction = divmod(quarter_us, 4000)
     value = (milliseconds & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | fraction << 64
-    return str(uuid.UUID(int=value | 0b10 << 62 | random))
+    digits = f"{value | 0b10 << 62 | random:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

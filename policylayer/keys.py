@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from policylayer.core.chain import Mac
 from policylayer.core.errors import ConfigError
 
 SIZE: Final = 32
@@ -39,10 +40,12 @@ NONCE_SIZE: Final = 12
 
 FORM: Final = "32 bytes, or lines of 64 hex digits or 43 base64 characters; the first line is the current key"
 
+_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
+
 
 def text(data: bytes) -> str:
     """The text form of bytes everywhere: base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_URL_SAFE).decode("ascii")
 
 
 def untext(value: str) -> bytes | None:
@@ -75,7 +78,7 @@ class _Key:
 class Keys:
     """All keys of the service; the first secret is current."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_digests", "_keys")
 
     def __init__(self, given: Sequence[bytes]) -> None:
         if not given:
@@ -85,6 +88,7 @@ class Keys:
         if len(set(given)) != len(given):
             raise ConfigError("the key list names one key twice", "remove the repeated line")
         self._keys = tuple(_derive(secret) for secret in given)
+        self._digests = Mac(self._keys[0].digest)
 
     @classmethod
     def load(cls, path: Path | Sequence[Path] | None, env: str | None, create: bool) -> Keys:
@@ -136,7 +140,7 @@ class Keys:
 
     def digest(self, data: bytes) -> bytes:
         """The HMAC-SHA256 of a digest: what is stored of it, of no use for guessing without the key."""
-        return hmac.digest(self._keys[0].digest, data, "sha256")
+        return self._digests.digest(data)
 
     def digests(self, data: bytes) -> tuple[bytes, ...]:
         """The same under every key: what may have been stored before a rotation."""

@@ -103,15 +103,18 @@ class Redactor:
 
     def _has_secret_key(self, value: Mapping[str, Json]) -> bool:
         """Whether any key in here, at any depth, names a secret."""
+        extra = self.secret_keys
         stack: list[Json] = [dict(value)]
         while stack:
             item = stack.pop()
             if isinstance(item, dict):
-                if any(is_secret_key(key, below, self.secret_keys) for key, below in item.items()):
-                    return True
-                stack.extend(item.values())
+                for key, below in item.items():
+                    if is_secret_key(key, below, extra):
+                        return True
+                    if isinstance(below, dict | list):
+                        stack.append(below)
             elif isinstance(item, list):
-                stack.extend(item)
+                stack.extend(below for below in item if isinstance(below, dict | list))
         return False
 
 

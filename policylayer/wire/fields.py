@@ -32,7 +32,15 @@ class Headers:
     @classmethod
     def of(cls, raw: Iterable[tuple[bytes, bytes]]) -> Headers:
         """From an ASGI scope's `headers`."""
-        return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
+        headers = cls()
+        values = headers._values
+        for name, value in raw:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(_EDGES)
+            if key in values:
+                values[key].append(text)
+            else:
+                values[key] = [text]
+        return headers
 
     def get(self, name: str) -> str | None:
         """The value, or None where the field is absent. Of a repeated field the first: ask `repeated` too."""
@@ -41,7 +49,7 @@ class Headers:
 
     def get_all(self, name: str) -> tuple[str, ...]:
         """All values, in the order they came."""
-        return tuple(self._values.get(name, ()))
+        return tuple(self._values[name]) if name in self._values else ()
 
     def repeated(self, name: str) -> bool:
         """Whether the field came more than once."""

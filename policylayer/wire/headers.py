@@ -109,7 +109,7 @@ def outgoing(
 def forwardable(inbound: Headers, extra: Iterable[str] = ()) -> list[tuple[str, str]]:
     """What travels on of a request's fields, also of one without a message (GET, DELETE)."""
     dropped = _named_by_connection(inbound)
-    names = {name: written for name, written in FORWARDED.items() if name not in dropped}
+    names = {name: written for name, written in FORWARDED.items() if name in inbound and name not in dropped}
     names.update((name, name) for name in extra if may_travel(name) and name not in dropped)
     return [
         (written, value)
@@ -126,6 +126,8 @@ def may_travel(name: str) -> bool:
 
 def _named_by_connection(inbound: Headers) -> frozenset[str]:
     """The fields that the sender calls hop-by-hop. It cannot take the protocol's own away from us by that."""
+    if "connection" not in inbound:
+        return frozenset()
     named = {token.strip().lower() for value in inbound.get_all("connection") for token in value.split(",")}
     return frozenset(named - {"accept", "mcp-protocol-version"})
 
