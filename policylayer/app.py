@@ -19,7 +19,7 @@ from policylayer.api.front import Front
 from policylayer.api.health import Health
 from policylayer.api.services import Part
 from policylayer.api.table import ROUTES
-from policylayer.audit import sinks
+from policylayer.audit import replicas, sinks
 from policylayer.audit.checkpoints import Checkpoints, Sink
 from policylayer.backstage import SERVE, Backstage, services
 from policylayer.clock import Clock
@@ -62,6 +62,8 @@ class Service:
         self.endpoint = McpEndpoint(self._deps(config.public_url or url))
         self.services = services(self.backstage, self.policies, config.public_url or url)
         self.services.parts = self._parts
+        if self.backstage.store.dialect == "postgresql":
+            self.services.replicas = replicas.revisions
         self.services.counts = lambda: self.endpoint.deps.metrics.counts
         apps: dict[str, ASGIApp] = {PREFIX: Api(self.services, ROUTES), "": Health(self.services)}
         self.app = Front(self.endpoint, apps, hosts_of(config), config.behind_proxy)
@@ -108,7 +110,7 @@ class Service:
         spawn(self.backstage.recorder.rejected(f"http: {reason}", None, 0, None, peer), "record refused request")
 
     async def _policy_event(self, type: str, detail: Mapping[str, Any]) -> None:
-        await self.backstage.recorder.event(type, SYSTEM, detail)
+        await self.backstage.recorder.event(type, SYSTEM, {**detail, **replicas.own_name()})
 
     def _deps(self, base_url: str) -> Deps:
         back, config = self.backstage, self.config

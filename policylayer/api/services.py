@@ -57,7 +57,10 @@ class Policies(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """The parts. `parts` are those that `/readyz` asks beside the database; `counts` are for `/metrics`."""
+    """The parts. `parts` are those that `/readyz` asks beside the database; `counts` are for `/metrics`.
+
+    `replicas` reads which revision each replica runs, where there may be several.
+    """
 
     store: Store
     clock: Clock
@@ -68,16 +71,22 @@ class Services:
     facts: Facts
     parts: Callable[[], Sequence[Part]] = field(default=lambda: ())
     counts: Callable[[], Counter[Any]] = field(default=Counter)
+    replicas: Callable[[Connection], Mapping[str, str | None]] = field(default=lambda _connection: {})
 
     async def readiness(self) -> list[Part]:
         """Every part, the database asked now."""
         try:
             async with asyncio.timeout(PATIENCE):
-                await self.store.read(_alive)
+                revisions = await self.store.read(self._look)
             database = Part("database", True, {"dialect": self.store.dialect})
         except (AuditUnavailable, TimeoutError):
-            database = Part("database", False, {"dialect": self.store.dialect})
-        return [database, *self.parts()]
+            database, revisions = Part("database", False, {"dialect": self.store.dialect}), {}
+        told = {"revisions": revisions, "mixed": len(set(revisions.values())) > 1}
+        return [database, *([Part("replicas", True, told)] if revisions else []), *self.parts()]
+
+    def _look(self, connection: Connection) -> Mapping[str, str | None]:
+        connection.execute(text("SELECT 1"))
+        return self.replicas(connection)
 
     async def change(
         self, fn: Callable[[Connection, Add], Any], type: str, actor: str, detail: Callable[[Any], Mapping[str, Any]]
@@ -91,7 +100,3 @@ class Services:
             return value
 
         return await self.store.record(work, topics=("grants", "approvals"))
-
-
-def _alive(connection: Connection) -> None:
-    connection.execute(text("SELECT 1"))

@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from policylayer.clock import Clock
 from policylayer.core.errors import ConfigError
@@ -36,6 +37,34 @@ def migrate(url: str, revision: str = HEAD) -> tuple[str | None, str | None]:
     if scheme == "postgresql":
         return asyncio.run(_postgresql(url, revision))
     raise ConfigError(f"the database `{scheme}` is not known", "write `sqlite:///FILE` or `postgresql://…`")
+
+
+def grant(url: str, role: str) -> list[str]:
+    """PostgreSQL: let `role` do what the proxy needs; the statements, which the owner of the tables has run."""
+    if not url.startswith("postgresql:"):
+        raise ConfigError("only PostgreSQL has roles", "leave out --role")
+    return asyncio.run(_grant(url, role))
+
+
+async def _grant(url: str, role: str) -> list[str]:
+    from policylayer.store.backend import bare, writing_engine
+    from policylayer.store.roles import statements
+
+    engine = writing_engine(url)
+    done = list(statements(role))
+    try:
+        async with engine.connect() as connection:
+            await connection.execution_options(isolation_level="READ COMMITTED")
+            for statement in done:
+                await connection.exec_driver_sql(statement)
+            await connection.commit()
+    except DBAPIError as error:
+        raise ConfigError(
+            f"the role cannot be given its rights: {bare(error)}", "run this as the tables' owner"
+        ) from None
+    finally:
+        await engine.dispose()
+    return done
 
 
 def run(connection: Connection, revision: str = HEAD) -> tuple[str | None, str | None]:

@@ -1,0 +1,92 @@
+"""One cluster for the folder, one database and one recording server for each test."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
+pytest.importorskip("greenlet", reason="`greenlet` is not installed")
+
+from policylayer.store.roles import statements
+from tests.postgres.rig import AGENTS, recording, replica
+from tests.support.background import Background
+from tests.support.postgres import Server, server
+from tests.support.recording import Recording
+from tests.support.service import ADMIN, Preloaded, Proxy
+
+Make = Callable[..., Proxy]
+
+
+@pytest.fixture(scope="package")
+def cluster() -> Iterator[Server]:
+    with server() as made:
+        yield made
+
+
+@pytest.fixture
+def url(cluster: Server) -> Iterator[str]:
+    made = cluster.database()
+    yield made
+    cluster.give_back(made)
+
+
+@pytest.fixture(autouse=True)
+async def agents(anyio_backend: str) -> AsyncIterator[None]:
+    """Whoever called hangs up with the test."""
+    yield
+    while AGENTS:
+        await AGENTS.pop().http.aclose()
+
+
+@pytest.fixture
+def rec() -> Iterator[Recording]:
+    with Background() as loop:
+        made = recording(loop)
+        yield made
+        loop.run(made.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def make(cluster: Server, url: str, rec: Recording, tmp_path: Path) -> Iterator[Make]:
+    """Starts a replica by name; all are ended with the test."""
+    with ExitStack() as stack:
+
+        def start(
+            name: str, preload: bool = False, database: str | None = None, create: str | None = None, **more: object
+        ) -> Proxy:
+            """Start one; `create` a role first, which may do what the proxy needs, and connects as no one else."""
+            if create is not None:
+                _role(cluster, url, create)
+                stack.callback(lambda: cluster.sql(f"DROP OWNED BY {create}; DROP ROLE {create}", _name(url)))
+            folder = tmp_path / name
+            folder.mkdir()
+            preloaded = stack.enter_context(Preloaded(folder)) if preload else None
+            made = replica(folder, database or url, rec.url, preloaded, **more)
+            made.start()
+            stack.callback(lambda: made.stop() if running(made) else None)
+            with ThreadPoolExecutor(1) as aside:
+                # Made with a loop of its own, whether or not one runs here.
+                aside.submit(made.person, *ADMIN).result()
+            return made
+
+        yield start
+
+
+def running(proxy: Proxy) -> bool:
+    """Whether its process is still there."""
+    if proxy.preloaded is not None:
+        return proxy.preloaded.child != 0
+    return proxy.program.process.poll() is None
+
+
+def _role(cluster: Server, url: str, role: str) -> None:
+    cluster.sql("; ".join([f"CREATE ROLE {role} LOGIN", *statements(role)]), _name(url))
+
+
+def _name(url: str) -> str:
+    return url.rpartition("/")[2]
