@@ -76,6 +76,8 @@ class Service:
             await self._begin(back.start, back.close)
             # Ended after the recorder, so that the last one carries the last row.
             await self._begin(self.checkpoints.start, self.checkpoints.close)
+            await self._begin(back.limits.start, back.limits.close)
+            await self._begin(back.labels.start, back.labels.close)
             await self._begin(back.recorder.start, back.recorder.close)
             if self._opa is not None:
                 await self._begin(self._opa.start, self._opa.close)
@@ -122,6 +124,7 @@ class Service:
             approvals=back.approvals,
             authenticator=back.authenticator,
             freezes=back.freezes,
+            labels=back.labels.of,
             upstreams=self.upstreams,
             servers={server.name: server_facts(server) for server in config.servers},
             hosts=hosts_of(config),

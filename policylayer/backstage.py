@@ -1,4 +1,4 @@
-"""What commands on the proxy's machine share with `serve`: keys, database, log, identity, approvals, freezes.
+"""What commands on the proxy's machine share with `serve`: keys, database, log, identity, approvals, freezes, limits.
 
 The lower half of the composition root (`app.py` is the upper one, and adds policies, servers, the data path and the
 API's port). Must not know agents, HTTP or any command.
@@ -24,6 +24,9 @@ from policylayer.clock import Clock
 from policylayer.config import Config
 from policylayer.identity.authenticator import Authenticator
 from policylayer.keys import Keys
+from policylayer.labels import Labels
+from policylayer.limits.limits import Limits
+from policylayer.limits.steady import Steady
 from policylayer.store.rows import Row
 from policylayer.store.store import Add, Program, Store, open_store
 
@@ -45,8 +48,17 @@ class Backstage:
             self.store, self.keys, self.clock, directory, self.recorder.make_event, config.approvals.expires
         )
         self.freezes = freezes.Freezes(self.store)
+        steady = Steady(self.clock)
+        self.limits = Limits(self.store, steady)
+        self.labels = Labels(self.store, steady, config.session_window)
         self.recorder.hooks = Hooks(
-            open_or_join=self._open_or_join, consume=self.approvals.consume, redeem=self.approvals.redeem
+            open_or_join=self._open_or_join,
+            consume=self.approvals.consume,
+            redeem=self.approvals.redeem,
+            charge=self.limits.charge,
+            exceeded=self.limits.exceeded,
+            give_back=self.limits.give_back,
+            labels=self.labels,
         )
         self.freezing = freezes.Desk(
             self.store, self.clock, self.make_event, lambda *frozen: self.approvals.cancel_for_freeze(*frozen)

@@ -6,16 +6,16 @@ of the transaction; rows that it adds are part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection
 
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Round
 from policylayer.core.decision import Charge, Decision
-from policylayer.store.store import Add
+from policylayer.store.store import Add, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,26 @@ Exceeded: TypeAlias = Callable[[Connection, Sequence[Charge]], Sequence[Charge]]
 GiveBack: TypeAlias = Callable[[Connection, str], None]
 
 
+class Labels(Protocol):
+    """Labels that rows set. What is to be set (`tainting`, `earn`) is written with the row, and kept once durable."""
+
+    @property
+    def topics(self) -> tuple[Topic, ...]:
+        """Whom to tell of a change."""
+
+    def tainting(self, caller: Caller, decision: Decision) -> Any | None:
+        """What a row that forwards sets, or None."""
+
+    def write(self, conn: Connection, marks: Any, row_id: str) -> None:
+        """Set it, in the row's transaction."""
+
+    def earn(self, conn: Connection, row_id: str, earned: Mapping[str, int], outcome_id: str) -> Any:
+        """Set what the call of a row has earned, in the transaction of its outcome."""
+
+    def keep(self, marks: Any) -> None:
+        """What was set is durable."""
+
+
 def _nothing_to_open(_conn: Connection, _add: Add, _held: Held) -> str:
     raise LookupError("nothing here keeps approvals")
 
@@ -75,6 +95,7 @@ class Hooks:
 
     `open_or_join` gives the approval's id. `consume` and `redeem` say whether they did. `charge` charges all of a
     decision's limits or none; `exceeded` gives those that it could not; `give_back` undoes the charges of a row.
+    Without `labels` none are set.
     """
 
     open_or_join: OpenOrJoin = _nothing_to_open
@@ -83,3 +104,4 @@ class Hooks:
     charge: Charge_ | None = None
     exceeded: Exceeded = lambda _conn, _charges: ()
     give_back: GiveBack | None = None
+    labels: Labels | None = None

@@ -7,7 +7,7 @@ Must not know how rows become durable (`store/`), nor what approvals and limits 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection, NestedTransaction
 
 from policylayer.audit.context import CallContext, Keeping
-from policylayer.audit.hooks import Charging, Held, Hooks
+from policylayer.audit.hooks import Charging, Held, Hooks, Labels
 from policylayer.audit.rejections import Rejections
 from policylayer.audit.rows import RowMaker, Stamp
 from policylayer.audit.settling import Settling
@@ -54,7 +54,7 @@ class Recorder:
         self._clock = clock
         self._rows = RowMaker(keys, keeping or Keeping())
         self.hooks = hooks or Hooks()
-        self._settling = Settling(store, clock, self._rows)
+        self._settling = Settling(store, clock, self._rows, self._give_back)
         self._rejections = Rejections(clock, self._append_event)
         store.on_late(self._settling.late)
 
@@ -98,11 +98,19 @@ class Recorder:
 
     async def _write(self, cmd: Record, context: CallContext, row: Row) -> Recording:
         charges = cmd.charge and bool(cmd.decision.charges) and self.hooks.charge is not None
-        if not (charges or cmd.hold or cmd.consume or cmd.redeem):
+        labels, sends = self.hooks.labels, cmd.decision.enforced is Effect.ALLOW
+        marks = labels.tainting(context.caller, cmd.decision) if labels is not None and sends else None
+        if not (charges or cmd.hold or cmd.consume or cmd.redeem or marks):
             await self._store.append((row,))
             return Recorded(row.id)
         work = partial(self._transact, cmd, context, row, charges)
-        return await self._store.record(work, topics=APPROVALS if cmd.hold or cmd.consume else NO_TOPICS)
+        topics = APPROVALS if cmd.hold or cmd.consume else NO_TOPICS
+        if labels is None or marks is None:
+            return await self._store.record(work, topics=topics)
+        reply = await self._store.record(partial(_labelled, work, labels, marks), topics=(*topics, *labels.topics))
+        if isinstance(reply, Recorded):
+            labels.keep(marks)
+        return reply
 
     def _transact(
         self, cmd: Record, context: CallContext, row: Row, charges: bool, connection: Connection, add: Any
@@ -146,22 +154,32 @@ class Recorder:
         record_us = self._settling.end(cmd.row_id)
         stamp = Stamp(self._clock.new_id(), self._clock.time_us())
         row = self._rows.outcome(cmd.row_id, cmd.outcome, stamp, record_us)
-        give_back = self.hooks.give_back
         try:
-            if give_back and cmd.decision.charges and cmd.outcome.state is OutcomeState.NEVER_SENT:
-
-                def undo(connection: Connection, add: Any) -> None:
-                    give_back(connection, cmd.row_id)
-                    add(row)
-
-                await self._store.record(undo)
+            if cmd.decision.charges and cmd.outcome.state is OutcomeState.NEVER_SENT:
+                await self._settling.write(row)
+            elif self.hooks.labels is not None and cmd.outcome.succeeded and cmd.decision.obligations.earn:
+                await self._earned(self.hooks.labels, cmd, row)
             else:
-                # The answer has left, unless what it earned must count before the agent's next call.
-                await self._store.append((row,), later=not cmd.decision.obligations.earn)
+                # The answer has left, and nothing depends on its outcome.
+                await self._store.append((row,), later=True)
         except AuditUnavailable as error:
             self._settling.owe(row)
             return Unrecorded(error.message)
         return Recorded(row.id)
+
+    async def _earned(self, labels: Labels, cmd: RecordOutcome, row: Row) -> None:
+        """Write an outcome with what it earns, which counts before the agent's next call."""
+
+        def work(connection: Connection, add: Any) -> Any:
+            marks = labels.earn(connection, cmd.row_id, cmd.decision.obligations.earn, row.id)
+            add(row)
+            return marks
+
+        labels.keep(await self._store.record(work, topics=labels.topics))
+
+    def _give_back(self, connection: Connection, row_id: str) -> None:
+        if self.hooks.give_back is not None:
+            self.hooks.give_back(connection, row_id)
 
     # --- beside calls -------------------------------------------------------------------------------------------------
 
@@ -196,6 +214,16 @@ class Recorder:
     async def _append_event(self, type: str, actor: str | None, detail: Mapping[str, Any]) -> None:
         row = self.make_event(type, actor, detail)
         await self._store.append((row._replace(ip=detail.get("ip"), server=detail.get("server")),))
+
+
+def _labelled(
+    work: Callable[[Connection, Any], Recording], labels: Labels, marks: Any, connection: Connection, add: Any
+) -> Recording:
+    """A row, and the labels that it sets."""
+    reply = work(connection, add)
+    if isinstance(reply, Recorded):
+        labels.write(connection, marks, reply.row_id)
+    return reply
 
 
 def _undo(conditions: NestedTransaction | None) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
+from policylayer.audit.hooks import GiveBack
 from policylayer.audit.rows import RowMaker, Stamp
 from policylayer.clock import Clock
 from policylayer.core.commands import Kind, Outcome, OutcomeState
@@ -44,13 +45,18 @@ NOT_HELD_ON: Final = Outcome(OutcomeState.NEVER_SENT, "the proxy ended while the
 TOO_LATE: Final = Outcome(OutcomeState.NEVER_SENT, "the row was written after its call had been refused")
 
 
+def _nothing_charged(_conn: Connection, _row_id: str) -> None:
+    return
+
+
 class Settling:
     """What is open, and what is owed."""
 
-    def __init__(self, store: Store, clock: Clock, rows: RowMaker) -> None:
+    def __init__(self, store: Store, clock: Clock, rows: RowMaker, give_back: GiveBack = _nothing_charged) -> None:
         self._store = store
         self._clock = clock
         self._rows = rows
+        self._give_back = give_back
         self._open: dict[str, int] = {}
         self._held: set[str] = set()
         self._owed: deque[Row] = deque(maxlen=OWED)
@@ -85,6 +91,19 @@ class Settling:
         """It has its outcome, or was not written; how long recording took."""
         self._held.discard(row_id)
         return self._open.pop(row_id, None)
+
+    async def write(self, row: Row) -> None:
+        """Write an outcome; with that of a call that was never sent, what it had charged is given back."""
+        if row.parent is None or row.state != OutcomeState.NEVER_SENT.value:
+            await self._store.append((row,))
+            return
+        parent = row.parent
+
+        def work(connection: Connection, add: Add) -> None:
+            self._give_back(connection, parent)
+            add(row)
+
+        await self._store.record(work)
 
     def owe(self, row: Row) -> None:
         """This outcome could not be written; try until it is."""
@@ -124,7 +143,7 @@ class Settling:
         while self._owed:
             row = self._owed[0]
             try:
-                await self._store.append((row,))
+                await self.write(row)
             except AuditUnavailable:
                 return False
             except Exception as error:

@@ -190,7 +190,10 @@ class Waited:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a forwarded call. Latencies in microseconds, sizes in bytes; `digest` of the result as relayed."""
+    """What became of a forwarded call. Latencies in microseconds, sizes in bytes; `digest` of the result as relayed.
+
+    `succeeded`: this was its end, and nothing says that it failed; an answer that asks back, or a task, is no end.
+    """
 
     state: OutcomeState
     detail: str = ""
@@ -198,6 +201,7 @@ class Outcome:
     size: int = 0
     is_error: bool = False
     digest: bytes | None = None
+    succeeded: bool = False
 
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Relay:
         message = self._response(answer.status, body)
         data = body if self.request.take is None else await self.request.take(message)
         await self.visit.down.reply(Reply(answer.status, (JSON,), data))
-        return ended(message, data)
+        return ended(self.request, message, data)
 
     def _response(self, status: int, body: bytes) -> ServerMessage:
         """The message, if it answers this request: a result with status 200, or an error with any."""
@@ -93,7 +93,7 @@ class Relay:
         except UpstreamError as error:
             cut = error
         if sift.answer is not None:
-            return ended(sift.answer, sift.passed)
+            return ended(self.request, sift.answer, sift.passed)
         if self.endless and cut is None:
             await visit.down.end()
             return Outcome(OutcomeState.EXECUTED, "the stream has ended")
@@ -122,14 +122,14 @@ class Relay:
         try:
             with self.visit.deps.load.left():
                 async with asyncio.timeout(self.visit.deps.limits.resume):
-                    message = await self.request.late
+                    message, data = await self.request.late
         except TimeoutError:
             return Outcome(OutcomeState.UNKNOWN, "nobody came back for the answer")
         except asyncio.CancelledError:
             if not self.request.late.cancelled():
                 raise
             return Outcome(OutcomeState.UNKNOWN, "the session ended before its answer")
-        return ended(message, message.raw)
+        return ended(self.request, message, data)
 
 
 async def _to_the_end(answer: Answer, seconds: float) -> None:
@@ -142,17 +142,15 @@ async def _to_the_end(answer: Answer, seconds: float) -> None:
         return
 
 
-def ended(message: ServerMessage, data: bytes) -> Outcome:
-    """The outcome of a call that was answered; `data` is what the agent got."""
+def ended(request: Request, message: ServerMessage, data: bytes) -> Outcome:
+    """The outcome of a request that was answered; `data` is what the agent got."""
     refused = message.error is not None
+    said = [f"error {message.error.get('code')}"] if message.error is not None else []
     return Outcome(
         OutcomeState.UPSTREAM_REFUSED if refused else OutcomeState.EXECUTED,
-        _code(message) if refused else "",
+        ", ".join([*said, *request.treated]),
         size=len(data),
         is_error=message.is_error,
         digest=sha256(data).digest(),
+        succeeded=message.succeeded(request.method),
     )
-
-
-def _code(message: ServerMessage) -> str:
-    return f"error {message.error.get('code')}" if message.error is not None else ""

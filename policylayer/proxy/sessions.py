@@ -52,15 +52,17 @@ class Request:
     """One of the agent's requests, for as long as its answer may come: to its POST, or replayed on a later stream.
 
     `take` makes of the server's answer what the agent gets (None: the same bytes). `cancel` ends a wait of ours before
-    the request is forwarded. `late` waits for an answer that comes on another stream. `lists` are the filters of lists
-    that were ever asked for under this id, by the member that holds their items: an id used again lifts none of them.
+    the request is forwarded. `late` waits for an answer that comes on another stream, and what the agent got of it;
+    `treated` says what was done to it. `lists` are the filters of lists that were ever asked for under this id, by the
+    member that holds their items: an id used again lifts none of them.
     """
 
     method: str
     take: Take | None = None
     lists: dict[str, Take] = field(default_factory=dict)
     cancel: Callable[[], None] | None = None
-    late: asyncio.Future[ServerMessage] | None = None
+    late: asyncio.Future[tuple[ServerMessage, bytes]] | None = None
+    treated: tuple[str, ...] = ()
 
     def replayed(self, message: ServerMessage) -> Take | None:
         """What to make of an answer that comes on another stream."""

@@ -98,7 +98,7 @@ class Sift:
         if self._request is not None:
             self.answer, self.passed = message, data
         elif request.late is not None and not request.late.done():
-            request.late.set_result(message)
+            request.late.set_result((message, data))
         return data
 
     def _answered_by(self, message: ServerMessage) -> Request | None:

@@ -1,7 +1,7 @@
 """Hears of other replicas' changes on PostgreSQL: LISTEN on a connection of its own, polling while that is down.
 
-Only transactions that change approvals, grants, freezes or the policy notify, never a batch of decisions: a notifying
-commit takes a lock on the whole database. Must not know what a topic means.
+Only transactions that change approvals, grants, freezes, labels or the policy notify, never a batch of decisions: a
+notifying commit takes a lock on the whole database. Must not know what a topic means.
 """
 
 from __future__ import annotations

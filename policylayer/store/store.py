@@ -24,8 +24,8 @@ T = TypeVar("T")
 Add: TypeAlias = Callable[[Row], None]
 """Appends one row to the decision log, in the transaction of the function it is handed to."""
 
-Topic = Literal["approvals", "grants", "freezes", "policies"]
-TOPICS: Final[tuple[Topic, ...]] = ("approvals", "grants", "freezes", "policies")
+Topic = Literal["approvals", "grants", "freezes", "labels", "policies"]
+TOPICS: Final[tuple[Topic, ...]] = ("approvals", "grants", "freezes", "labels", "policies")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,17 @@ class ServerMessage:
         """Whether it is an error, or a result that says of itself that the tool failed."""
         return self.error is not None or (self.result is not None and self.result.get("isError") is True)
 
+    def succeeded(self, method: str) -> bool:
+        """Whether this is the end of such a request, and nothing in it says that it failed."""
+        result = self.result
+        if result is None or self.is_error or self.result_type != "complete":
+            return False
+        if method == "tasks/get":
+            inner = result.get("result")
+            return result.get("status") == "completed" and type(inner) is dict and inner.get("isError") is not True
+        # A handshake server answers with the task that it has begun, without saying of which type its result is.
+        return method == "tasks/result" or (not method.startswith("tasks/") and type(result.get("task")) is not dict)
+
 
 _RESULT_MEMBERS = frozenset({"resulttype", "inputrequests", "requeststate", "iserror"})
 
