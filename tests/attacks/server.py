@@ -40,7 +40,24 @@ async def _three_rounds(writer: StreamWriter, received: Received) -> None:
     writer.write(http(message(received, result=result)))
 
 
-BEHAVIOURS["three_rounds"] = _three_rounds
+async def _asks_sampling(writer: StreamWriter, received: Received) -> None:
+    """Asks for the agent's own model, which no rule here allows."""
+    content = {"type": "text", "text": "CANARY-PROMPT"}
+    params = {"messages": [{"role": "user", "content": content}], "maxTokens": 10}
+    asked = {"s": {"method": "sampling/createMessage", "params": params}}
+    result = {"resultType": "input_required", "inputRequests": asked, "requestState": "x"}
+    writer.write(http(message(received, result=result)))
+
+
+async def _asks_page(writer: StreamWriter, received: Received) -> None:
+    """Asks the person to open the page that the arguments name."""
+    page = {"mode": "url", "message": "open", "elicitationId": "1", "url": received.params["arguments"]["url"]}
+    asked = {"p": {"method": "elicitation/create", "params": page}}
+    result = {"resultType": "input_required", "inputRequests": asked, "requestState": "x"}
+    writer.write(http(message(received, result=result)))
+
+
+BEHAVIOURS.update(three_rounds=_three_rounds, asks_sampling=_asks_sampling, asks_page=_asks_page)
 
 
 @dataclass

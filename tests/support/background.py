@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ T = TypeVar("T")
 
 
 class Background:
-    """`run` does something on the loop, and waits for it."""
+    """A loop that runs for as long as the block."""
 
     def __enter__(self) -> Background:
         self._loop = asyncio.new_event_loop()
@@ -28,4 +29,12 @@ class Background:
 
     def run(self, work: Coroutine[Any, Any, T], timeout: float = 20.0) -> T:
         """Its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+        return self.begin(work).result(timeout)
+
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Begun, to be waited for later."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def soon(self, what: Callable[[], object]) -> None:
+        """Call it on the loop."""
+        self._loop.call_soon_threadsafe(what)

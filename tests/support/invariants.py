@@ -227,11 +227,11 @@ class Vitals:
             (self._root / "clear_refs").write_text("5")
         self._before = self._status("VmRSS")
 
-    def check(self, growth: int = GROWTH) -> None:
+    def check(self, growth: int = GROWTH, patience: float = 5.0) -> None:
         """Memory has not grown by more; connections and threads are back where they were."""
         peak = max(self._status("VmRSS"), self._status("VmHWM"))
         assert peak - self._before <= growth // 1024, f"memory grew by {(peak - self._before) >> 10} MiB"
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + patience
         while (held := (self.connections(), self._status("Threads"))) > (0, self._most_threads):
             assert time.monotonic() < deadline, f"{held[0]} connections are open, {held[1]} threads run"
             time.sleep(0.005)

@@ -75,6 +75,7 @@ class Proxy(Running):
         """End it at once, as the kernel would."""
         if self.preloaded is None:
             super().kill()
+            self.program.stop()
             return
         assert self._api is not None
         self._api.close()
