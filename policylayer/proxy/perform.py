@@ -103,11 +103,11 @@ class Performer:
         return replace(self._context, labels=self.visit.deps.labels(self.visit.caller))
 
     async def _seek(self, command: Seek) -> Found | None:
-        approvals, caller = self.visit.deps.approvals, self.visit.caller
-        found = await approvals.seek(caller, self.call)
+        approvals, caller, decision = self.visit.deps.approvals, self.visit.caller, command.decision
+        found = await approvals.seek(caller, self.call, decision)
         if found is not None:
             return found
-        waived = await approvals.waived(caller, self.call, command.decision.holds)
+        waived = await approvals.waived(caller, self.call, decision.holds, decision.charges)
         return Found(None, "approved", waived) if waived else None
 
     async def _record(self, command: Record) -> Recorded | OverLimit | AlreadyConsumed | Unrecorded:

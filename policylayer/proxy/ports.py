@@ -6,7 +6,7 @@ not know how any of it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
@@ -24,7 +24,7 @@ from policylayer.core.commands import (
     Unrecorded,
     Waited,
 )
-from policylayer.core.decision import Decision, HoldRule
+from policylayer.core.decision import Charge, Decision, HoldRule
 from policylayer.core.redact import Path
 from policylayer.keys import Keys
 from policylayer.proxy.hosts import Hosts
@@ -84,13 +84,15 @@ class Recorder(Protocol):
 class Approvals(Protocol):
     """Held calls and their approvals."""
 
-    async def seek(self, caller: Caller, call: Call) -> Found | None:
-        """What is known of exactly this call."""
+    async def seek(self, caller: Caller, call: Call, decision: Decision | None = None) -> Found | None:
+        """What is known of exactly this call, which `decision` holds."""
 
-    async def waived(self, caller: Caller, call: Call, holds: tuple[HoldRule, ...]) -> frozenset[str]:
-        """The hold rules that waivers satisfy for this call."""
+    async def waived(
+        self, caller: Caller, call: Call, holds: Sequence[HoldRule], charges: Sequence[Charge] = ()
+    ) -> frozenset[str]:
+        """The hold rules that waivers satisfy for this call, which is to charge these."""
 
-    async def wait(self, approval_id: str, deadline: float) -> Waited:
+    async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
         """Wait until it is settled, or until the monotonic deadline."""
 
 

@@ -92,7 +92,8 @@ class Asking:
 
     async def _wait(self, command: Hold) -> Waited:
         deps = self.visit.deps
-        return await deps.approvals.wait(command.approval_id, deps.clock.monotonic() + deps.limits.hold)
+        until = deps.clock.monotonic() + deps.limits.hold
+        return await deps.approvals.wait(command.approval_id, until, command.decision)
 
 
 async def first_refused(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from policylayer.core.commands import (
     Unrecorded,
     Waited,
 )
-from policylayer.core.decision import Decision, Effect, HoldRule, ReasonCode, RuleRef
+from policylayer.core.decision import Charge, Decision, Effect, HoldRule, ReasonCode, RuleRef
 from policylayer.core.errors import AuditUnavailable
 from policylayer.keys import Keys
 from policylayer.proxy.endpoint import McpEndpoint
@@ -187,17 +187,19 @@ class FakeApprovals:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    async def seek(self, caller: Caller, call: Call) -> Found | None:
+    async def seek(self, caller: Caller, call: Call, decision: Decision | None = None) -> Found | None:
         found = self._of(caller, call, "pending", "approved", "denied")
         if found is None:
             return None
         state: Any = self.states[found]
         return Found(found, state, frozenset({"p/hold"}) if state == "approved" else frozenset(), "the note")
 
-    async def waived(self, caller: Caller, call: Call, holds: tuple[HoldRule, ...]) -> frozenset[str]:
+    async def waived(
+        self, caller: Caller, call: Call, holds: Sequence[HoldRule], charges: Sequence[Charge] = ()
+    ) -> frozenset[str]:
         return frozenset()
 
-    async def wait(self, approval_id: str, deadline: float) -> Waited:
+    async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
         self.waits += 1
         try:
             async with asyncio.timeout(max(0, deadline - Clock().monotonic())):
