@@ -65,7 +65,7 @@ def test_killed_under_load_nothing_is_lost_or_done_twice(tmp_path: Path) -> None
         found = verdicts(agents.told)
         assert found["safe"]["executed"] > 2 * KILLS, (seed, found)
         assert found["danger"]["denied"] > KILLS, (seed, found)
-        assert found["gated"]["executed"] > KILLS / 2, (seed, found)
+        assert found["gated"]["executed"] > KILLS / 10, (seed, found)
         assert slowest < RECOVERED, f"it took {slowest:.1f} s to recover"
         rig.proxy.cli("audit", "verify", "-c", str(rig.proxy.config))
 
