@@ -135,3 +135,15 @@ def recording(loop: Background) -> Recording:
     made = Recording()
     loop.run(made.__aenter__())
     return made
+
+
+def rows_of(proxy: Proxy) -> list[dict[str, Any]]:
+    """The whole log."""
+    found, cursor = [], None
+    while True:
+        query = {"limit": "500", **({"cursor": cursor} if cursor else {})}
+        page = proxy.ask("GET", "/decisions", query=query)
+        found += page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            return found

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.postgres.conftest import Make
-from tests.postgres.rig import Agent, eventually
+from tests.postgres.rig import Agent, eventually, rows_of
 from tests.support.postgres import Server
 from tests.support.recording import Recording
 from tests.support.service import Proxy
@@ -157,15 +157,3 @@ async def test_a_replica_cut_off_from_the_database_denies(make: Make, cluster: S
         return (await agent.call(two)).executed
 
     await eventually(back, "it does not recover", seconds=10)
-
-
-def rows_of(proxy: Proxy) -> list[dict[str, Any]]:
-    """The whole log."""
-    found, cursor = [], None
-    while True:
-        query = {"limit": "500", **({"cursor": cursor} if cursor else {})}
-        page = proxy.ask("GET", "/decisions", query=query)
-        found += page["items"]
-        cursor = page["next"]
-        if cursor is None:
-            return found

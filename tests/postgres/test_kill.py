@@ -1,0 +1,114 @@
+"""R-01 on PostgreSQL: the proxy is killed under load again and again; nothing acknowledged is lost or done twice.
+
+Every call has a number of its own and is never sent again, so one number is one call in what the agents were told, in
+what the server received, and in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from typing import Final
+
+import httpx2
+import orjson
+import pytest
+
+from tests.postgres.conftest import Make
+from tests.postgres.rig import Agent, Said, rows_of
+from tests.support.recording import Recording
+from tests.support.service import Proxy
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.shows("audit.2")]
+KILLS: Final = int(os.environ.get("POLICYLAYER_KILLS", "30"))
+AGENTS: Final = 50
+LONGEST: Final = 1.0
+TOOLS: Final = ("safe",) * 12 + ("danger",) * 5 + ("gated",) * 3
+
+
+class Crowd:
+    """The agents, and what each call was told."""
+
+    def __init__(self, proxy: Proxy, seed: int) -> None:
+        self.proxy = proxy
+        self.up = asyncio.Event()
+        self.stop = asyncio.Event()
+        self.told: dict[int, tuple[str, Said]] = {}
+        self.sent = 0
+        self._rng = random.Random(seed)
+        self._agent = Agent(proxy.grant("agent:a", "rec"))
+
+    async def agent(self) -> None:
+        """Calls one after the other; one whose answer is lost is given up."""
+        while not self.stop.is_set():
+            await self.up.wait()
+            self.sent += 1
+            number, tool = self.sent, self._rng.choice(TOOLS)
+            try:
+                self.told[number] = tool, await self._agent.call(self.proxy, tool, number=number)
+            except (httpx2.TransportError, IndexError):
+                await asyncio.sleep(0.01)
+
+    async def approver(self, token: str) -> None:
+        """Approves whatever waits."""
+        async with httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"}, trust_env=False) as http:
+            while not self.stop.is_set():
+                await self.up.wait()
+                base = f"{self.proxy.url}/api/v1/approvals"
+                try:
+                    pending = (await http.get(base, params={"state": "pending", "limit": 100})).json()["items"]
+                    for each in pending:
+                        await http.post(f"{base}/{each['id']}/approve", json={})
+                except (httpx2.TransportError, KeyError):
+                    pass
+                await asyncio.sleep(0.1)
+
+
+async def test_killed_under_load_nothing_is_lost_or_done_twice(make: Make, rec: Recording) -> None:
+    seed = random.SystemRandom().randrange(1 << 30)
+    rng = random.Random(seed)
+    proxy = make("one", preload=True, approvals={"hold": "5s", "expires": "5m"})
+    crowd = Crowd(proxy, seed)
+    approver = await asyncio.to_thread(proxy.person, "user:approver")
+    crowd.up.set()
+    working = [asyncio.create_task(crowd.agent()) for _ in range(AGENTS)]
+    working.append(asyncio.create_task(crowd.approver(approver)))
+    for _ in range(KILLS):
+        await asyncio.sleep(rng.uniform(0.1, LONGEST))
+        crowd.up.clear()
+        await asyncio.to_thread(proxy.kill)
+        await asyncio.to_thread(proxy.start)
+        crowd.up.set()
+    crowd.stop.set()
+    await asyncio.gather(*working)
+    assert await asyncio.to_thread(proxy.stop) == 0
+    await asyncio.to_thread(proxy.start)
+    balance(crowd, rec, proxy, seed)
+    verified = await asyncio.to_thread(proxy.cli, "audit", "verify", "--json", "-c", str(proxy.config))
+    assert orjson.loads(verified.stdout)["good"], (seed, verified.stdout)
+
+
+def balance(crowd: Crowd, rec: Recording, proxy: Proxy, seed: int) -> None:
+    """What was told, what was done, and what is written agree."""
+    rows = rows_of(proxy)
+    allowed = Counter(row["arguments"]["number"] for row in rows if row["enforced"] == "allow")
+    written = {row["arguments"]["number"] for row in rows}
+    states = {row["arguments"]["number"]: row["outcome"]["state"] for row in rows if row["enforced"] == "allow"}
+    done = Counter(each.params["arguments"]["number"] for each in rec.calls)
+    executed = {number for number, (_, said) in crowd.told.items() if said.executed}
+    refused = {number for number, (_, said) in crowd.told.items() if said.status == 200 and not said.executed}
+    where = f"seed {seed}"
+    assert executed | refused <= written, f"{where}: acknowledged, and not in the log"
+    assert not [number for number, count in done.items() if count > 1], f"{where}: done twice"
+    assert not [number for number, count in allowed.items() if count > 1], f"{where}: let through twice"
+    assert done.keys() <= allowed.keys(), f"{where}: done, and no row let it through"
+    assert executed <= done.keys(), f"{where}: acknowledged, and never done"
+    assert {number for number, state in states.items() if state == "executed"} <= done.keys(), f"{where}: phantom"
+    assert not refused & done.keys(), f"{where}: refused, and done"
+    assert rec.counts["danger"] == 0
+    unknown = sum(state == "unknown" for state in states.values())
+    assert unknown <= AGENTS * KILLS, (seed, unknown)
+    assert len(executed) > KILLS, (seed, len(executed))
+    print(f"{KILLS} kills: {crowd.sent} calls, {len(executed)} executed, {len(refused)} refused, {unknown} unknown")
