@@ -85,7 +85,10 @@ class Rig:
             servers[name] = {**servers.get(name, {}), **settings}
         more.setdefault("approvals", {"hold": "2s", "hold_modern": "2s", "expires": "1m"})
         policies = more.pop("policies", {"attacks.yaml": POLICY, "attacks_test.yaml": TEST})
+        source = more.pop("policies_from", None)
         self.proxy = Proxy(folder, servers, policies, **more)
+        if source is not None:
+            self.proxy.configure(policies=source)
         self._numbers = itertools.count(1)
         self.reasons: list[str] = []
 

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any
 
 import httpx2
+import orjson
 
 from policylayer.backstage import Backstage
 from policylayer.config import load
@@ -38,6 +39,10 @@ class Proxy(Running):
         self.preloaded: Preloaded | None = None
         self.under: Sequence[str] = ()
         self.tokens: list[str] = []
+
+    def configure(self, **sections: Any) -> None:
+        """Change the configuration; it counts from the next start."""
+        self.config.write_bytes(orjson.dumps({**orjson.loads(self.config.read_bytes()), **sections}))
 
     @property
     def database(self) -> Path:
