@@ -1,6 +1,6 @@
 # What one does with a checkout. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help up test check fmt bench bench-full soak lock clean
+.PHONY: help up test check fmt bench soak lock clean
 BIN := .venv/bin
 
 help: ## list these
@@ -20,6 +20,15 @@ check: ## formatting, lint, types, import contracts
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+bench: ## what the proxy costs beside nothing, nginx and bare relays, measured side by side
+	@scripts/install.sh dev
+	@$(BIN)/python -m benchmarks.headline
+	@$(BIN)/python -m benchmarks.rego
+
+soak: ## the long tests at their release size: 1,000 kills, 10,000 runaway policies (an hour or more)
+	@scripts/install.sh dev
+	@POLICYLAYER_SOAK=1 POLICYLAYER_KILLS=1000 $(BIN)/python -m pytest -q tests/durability tests/rego -k "killed or hundred" $(ARGS)
 
 fmt: ## format and fix what can be fixed
 	@scripts/install.sh dev

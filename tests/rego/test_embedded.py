@@ -19,6 +19,7 @@ from policylayer.policy.ast import AppliesTo, Pattern, Span
 from policylayer.policy.rules import Scope
 from policylayer.rego.embedded import Embedded
 from policylayer.rego.pool import PoolSettings
+from tests.support.sizes import sized
 
 pytest.importorskip("regorus", reason="the extra `rego` is not installed")
 pytestmark = pytest.mark.anyio
@@ -215,7 +216,7 @@ async def test_five_hundred_runaways_leak_nothing() -> None:
         for _ in range(20):
             await engine.findings(question("run"), describe)
         descriptors, before = me.num_fds(), me.memory_info().rss
-        for _ in range(480):
+        for _ in range(sized(480, 9980)):
             (found,) = await engine.findings(question("run"), describe)
             assert found.failure == "engine_error"
         (fine,) = await engine.findings(question(arguments={"amount": 1}), describe)
