@@ -30,7 +30,7 @@ def decide(entry: Entry, ctx: Context, revision: str) -> Decision:
         sifted.ask_others(entry.counted, ctx)
     decision = _combine(entry, sifted, ctx, revision)
     if entry.observed is not None:
-        decision = _with_observed(decision, entry.observed, sifted, ctx)
+        decision = _with_observed(decision, entry, entry.observed, sifted, ctx)
     if ctx.question.server.mode == "observe":
         obligations = softened(decision.obligations)
         decision = replace(decision, enforced=Effect.ALLOW, charges=(), obligations=obligations)
@@ -132,14 +132,15 @@ def _more_redacted(obligations: Obligations, sifted: Sifted) -> Obligations:
     return replace(obligations, redact=erring.redact)
 
 
-def _with_observed(decision: Decision, observed: Groups, sifted: Sifted, ctx: Context) -> Decision:
+def _with_observed(decision: Decision, entry: Entry, observed: Groups, sifted: Sifted, ctx: Context) -> Decision:
     """What files in observe mode would have made of it; of their obligations only redaction works."""
     watched = Sifted()
     watched.ask_denying(observed, ctx)
     watched.ask_others(observed, ctx)
     fired = [*watched.denying(), *watched.matched()]
-    would = sifted.joined(watched).effect(ctx.question.approved)
-    obligations = redaction(decision.obligations.redact, (candidate.rule.duties for candidate in fired))
+    erring = (candidate for candidate, _ in watched.allow_problems)
+    would = _effect_of_all(entry, sifted.joined(watched), ctx)
+    obligations = redaction(decision.obligations.redact, (candidate.rule.duties for candidate in (*fired, *erring)))
     return replace(
         decision,
         observed=refs(fired),
@@ -172,8 +173,8 @@ def over_limit(
     counters = tuple(sorted({charge.counter for charge in over}))
     holds: dict[str, HoldRule] = {charge.rule.name: charge.hold for charge in over if charge.hold is not None}
     denied = any(charge.hold is None for charge in over)
-    effect = Effect.DENY if denied else Effect.REQUIRE_APPROVAL
     later: Retry = "changed" if retry_after is None else "after"
+    effect = Effect.DENY if denied else Effect.REQUIRE_APPROVAL
     return replace(
         decision,
         effect=effect,

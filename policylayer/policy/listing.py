@@ -21,7 +21,7 @@ def listed(entry: Entry, ctx: Context) -> bool:
         certain = not candidate.possible(ctx) & outcomes.FALSE
         if certain and not candidate.rule.listed:
             return False
-        kept = kept or candidate.rule.listed
+        kept = kept or _keeps(candidate, ctx)
     findings = ctx.question.findings
     if any(finding.effect is Effect.DENY for finding in findings or ()):
         return False
@@ -42,4 +42,4 @@ def _keeps(candidate: Candidate, ctx: Context) -> bool:
     if not candidate.rule.listed:
         return False
     facts = candidate.rule.selector.facts
-    return facts is None or bool(facts.possible(ctx) & outcomes.TRUE)
+    return facts is None or facts.possible(ctx) != outcomes.FALSE
