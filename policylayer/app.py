@@ -65,6 +65,7 @@ class Service:
         if self.backstage.store.dialect == "postgresql":
             self.services.replicas = replicas.revisions
         self.services.counts = lambda: self.endpoint.deps.metrics.counts
+        self.services.times = lambda: self.endpoint.deps.metrics.times
         apps: dict[str, ASGIApp] = {PREFIX: Api(self.services, ROUTES), "": Health(self.services)}
         self.app = Front(self.endpoint, apps, hosts_of(config), config.behind_proxy)
         self._begun = contextlib.AsyncExitStack()

@@ -55,9 +55,21 @@ class Policies(Protocol):
         """Read the source again, wait until that is active or refused, and say how it stands."""
 
 
+class Times(Protocol):
+    """How often something took how long, by class, and the sum of all."""
+
+    @property
+    def classes(self) -> Sequence[int]:
+        """Counts by class; the last one is open."""
+
+    @property
+    def total(self) -> float:
+        """Seconds."""
+
+
 @dataclass(slots=True)
 class Services:
-    """The parts. `parts` are those that `/readyz` asks beside the database; `counts` are for `/metrics`.
+    """The parts. `parts` are those that `/readyz` asks beside the database; `counts` and `times` are for `/metrics`.
 
     `replicas` reads which revision each replica runs, where there may be several.
     """
@@ -71,6 +83,7 @@ class Services:
     facts: Facts
     parts: Callable[[], Sequence[Part]] = field(default=lambda: ())
     counts: Callable[[], Counter[Any]] = field(default=Counter)
+    times: Callable[[], Mapping[str, Times]] = field(default=dict)
     replicas: Callable[[Connection], Mapping[str, str | None]] = field(default=lambda _connection: {})
 
     async def readiness(self) -> list[Part]:

@@ -112,7 +112,13 @@ class Performer:
 
     async def _record(self, command: Record) -> Recorded | OverLimit | AlreadyConsumed | Unrecorded:
         assert self._context is not None
-        return await self.visit.deps.recorder.record(command, self._context, self._decide_us)
+        deps = self.visit.deps
+        begun = deps.clock.monotonic()
+        reply = await deps.recorder.record(command, self._context, self._decide_us)
+        written = reply.decision if isinstance(reply, OverLimit) and reply.row_id else command.decision
+        if isinstance(reply, Recorded) or written is not command.decision:
+            deps.metrics.decided(written, self._decide_us, deps.clock.monotonic() - begun)
+        return reply
 
     async def _hold(self, command: Hold) -> Waited:
         return await self.hold(command)
@@ -128,6 +134,8 @@ class Performer:
 
     async def _outcome(self, command: RecordOutcome) -> Recorded | Unrecorded:
         self.visit.deps.metrics.count("outcomes", state=str(command.outcome.state))
+        if command.outcome.upstream_us:
+            self.visit.deps.metrics.times["upstream"].add(command.outcome.upstream_us / 1e6)
         try:
             return await self.visit.deps.recorder.outcome(command)
         finally:
