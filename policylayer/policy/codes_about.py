@@ -152,7 +152,7 @@ PL133 two policies of one name
 + policy: refunds
 PL134 not enforced by this build
 The language has this, this build does not do it: refused, rather than accepted and ignored.
-- limits: [20/hour]
+- risk: [destructive]
 + remove it, or use a build that enforces it
 PL135 a file that cannot be read
 Links out of the folder, pipes, devices, files over 1 MiB and unreadable ones are reported, never followed.

@@ -10,15 +10,10 @@ from typing import Final
 
 NOT_ENFORCED: Final[frozenset[str]] = frozenset(
     {
-        "limits",
-        "label",
-        "earn",
         "mask",
         "cap",
         "risk",
         "traits",
         "annotations",
-        "session",
-        "for",
     }
 )

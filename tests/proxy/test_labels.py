@@ -1,0 +1,115 @@
+"""Labels, delegated calls and trusted hints in the running service."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from policylayer.core.call import Subject
+from tests.proxy.rig import call, modern_call
+from tests.proxy.slice import World, world
+from tests.proxy.test_limits import text, told
+
+pytestmark = pytest.mark.anyio
+ERAS = pytest.mark.parametrize("made", [call, modern_call], ids=["handshake", "modern"])
+POLICY = """\
+policy: shop
+applies_to: {principals: ["*"], servers: ["*"]}
+rules:
+  - {id: read, tools: [echo_args], effect: allow, label: [untrusted]}
+  - {id: test, tools: [danger], effect: allow, earn: {tests-passed: 30m}}
+  - {id: asks-back, methods: ["elicitation/*"], effect: allow}
+  - {id: send, tools: [safe], effect: allow}
+  - id: nothing-leaves
+    tools: [safe]
+    effect: deny
+    when: {session.labels: {some: untrusted}}
+    reason: Nothing leaves after untrusted input.
+  - {id: deploy, tools: [gated], effect: allow, when: {session.labels: {some: tests-passed}}}
+  - {id: delegated, tools: [slow], for: ["user:owner"], effect: allow}
+"""
+
+
+@pytest.fixture
+async def whole(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path, POLICY) as made:
+        yield made
+
+
+@ERAS
+async def test_nothing_leaves_after_untrusted_input(whole: World, made: Any) -> None:
+    assert text(await whole.ask(made("safe"))) == "safe done"
+    await whole.ask(made("echo_args"))
+    refused = await whole.ask(made("safe"))
+    assert told(refused)["rule"] == "shop/nothing-leaves"
+    assert told(await whole.ask(made("safe"), server="other"))["rule"] == "shop/nothing-leaves"
+    assert text(await whole.ask(made("safe"), "bob")) == "safe done"
+    assert whole.recording.counts == {"safe": 2, "echo_args": 1}
+    rows = whole.rows("target, labels, effect")
+    assert ("safe", '["untrusted"]', "deny") in rows
+    assert ("echo_args", None, "allow") in rows
+
+
+async def test_a_taint_on_one_server_holds_on_the_others(whole: World) -> None:
+    await whole.ask(call("echo_args"), server="other")
+    assert told(await whole.ask(call("safe")))["rule"] == "shop/nothing-leaves"
+
+
+async def test_a_call_that_fails_taints_too(whole: World) -> None:
+    """What forwards may bring something back, whatever comes of it."""
+    await whole.ask(call("echo_args", {"_rec": "close_after_read"}))
+    assert told(await whole.ask(call("safe")))["rule"] == "shop/nothing-leaves"
+
+
+@ERAS
+async def test_what_is_earned_counts_with_the_very_next_call(whole: World, made: Any) -> None:
+    assert told(await whole.ask(made("gated")))["reason_code"] == "not_applicable"
+    for behaviour in ("is_error", "error", "close_after_read"):
+        await whole.ask(made("danger", {"_rec": behaviour}))
+        assert told(await whole.ask(made("gated")))["reason_code"] == "not_applicable"
+    await whole.ask(made("danger", {"_rec": "sse"}))
+    assert text(await whole.ask(made("gated"))) == "gated done"
+    assert told(await whole.ask(made("gated"), "bob"))["reason_code"] == "not_applicable"
+
+
+async def test_a_question_earns_nothing(whole: World) -> None:
+    _, asked = await whole.ask(modern_call("danger", {"_rec": "input_required"}))
+    assert asked["result"]["resultType"] == "input_required"
+    assert told(await whole.ask(modern_call("gated")))["reason_code"] == "not_applicable"
+
+
+# --- for --------------------------------------------------------------------------------------------------------------
+
+
+def delegate(whole: World, user: str) -> None:
+    """From now on every agent acts for this user, as an identity to come will say."""
+    authenticator = whole.service.endpoint.deps.authenticator
+    agent = authenticator.agent
+
+    async def for_user(authorization: bytes | None, ip: str | None = None) -> Any:
+        caller = await agent(authorization, ip)
+        return None if caller is None else replace(caller, on_behalf_of=Subject(user))
+
+    authenticator.agent = for_user  # type: ignore[method-assign]
+
+
+@ERAS
+async def test_only_what_says_for_allows_a_delegated_call(whole: World, made: Any) -> None:
+    assert told(await whole.ask(made("slow")))["reason_code"] == "not_applicable"
+    assert text(await whole.ask(made("safe"))) == "safe done"
+    delegate(whole, "user:owner")
+    assert text(await whole.ask(made("slow"))) == "slow done"
+    assert told(await whole.ask(made("safe")))["reason_code"] == "not_applicable"
+    rows = whole.rows("target, on_behalf_of, effect, principal")
+    assert ("slow", "user:owner", "allow", "agent:alice") in rows
+    assert ("safe", "user:owner", "deny", "agent:alice") in rows
+    assert ("safe", None, "allow", "agent:alice") in rows
+
+
+async def test_for_another_user_nothing_is_allowed(whole: World) -> None:
+    delegate(whole, "user:approver")
+    assert told(await whole.ask(call("slow")))["reason_code"] == "not_applicable"
