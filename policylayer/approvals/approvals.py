@@ -33,6 +33,7 @@ from policylayer.core.errors import ApprovalError, AuditUnavailable
 from policylayer.identity.person import Person
 from policylayer.keys import Keys
 from policylayer.store.rows import Row as LogRow
+from policylayer.store.soon import read_soon
 from policylayer.store.store import Add, Store
 from policylayer.tasks import spawn
 
@@ -131,7 +132,7 @@ class Approvals:
         asked = decision.holds if decision else ()
         now = self._clock.time_us()
         ask = partial(opening.seek, keys=self._keys, caller=caller, call=call, asked=asked, now_us=now)
-        return await self._store.read(ask)
+        return await read_soon(self._store, ask)
 
     async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
         """Wait until the approval is settled, or until the monotonic deadline. Being cancelled ends only the wait."""
@@ -160,7 +161,7 @@ class Approvals:
         holds = [hold for hold in holds if hold.ref.name not in limited]
         now = self._clock.time_us()
         ask = partial(waivers.covering, keys=self._keys, caller=caller, call=call, holds=holds, now_us=now)
-        covered = await self._store.read(ask)
+        covered = await read_soon(self._store, ask)
         if not covered:
             return frozenset()
         spent = await self._store.write(partial(waivers.spend, covered=covered, now_us=now))

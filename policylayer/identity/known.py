@@ -22,6 +22,7 @@ from policylayer.identity import kept
 from policylayer.identity.credential import Presented
 from policylayer.identity.kept import Row
 from policylayer.identity.throttle import Throttle
+from policylayer.store.soon import read_soon
 from policylayer.store.store import Store
 from policylayer.tasks import spawn
 
@@ -103,7 +104,7 @@ class Known(Generic[W]):
         for start in range(0, len(shown), _CHUNK):
             part = shown[start : start + _CHUNK]
             try:
-                good = await self._store.read(partial(self._read, part=part))
+                good = await read_soon(self._store, partial(self._read, part=part))
             except AuditUnavailable as error:
                 return error
             for each in part:
@@ -120,7 +121,7 @@ class Known(Generic[W]):
             return None
         for _ in range(_ATTEMPTS):
             generation = self._generation
-            found = await self._store.read(partial(self._read, part=[shown]))
+            found = await read_soon(self._store, partial(self._read, part=[shown]))
             # A change that came while we read may not be in what we read.
             if generation == self._generation:
                 break
