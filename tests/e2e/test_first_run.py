@@ -84,7 +84,7 @@ class Demo:
 
     def ctrl_c(self) -> int:
         """What a terminal does on Ctrl-C; the exit code."""
-        os.killpg(self.program.process.pid, signal.SIGINT)
+        self.program.interrupt()
         try:
             return self.program.process.wait(20)
         finally:

@@ -29,6 +29,7 @@ class Program:
         self.errors: list[str] = []
         self._news = threading.Condition()
         self._ended = False
+        self._over = False
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
@@ -74,6 +75,7 @@ class Program:
             self._signal(signal.SIGKILL)
             self.process.wait(timeout)
         self._signal(signal.SIGKILL)
+        self._over = True
         for thread in self._threads:
             thread.join(timeout)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
@@ -86,6 +88,7 @@ class Program:
         """End it at once, as the kernel would."""
         self._signal(signal.SIGKILL)
         self.process.wait(10)
+        self._over = True
 
     def __enter__(self) -> Program:
         return self
@@ -93,7 +96,14 @@ class Program:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
+    def interrupt(self) -> None:
+        """Do what a terminal does on Ctrl-C."""
+        self._signal(signal.SIGINT)
+
     def _signal(self, what: signal.Signals) -> None:
+        if self._over:
+            # Its number may be another's by now.
+            return
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, what)
 

@@ -32,7 +32,7 @@ rules:
   - {id: all, methods: ["*"], effect: allow}
 """
 COMMAND = (sys.executable, "-m", "policylayer")
-PATIENCE = 20.0
+PATIENCE = 30.0
 """Seconds that anything here waits at most for what should come soon."""
 
 
