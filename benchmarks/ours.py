@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -11,8 +13,17 @@ from pathlib import Path
 
 from benchmarks.targets import PYTHON, TARGET_CORE, Target, process
 
+ROOT = Path(__file__).resolve().parents[1]
 SERVER = "bench"
 PRINCIPAL = "agent:bench"
+
+REGO = """package policylayer
+
+decision contains {"effect": "deny", "rule": "too-much", "reason": "Not more than 100."} if {
+    input.target == "echo"
+    input.args.amount > 100
+}
+"""
 
 
 def policies(folder: Path, rules: int) -> None:
@@ -67,14 +78,30 @@ def write_config(folder: Path, upstream: int, database: str, more: str = "") -> 
 
 @contextmanager
 def ours(
-    name: str, folder: Path, upstream: int, rules: int = 100, database: str = "sqlite:///policylayer.db"
+    name: str,
+    folder: Path,
+    upstream: int,
+    rules: int = 100,
+    database: str = "sqlite:///policylayer.db",
+    without: str = "",
+    rego: bool = False,
 ) -> Iterator[Target]:
-    """A running proxy with a grant."""
+    """A running proxy with a grant; `without` names parts to leave out (`partial.py`)."""
     policies(folder / "policies", rules)
+    if not database.startswith("sqlite:"):
+        # A database that several may share has a key that is there before it.
+        handle = os.open(folder / "policylayer.key", os.O_WRONLY | os.O_CREAT, 0o600)
+        os.write(handle, secrets.token_hex(32).encode() + b"\n")
+        os.close(handle)
+    if rego:
+        (folder / "policies" / "bench.rego").write_text(REGO)
     config = write_config(folder, upstream, database)
     command = [PYTHON, "-m", "policylayer", "serve", "-c", str(config)]
+    if without:
+        command = [PYTHON, "-m", "benchmarks.partial", str(config), without]
     log = (folder / "log").open("wb")
-    with log, process(command, TARGET_CORE, stdout=subprocess.PIPE, stderr=log, cwd=folder) as child:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with log, process(command, TARGET_CORE, stdout=subprocess.PIPE, stderr=log, cwd=folder, env=environment) as child:
         assert child.stdout is not None
         line = child.stdout.readline().decode()
         if "listening on" not in line:
