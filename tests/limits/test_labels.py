@@ -178,16 +178,11 @@ async def test_labels_survive_a_restart_and_old_ones_are_removed(process: Proces
 
 async def test_replicas_see_each_others_labels(postgres: str) -> None:
     one, two = await started(postgres, HandClock()), await started(postgres, HandClock())
-    heard = asyncio.Event()
-    two.store.subscribe("labels", heard.set)
     try:
-        heard.clear()
         await one.call(TAINTS)
         async with asyncio.timeout(10):
             while "untrusted" not in two.labels.of(CALLER):
-                await heard.wait()
-                heard.clear()
-                await two.store.read(lambda conn: None)
+                await asyncio.sleep(0.02)  # it hears of the change, then reads it: there is no event for the second
         assert two.labels.of(OTHER) == frozenset()
     finally:
         await one.close()
