@@ -21,11 +21,6 @@ check: ## formatting, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: ## what the proxy costs beside nothing, nginx and bare relays, measured side by side
-	@scripts/install.sh dev
-	@$(BIN)/python -m benchmarks.headline
-	@$(BIN)/python -m benchmarks.rego
-
 soak: ## the long tests at their release size: 1,000 kills, 10,000 runaway policies (an hour or more)
 	@scripts/install.sh dev
 	@POLICYLAYER_SOAK=1 POLICYLAYER_KILLS=1000 $(BIN)/python -m pytest -q tests/durability tests/rego -k "killed or hundred" $(ARGS)
