@@ -6,7 +6,7 @@ Shapes and defaults are those of the policy language's specification (docs/polic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -113,6 +113,18 @@ class Bound:
 
 
 Condition: TypeAlias = All | Any_ | Not | Test | During | Bound
+
+
+def tests_of(condition: Condition) -> Iterator[Test]:
+    """The tests in a condition; those inside `every` and `some` are not looked into."""
+    match condition:
+        case All(parts) | Any_(parts):
+            for part in parts:
+                yield from tests_of(part)
+        case Not(part):
+            yield from tests_of(part)
+        case Test():
+            yield condition
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def compile(
         files += [redaction] if redaction else []
     if any(found.is_error for found in work.sink):
         return None, work.sink
-    return PolicySet(rules, files, directory, revision), work.sink
+    return PolicySet(rules, files, directory, revision, policies), work.sink
 
 
 @dataclass(slots=True)

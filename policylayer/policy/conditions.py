@@ -23,12 +23,13 @@ from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.matchers import BUILDERS, Check, Refused, Site, build, ref_problem
 from policylayer.policy.truth import Problem, Truth, conjunction, disjunction, negation
-from policylayer.policy.values import BROKEN, UNKNOWN_ROOTS, Context, reader, target_readings, text_of
+from policylayer.policy.values import BROKEN, NOT_ARRIVED, UNKNOWN_ROOTS, Context, reader, target_readings, text_of
 
 FAMILIES: Final = (matchers_place, matchers_scalar, matchers_shape, matchers_text)
 """Imported for what they add to `BUILDERS`."""
 
 TARGET: Final = ("target",)
+TIME: Final = ("time",)
 
 Judge = Callable[[Any, Context], Truth]
 """What all matchers of a test make of a value, missing included."""
@@ -149,16 +150,11 @@ def _time(condition: ast.During | ast.Bound, sink: list[Diagnostic]) -> Node:
             Site("time", sink).refuse(Code.UNKNOWN_ZONE, condition.span, message, "as in `Europe/Berlin`, or `UTC`")
             return _refused()
         check = times.during(condition.days, condition.between, zone)
-    return _known(lambda ctx: check(ctx.question.now), "time", frozenset((("time",),)))
-
-
-def _known(truth: Callable[[Context], Truth], field: str, reads: frozenset[ast.Path]) -> Node:
-    """A condition on what is known before the arguments are."""
     return Node(
-        truth,
-        lambda ctx: outcomes.of(truth(ctx)),
-        lambda ctx: () if truth(ctx) is True else (field,),
-        reads,
+        lambda ctx: check(ctx.question.now),
+        lambda ctx: outcomes.EITHER if ctx.unknown.touches(TIME) else outcomes.of(check(ctx.question.now)),
+        lambda ctx: () if check(ctx.question.now) else ("time",),
+        frozenset((TIME,)),
     )
 
 
@@ -223,20 +219,45 @@ def _possibilities(
     """What a test may be while arguments are unknown."""
     read = reader(test.path)
     assert read is not None
-    is_unknown = test.path[0] in UNKNOWN_ROOTS or test.path[0] == "item"
+    path, in_list = test.path, test.path[0] == "item"
+    later, compared_later = path[0] in UNKNOWN_ROOTS, unknown(inner)
     needs_value = test.absent is None and not any(matcher.name == "exists" for matcher in test.matchers)
+    in_files = _reads_files(test)
 
     def possible(ctx: Context) -> int:
-        if is_unknown or (ctx.open_target and (test.path == TARGET or TARGET in inner)):
+        not_known = ctx.unknown
+        listing = not_known is NOT_ARRIVED
+        if in_list or (later if listing else not_known.touches(path)):
             return outcomes.ANYTHING
-        if not unknown(inner):
-            return outcomes.of(truth(ctx))
+        if ctx.open_target and (path == TARGET or TARGET in inner):
+            return outcomes.ANYTHING
+        if not (compared_later if listing else any(map(not_known.touches, inner))):
+            answer = truth(ctx)
+            # A path that cannot be read without the directory may be read with it; an answer stays what it is.
+            relative = in_files and not_known.cwd and not isinstance(answer, bool)
+            return outcomes.ANYTHING if relative else outcomes.of(answer)
         value = read(ctx)
         if value is BROKEN or (value is None and needs_value):
             return outcomes.MISSING | outcomes.WRONG
         return outcomes.ANYTHING
 
     return possible
+
+
+def _reads_files(test: ast.Test) -> bool:
+    """Whether a test reads file paths, which may be relative to a server's directory."""
+    return any(
+        matcher.name in ("within", "path_glob")
+        or (isinstance(matcher.value, ast.Each) and any(map(_reads_files, _tests_in(matcher.value))))
+        for matcher in test.matchers
+    )
+
+
+def _tests_in(each: ast.Each) -> Iterable[ast.Test]:
+    if each.element is not None:
+        yield each.element
+    if each.condition is not None:
+        yield from ast.tests_of(each.condition)
 
 
 @dataclass(frozen=True, slots=True)

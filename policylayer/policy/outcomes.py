@@ -16,6 +16,7 @@ FALSE: Final = 1
 TRUE: Final = 2
 MISSING: Final = 4
 WRONG: Final = 8
+EITHER: Final = TRUE | FALSE
 ANYTHING: Final = 15
 
 _ALL = (FALSE, TRUE, MISSING, WRONG)

@@ -14,16 +14,17 @@ from typing import Any, Final
 from policylayer.core.call import Call, Question, Subject
 from policylayer.core.decision import Decision, Effect, RuleRef
 from policylayer.policy import resources
-from policylayer.policy.ast import Directory, Path
+from policylayer.policy.ast import Directory, Path, Policy
 from policylayer.policy.decide import decide
 from policylayer.policy.directory import People
 from policylayer.policy.engine import Entry, entry
 from policylayer.policy.foreign import covers
 from policylayer.policy.index import Index
 from policylayer.policy.listing import listed
+from policylayer.policy.partial import possible_effects
 from policylayer.policy.reading import argument_paths
 from policylayer.policy.rules import Asker, CompiledRule, FileRedaction, Scope
-from policylayer.policy.values import Context
+from policylayer.policy.values import NOT_ARRIVED, Context, Unknown
 
 REMEMBERED: Final = 4096
 """How many pairs of caller and target are kept ready."""
@@ -37,9 +38,17 @@ class PolicySet:
     """All policies of one revision."""
 
     def __init__(
-        self, rules: Sequence[CompiledRule], files: Sequence[FileRedaction], directory: Directory, revision: str
+        self,
+        rules: Sequence[CompiledRule],
+        files: Sequence[FileRedaction],
+        directory: Directory,
+        revision: str,
+        policies: Sequence[Policy] = (),
     ) -> None:
         self.revision = revision
+        self.policies = tuple(policies)
+        """What the files say, for explaining."""
+        self.directory = directory
         self.rules: tuple[RuleRef, ...] = tuple(rule.ref for rule in rules)
         self._rules = tuple(rules)
         self._files = tuple(files)
@@ -65,11 +74,34 @@ class PolicySet:
         ctx = self._context(question, is_open)
         return listed(self._entry_of(ctx), ctx)
 
-    def _context(self, question: Question, open_target: bool = False) -> Context:
+    def asked(self, question: Question, unknown: Unknown = NOT_ARRIVED) -> tuple[Entry, Context]:
+        """The rules that concern a question, and what they are asked with: for whoever looks at each of them."""
+        ctx = self._context(question, unknown=unknown)
+        return self._entry_of(ctx), ctx
+
+    def context(self, question: Question) -> Context:
+        """What conditions are asked with."""
+        return self._context(question)
+
+    def asker_of(self, ctx: Context) -> Asker:
+        """Who asks, with their groups."""
+        user = ctx.question.on_behalf_of
+        return Asker(ctx.question.subject.id, ctx.groups, None if user is None else user.id, ctx.user_groups)
+
+    @property
+    def compiled(self) -> tuple[CompiledRule, ...]:
+        """All rules, in the order of their names."""
+        return self._rules
+
+    def possible(self, question: Question, unknown: Unknown) -> frozenset[Effect]:
+        """The effects that the question may get, where not all of it is known."""
+        return possible_effects(*self.asked(question, unknown))
+
+    def _context(self, question: Question, open_target: bool = False, unknown: Unknown = NOT_ARRIVED) -> Context:
         now, user = question.now, question.on_behalf_of
         groups = self._people.groups_of(question.subject, now)
         user_groups = _NO_GROUPS if user is None else self._people.groups_of(user, now)
-        return Context(question, self._people, groups, user_groups, open_target)
+        return Context(question, self._people, groups, user_groups, open_target, unknown)
 
     def _entry_of(self, ctx: Context) -> Entry:
         question = ctx.question
@@ -117,10 +149,7 @@ class PolicySet:
         """Whether files under these scopes may concern the question, for a rule of this effect (None: of any)."""
         if not scopes:
             return True
-        ctx = self._context(question)
-        user = question.on_behalf_of
-        asker = Asker(question.subject.id, ctx.groups, None if user is None else user.id, ctx.user_groups)
-        return covers(scopes, asker, question.call.server, effect)
+        return covers(scopes, self.asker_of(self._context(question)), question.call.server, effect)
 
     # --- asking about the set ---
 

@@ -18,7 +18,7 @@ from policylayer.policy.conditions import Node, every_part
 from policylayer.policy.diagnostics import Diagnostic, error
 from policylayer.policy.directory import GROUP
 from policylayer.policy.globs import refused as refused_in_glob
-from policylayer.policy.outcomes import of
+from policylayer.policy.outcomes import ANYTHING, of
 from policylayer.policy.truth import Truth, missing, wrong
 from policylayer.policy.values import Context
 
@@ -174,9 +174,13 @@ def _fact(field: str, read: Callable[[Context], bool | None]) -> Node:
         answer = read(ctx)
         return unknown if answer is None else answer
 
-    return Node(
-        truth, lambda ctx: of(truth(ctx)), lambda ctx: () if truth(ctx) is True else (field,), frozenset(((field,),))
-    )
+    path = tuple(field.split("."))
+
+    def possible(ctx: Context) -> int:
+        is_open = ctx.question.call.method == TOOLS and ctx.unknown.touches(path)
+        return ANYTHING if is_open else of(truth(ctx))
+
+    return Node(truth, possible, lambda ctx: () if truth(ctx) is True else (field,), frozenset(((field,),)))
 
 
 def _has_risk(wanted: Names) -> Callable[[Context], bool | None]:

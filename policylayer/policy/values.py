@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from policylayer.core.call import Question, Subject
@@ -31,13 +32,32 @@ Reader: TypeAlias = Callable[["Context"], Any]
 UNKNOWN_ROOTS: Final = frozenset(("args", "input"))
 """What is not there yet when lists are filtered."""
 
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What is not known of a question: what these paths lead to, and whether a server's directory is what it says."""
+
+    paths: tuple[Path, ...]
+    cwd: bool = False
+
+    def touches(self, path: Path) -> bool:
+        """Whether a path leads to what is not known, into it, or holds it."""
+        return any(path[: len(each)] == each[: len(path)] for each in self.paths)
+
+
+NOT_ARRIVED: Final = Unknown((("args",), ("input",)))
+"""As lists ask: a call's arguments are not there yet."""
+
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 
 
 class Context:
-    """What one evaluation reads: the question, who asks, and the element that `every` or `some` is at."""
+    """What one evaluation reads: the question, who asks, and the element that `every` or `some` is at.
 
-    __slots__ = ("args", "groups", "item", "open_target", "people", "question", "user_groups")
+    `unknown` matters only to those who ask what could be (`possible`).
+    """
+
+    __slots__ = ("args", "groups", "item", "open_target", "people", "question", "unknown", "user_groups")
 
     def __init__(
         self,
@@ -46,6 +66,7 @@ class Context:
         groups: frozenset[str],
         user_groups: frozenset[str],
         open_target: bool = False,
+        unknown: Unknown = NOT_ARRIVED,
     ) -> None:
         self.question = question
         self.people = people
@@ -54,6 +75,7 @@ class Context:
         self.args = question.call.arguments
         self.item: Any = None
         self.open_target = open_target
+        self.unknown = unknown
 
 
 def text_of(path: Path) -> str:

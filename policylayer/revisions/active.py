@@ -13,9 +13,11 @@ from typing import Protocol, TypeVar
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision
 from policylayer.core.finding import Finding
+from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
 from policylayer.rego.document import Describe
 from policylayer.rego.embedded import Embedded
+from policylayer.revisions.explaining import explained
 from policylayer.tasks import spawn
 
 _T = TypeVar("_T")
@@ -56,6 +58,12 @@ class Active:
             return self.policy_set.listed(question)
         return self.policy_set.listed(replace(question, findings=await self._held(self._listed, question)))
 
+    async def explain(self, question: Question) -> Told:
+        """Why a call gets its decision, and what would change it."""
+        if self._rego is None and self._server is None:
+            return await explained(self.policy_set, question)
+        return await self._held(self._explained, question)
+
     def retire(self) -> None:
         """Another revision took over: end the engine once nobody asks it any more."""
         self._retired = True
@@ -72,6 +80,9 @@ class Active:
         ours = (await self._rego.listed([question], describe))[0] if self._rego else ()
         theirs = await self._server.listed_one(question, describe) if self._server else ()
         return (*ours, *theirs)
+
+    async def _explained(self, question: Question) -> Told:
+        return await explained(self.policy_set, question, self._findings, self._rego)
 
     async def _held(self, ask: Callable[[Question], Awaitable[_T]], question: Question) -> _T:
         self._asking += 1
