@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from typing import Any
 
 import pytest
 
 from tests.attacks.messages import ERAS, LATEST, Era, call, headers, message, notification
 from tests.attacks.rig import Agent, Case, Rig
 from tests.support.raw_http import Response, messages_of, request
+from tests.support.running import until
 
 pytestmark = pytest.mark.shows("proxy.5")
 
@@ -213,10 +215,15 @@ def test_mcp_17_a_task_is_judged_again_as_its_call(rig: Rig) -> None:
         task = task_of(case, case.agent)
         frozen = {"scope": "principal", "name": case.agent.principal}
         rig.proxy.ask("POST", "/freezes", {**frozen, "reason": "for a test"})
-        answer = about(case, case.agent, "tasks/result", task)
-        assert answer.json["error"]["data"]["reason_code"] == "frozen", answer
+
+        def result() -> dict[str, Any]:
+            told: dict[str, Any] = about(case, case.agent, "tasks/result", task).json
+            return told
+
+        # Both are noticed within a second.
+        until(lambda: result().get("error", {}).get("data", {}).get("reason_code") == "frozen", lambda: "not frozen", 5)
         rig.proxy.ask("POST", "/thaw", frozen)
-        assert "result" in about(case, case.agent, "tasks/result", task).json
+        until(lambda: "result" in result(), lambda: "it stays frozen", 5)
 
 
 # --- rounds -----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 
 from tests.attacks.messages import ERAS, Era, call, headers
 from tests.attacks.rig import UPSTREAM, Case, Rig
+from tests.support import misbehaviour
 from tests.support.processes import Program
 from tests.support.raw_http import Response, Wire, request
 from tests.support.running import until
@@ -63,6 +64,7 @@ FAILS: dict[str, tuple[str, str]] = {
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """A rig of its own: its first server is waited for a second at most, and what is in the environment is no proxy."""
     folder = tmp_path_factory.mktemp("upstream")
+    misbehaviour._bomb()  # it takes its time to make
     with Rig(folder, servers={"rec": {"limits": {"timeout": "1s"}}}) as rig:
         yield rig
 

@@ -155,13 +155,18 @@ class Preloaded:
 
     def kill(self) -> None:
         """End the child at once, and wait until the kernel has taken back all it held."""
-        os.kill(self.child, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self._ended()
 
     def stop(self) -> int:
         """Ask the child to end; its exit code."""
-        os.kill(self.child, signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         return self._ended()
+
+    def _signal(self, what: signal.Signals) -> None:
+        # 0 would be everybody in our own process group.
+        assert self.child > 1, "there is no child"
+        os.kill(self.child, what)
 
     def _ended(self) -> int:
         self.child = 0

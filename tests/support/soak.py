@@ -77,14 +77,19 @@ class Connection:
 
 @dataclass
 class Agents:
-    """So many agents. `port` says where the proxy is now, or 0 while it is nowhere; `told` grows."""
+    """So many agents. `port` says where the proxy is now, or 0 while it is nowhere.
+
+    `told` is what they were told, `open` the words of calls that are not over yet; `pause` the seconds between calls.
+    """
 
     count: int
     tokens: list[str]
     port: Callable[[], int]
     mix: Mapping[str, float] = field(default_factory=lambda: MIX)
     seed: int = 0
+    pause: float = 0.0
     told: list[Told] = field(default_factory=list)
+    open: set[str] = field(default_factory=set)
     asked: Counter[str] = field(default_factory=Counter)
     _next: int = 0
 
@@ -111,6 +116,7 @@ class Agents:
                     unfinished = word if tool == "gated" else unfinished
                     if await self._call(connection, era, token, tool, word) and tool == "gated":
                         unfinished = None
+                    await asyncio.sleep(self.pause)
             except (OSError, asyncio.IncompleteReadError):
                 # The proxy has gone, or is not there yet.
                 await asyncio.sleep(AGAIN)
@@ -128,11 +134,14 @@ class Agents:
     async def _call(self, connection: Connection, era: Era, token: str, tool: str, word: str) -> bool:
         """One call and its answer; whether the answer was final."""
         self.asked[tool] += 1
+        self.open.add(word)
         state: str | None = None
         while True:
             told = read(*await connection.exchange(_post(era, token, tool, word, state)))
             if told[0] != "wait":
                 self.told.append(Told(word, tool, era, *told))
+                if told[0] != "pending":
+                    self.open.discard(word)
                 return told[0] != "pending"
             state = told[1]
 
@@ -225,7 +234,6 @@ class Books:
         self._arrived: Counter[str] = Counter()
         self._executed: Counter[str] = Counter()
         self._used: dict[str, str] = {}
-        self._outcomes: dict[str, str] = {}
         self._went_on: set[str] = set()
 
     def balance(self) -> None:
@@ -246,11 +254,25 @@ class Books:
         self._look()
         dead = [row for row in self._ledger.rows[first:last] if row["kind"] in CALLS]
         for row in dead:
-            ended = row["enforced"] == "deny" or row["id"] in self._outcomes
+            ended = row["enforced"] == "deny" or row["id"] in self._ledger.outcomes
             assert ended or (row["enforced"] == "require_approval" and row["id"] in self._went_on), f"no outcome: {row}"
         phantoms = [word for word, count in self._executed.items() if word and count > self._arrived[word]]
         assert not phantoms, f"executed by the log, and never at a server: {phantoms}"
-        return sum(self._outcomes.get(row["id"]) == "unknown" for row in dead)
+        outcomes = self._ledger.outcomes
+        return sum(row["id"] in outcomes and outcomes[row["id"]]["state"] == "unknown" for row in dead)
+
+    def forget(self) -> None:
+        """For runs of hours: after a balance, let go of all that belongs to calls that are over."""
+        self.balance()
+        told, going = self._agents.told, self._agents.open
+        going = going | {each.word for each in told[self._acknowledged :]}
+        del told[: self._acknowledged]
+        self._ledger.forget(self._rows, self._arrivals, lambda row: word_of(row) in going)
+        self._rows = self._arrivals = self._acknowledged = 0
+        for counter in (self._allowed, self._arrived, self._executed):
+            for word in [word for word in counter if word not in going]:
+                del counter[word]
+        self._went_on.clear()
 
     def _look(self) -> None:
         rows = self._ledger.read()
@@ -261,9 +283,9 @@ class Books:
         self._arrivals = count
         for row in new:
             if row["kind"] == "outcome":
-                self._outcomes[row["parent"]] = row["state"]
-                parent = self._ledger.by_id[row["parent"]]
-                self._executed[word_of(parent)] += row["state"] == "executed" and parent["method"] == "tools/call"
+                parent = self._ledger.by_id.get(row["parent"])
+                if parent is not None and parent["method"] == "tools/call" and row["state"] == "executed":
+                    self._executed[word_of(parent)] += 1
             elif row["kind"] in CALLS:
                 self._call(row)
 
