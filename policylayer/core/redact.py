@@ -140,7 +140,7 @@ class _Walk:
         if isinstance(value, dict):
             return {key: self._member(key, item, f"{at}/{_escape(key)}", paths) for key, item in value.items()}
         if isinstance(value, list):
-            return [self.value(item, f"{at}/{i}", _below(paths, str(i))) for i, item in enumerate(value)]
+            return [self.value(item, f"{at}/{i}", below(paths, str(i))) for i, item in enumerate(value)]
         if any(path == ("**",) for path in paths):
             return self._mask(value, at)
         return self._string(value, at) if isinstance(value, str) else value
@@ -148,7 +148,7 @@ class _Walk:
     def _member(self, key: str, value: Json, at: str, paths: tuple[Path, ...]) -> Json:
         if is_secret_key(key, value, self._redactor.secret_keys):
             return self._mask(value, at)
-        return self.value(value, at, _below(paths, key))
+        return self.value(value, at, below(paths, key))
 
     def _string(self, text: str, at: str) -> str:
         if len(text) > self._redactor.sizes.value:
@@ -202,13 +202,13 @@ class _Walk:
             self.masked.append("…")
 
 
-def _below(paths: tuple[Path, ...], step: str) -> tuple[Path, ...]:
+def below(paths: tuple[Path, ...], step: str) -> tuple[Path, ...]:
     """What is left of each path after one step; `*` is one step, `**` any number."""
     left: list[Path] = []
     for path in paths:
         if path[0] == "**":
             left.append(path)
-            left.extend(_below((path[1:],), step) if len(path) > 1 else ())
+            left.extend(below((path[1:],), step) if len(path) > 1 else ())
         elif path[0] in ("*", step):
             left.append(path[1:])
     return tuple(left)

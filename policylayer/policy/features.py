@@ -10,10 +10,7 @@ from typing import Final
 
 NOT_ENFORCED: Final[frozenset[str]] = frozenset(
     {
-        "mask",
-        "cap",
         "risk",
         "traits",
-        "annotations",
     }
 )

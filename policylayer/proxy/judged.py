@@ -16,11 +16,13 @@ from policylayer.policy.texts import render
 from policylayer.proxy import judging, rounds, server_requests
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.forwarding import Forwarding
+from policylayer.proxy.guards import guard_of
 from policylayer.proxy.holding import Holding
 from policylayer.proxy.lists import filtered
 from policylayer.proxy.perform import Judge, Performer
 from policylayer.proxy.rounds import Attempt
-from policylayer.proxy.sessions import Request, Take
+from policylayer.proxy.sessions import Request, Take, key_of
+from policylayer.proxy.treating import treating
 from policylayer.proxy.visit import Visit
 from policylayer.wire import replies
 from policylayer.wire.calls import calls_of
@@ -43,7 +45,7 @@ async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
     request = Request(message.method or "")
     judge = _judge(visit, tried)
     sent: list[Forward] = []
-    request.take = _take(visit, tried, sent)
+    request.take = treating(visit, tried.call, request, _take(visit, tried, sent))
     if (listing := LISTS.get(request.method)) is not None:
         request.lists[listing.items] = request.take
     if visit.session is not None:
@@ -60,6 +62,9 @@ async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
 
     async def send(command: Forward) -> Outcome:
         sent.append(command)
+        request.guard = guard_of(command.decision.obligations)
+        if request.guard is not None and visit.session is not None and message.id is not None:
+            visit.session.guards.put(key_of(message.id), request.guard)
         return await forwarding(command)
 
     holding = Holding(visit, tried, request)
@@ -183,7 +188,8 @@ def _handshake(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
 
 
 def _keep_task(visit: Visit, call: Call, sent: Forward, task_id: object) -> None:
-    if not visit.deps.tasks.keep(task_id, visit.caller, call, sent.row_id, sent.rules):
+    guarded = guard_of(sent.decision.obligations) is not None
+    if not visit.deps.tasks.keep(task_id, visit.caller, call, sent.row_id, sent.rules, guarded):
         visit.deps.metrics.count("dropped", reason="task")
 
 

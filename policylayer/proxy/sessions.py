@@ -20,6 +20,7 @@ import orjson
 
 from policylayer.core.call import Caller
 from policylayer.keys import Keys, text, untext
+from policylayer.proxy.guards import Guard, Guards
 from policylayer.proxy.limits import Limits
 from policylayer.wire.rejection import Id
 from policylayer.wire.server_messages import ServerMessage
@@ -53,8 +54,8 @@ class Request:
 
     `take` makes of the server's answer what the agent gets (None: the same bytes). `cancel` ends a wait of ours before
     the request is forwarded. `late` waits for an answer that comes on another stream, and what the agent got of it;
-    `treated` says what was done to it. `lists` are the filters of lists that were ever asked for under this id, by the
-    member that holds their items: an id used again lifts none of them.
+    `guard` is what is to be done to it, and `treated` says what was. `lists` are the filters of lists that were ever
+    asked for under this id, by the member that holds their items: an id used again lifts none of them.
     """
 
     method: str
@@ -62,6 +63,7 @@ class Request:
     lists: dict[str, Take] = field(default_factory=dict)
     cancel: Callable[[], None] | None = None
     late: asyncio.Future[tuple[ServerMessage, bytes]] | None = None
+    guard: Guard | None = None
     treated: tuple[str, ...] = ()
 
     def replayed(self, message: ServerMessage) -> Take | None:
@@ -74,7 +76,9 @@ class Request:
 class Session:
     """One session; `id` names it in the log, `ticket` is what the agent sends.
 
-    `outstanding` are requests of the server that the agent has been shown and not answered.
+    `outstanding` are requests of the server that the agent has been shown and not answered; `guards` is what is to be
+    done to answers. `reopened`: it was opened elsewhere, or before this process began, and what was asked in it there
+    is not known.
     """
 
     id: str
@@ -88,6 +92,8 @@ class Session:
     used_at: float
     outstanding: dict[Key, str] = field(default_factory=dict)
     requests: OrderedDict[Key, Request] = field(default_factory=OrderedDict)
+    guards: Guards = field(default_factory=Guards)
+    reopened: bool = False
     busy: int = 0
 
     @contextmanager
@@ -198,6 +204,7 @@ class Sessions:
             self.make_room(session.owner)
         except TooManySessions:
             return None
+        session.reopened = True
         return self._keep(session)
 
     # --- tickets ------------------------------------------------------------------------------------------------------

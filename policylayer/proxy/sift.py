@@ -17,6 +17,7 @@ from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy import server_requests
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.sessions import Request, key_of
+from policylayer.proxy.treating import treated_by
 from policylayer.proxy.visit import Visit
 from policylayer.wire import server_messages, sse
 from policylayer.wire.methods import MODERN
@@ -93,13 +94,26 @@ class Sift:
         if request is None:
             self._drop("foreign_response")
             return None
-        take = request.take if self._request is not None else request.replayed(message)
-        data = message.raw if take is None else await take(message)
+        treated = message
+        if self._request is None:
+            take, treated = request.replayed(message), await self._guarded(message, request)
+        else:
+            take = request.take
+        data = treated.raw if take is None else await take(treated)
         if self._request is not None:
             self.answer, self.passed = message, data
         elif request.late is not None and not request.late.done():
             request.late.set_result((message, data))
         return data
+
+    async def _guarded(self, message: ServerMessage, request: Request) -> ServerMessage:
+        """An answer on a later stream, with everything done to it that was ever to be done under its id."""
+        session = self._visit.session
+        guard = session.guards.of(key_of(message.id)) if session is not None and message.id is not None else None
+        if guard is None or guard == request.guard:
+            return message
+        treated, request.treated = await treated_by(self._visit, message, guard)
+        return treated
 
     def _answered_by(self, message: ServerMessage) -> Request | None:
         """The request that this answers: the POST's own, or on a later stream any of the session's."""
@@ -108,7 +122,12 @@ class Sift:
         if self._request is not None:
             ours = self._id is not None and key_of(message.id) == key_of(self._id)
             return self._request if ours and self.answer is None else None
-        return self._visit.session.asked(message.id) if self._visit.session else None
+        session = self._visit.session
+        found = session.asked(message.id) if session is not None else None
+        if found is None or session is None or (session.reopened and found.late is None):
+            # What was asked under this id before this process knew the session may have had to be masked.
+            return None
+        return found
 
     # --- requests -----------------------------------------------------------------------------------------------------
 
@@ -159,8 +178,10 @@ class Sift:
         """Whether it is the caller's own task, and asks nothing that may not be asked."""
         visit, id, asked = self._visit, message.params.get("taskId"), message.params.get("inputRequests")
         task = visit.deps.tasks.find(visit.server.name, id, visit.caller) if type(id) is str else None
-        if task is None or asked is None:
-            return task is not None
+        if task is None or (task.guarded and "result" in message.params):
+            return False
+        if asked is None:
+            return True
         if type(asked) is not dict:
             return False
         digest = asked_digest(asked)

@@ -23,6 +23,7 @@ class Task:
     """One task: the call it came from, the row that let it through, and the hold rules satisfied then.
 
     `shown` are digests of what its server asked and the client was shown, so that a poll is no new question.
+    `guarded`: its result is masked or cut, which only an answer can be.
     """
 
     owner: Owner
@@ -30,6 +31,7 @@ class Task:
     row_id: str
     rules: frozenset[str]
     until: float
+    guarded: bool = False
     shown: set[str] = field(default_factory=set, compare=False)
 
 
@@ -44,7 +46,15 @@ class TaskOwners:
     def __len__(self) -> int:
         return len(self._tasks)
 
-    def keep(self, task_id: object, caller: Caller, call: Call, row_id: str, rules: frozenset[str]) -> bool:
+    def keep(
+        self,
+        task_id: object,
+        caller: Caller,
+        call: Call,
+        row_id: str,
+        rules: frozenset[str],
+        guarded: bool = False,
+    ) -> bool:
         """A server made a task of a call. False where the id is none, or is another caller's already."""
         if type(task_id) is not str or not 0 < len(task_id) <= LONGEST_ID:
             return False
@@ -53,7 +63,7 @@ class TaskOwners:
         if present is not None and present.owner != owner_of(caller):
             return False
         until = self._monotonic() + self._limits.task_life
-        self._tasks[key] = Task(owner_of(caller), call, row_id, rules, until)
+        self._tasks[key] = Task(owner_of(caller), call, row_id, rules, until, guarded)
         self._tasks.move_to_end(key)
         while len(self._tasks) > self._limits.tasks:
             self._tasks.popitem(last=False)

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import orjson
+
 from policylayer.core.call import Json
 from policylayer.core.errors import UpstreamError
 from policylayer.proxy.ask import ask_modern
@@ -19,15 +21,21 @@ from policylayer.proxy.limits import Limits
 from policylayer.upstream.interface import Upstream
 from policylayer.wire.mirrors import mirrors
 
+LARGEST_SCHEMA: Final = 64 * 1024
+ANYTHING: Final = b"true"
 NO_SCHEMA: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool. `schema` is its inputSchema where some argument is repeated in a header, else empty."""
+    """One tool. `schema` is its inputSchema where some argument is repeated in a header, else empty.
+
+    `output` is its outputSchema as JSON; empty where it has none.
+    """
 
     annotations: Mapping[str, Json]
     schema: object = field(default_factory=dict)
+    output: bytes = b""
 
 
 @dataclass(slots=True)
@@ -69,7 +77,9 @@ class ToolsSeen:
             return
         annotations, schema = item.get("annotations"), item.get("inputSchema")
         repeated = mirrors(schema) != ()
-        known.tools[name] = Tool(annotations if type(annotations) is dict else {}, schema if repeated else NO_SCHEMA)
+        believed = annotations if type(annotations) is dict else {}
+        output = _output(item.get("outputSchema"))
+        known.tools[name] = Tool(believed, schema if repeated else NO_SCHEMA, output)
 
     def changed(self, server: str) -> None:
         """The server says that its list has changed: what is not known may be asked for again."""
@@ -111,3 +121,14 @@ class ToolsSeen:
         except (UpstreamError, TimeoutError):
             return False
         return False
+
+
+def _output(schema: object) -> bytes:
+    """An outputSchema as it is kept. One that cannot be, or is too large, is there, and says nothing."""
+    if type(schema) is not dict:
+        return b""
+    try:
+        written = orjson.dumps(schema)
+    except TypeError:
+        return ANYTHING
+    return written if len(written) <= LARGEST_SCHEMA else ANYTHING

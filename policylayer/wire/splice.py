@@ -9,9 +9,9 @@ Must not know what the text means (`lists` and the proxy do).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -79,6 +79,48 @@ def remove_items(raw: bytes, path: Path, indexes: frozenset[int]) -> bytes:
         return raw
     start, _ = _required(raw, path)
     return _without(raw, list(_parts(raw, start)), indexes, path)
+
+
+def replace_all(raw: bytes, edits: Mapping[Path, bytes], names: Mapping[Path, str] | None = None) -> bytes:
+    """`raw` with each of these values replaced, and the members at the paths `names` called so.
+
+    In one pass. A value inside another that is replaced stays out of it, and a path that leads nowhere changes nothing.
+    """
+    tree: dict[str | int, Any] = {}
+    for path in (*edits, *(names or ())):
+        below = tree
+        for step in path:
+            below = below.setdefault(step, {})
+    changes: list[tuple[int, int, bytes]] = []
+    _changes(raw, _past(_SPACE, raw, 0), (), tree, (edits, names or {}), changes)
+    parts, at = [], 0
+    for start, end, new in changes:
+        parts += [raw[at:start], new]
+        at = end
+    return b"".join([*parts, raw[at:]])
+
+
+def _changes(
+    raw: bytes,
+    start: int,
+    at: Path,
+    tree: Mapping[str | int, Any],
+    wanted: tuple[Mapping[Path, bytes], Mapping[Path, str]],
+    changes: list[tuple[int, int, bytes]],
+) -> None:
+    """What is to be changed below `start`, in the order of the text."""
+    edits, names = wanted
+    if at in edits:
+        changes.append((start, _end(raw, start), edits[at]))
+        return
+    if not tree:
+        return
+    for part in _parts(raw, start):
+        if part.name in tree:
+            below = (*at, part.name)
+            if below in names:
+                changes.append((part.start, _past(_STRING, raw, part.start), orjson.dumps(names[below])))
+            _changes(raw, part.value, below, tree[part.name], wanted, changes)
 
 
 def _without(raw: bytes, parts: list[Part], names: frozenset[str | int] | frozenset[int], path: Path) -> bytes:

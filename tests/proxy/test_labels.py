@@ -1,4 +1,4 @@
-"""Labels, delegated calls and trusted hints in the running service."""
+"""Labels, delegated calls, trusted hints and obligations on results in the running service."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from policylayer.core.call import Subject
-from tests.proxy.rig import call, modern_call
+from tests.proxy.rig import call, modern, modern_call, request
 from tests.proxy.slice import World, world
 from tests.proxy.test_limits import text, told
+from tests.support.recording import Recording
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("made", [call, modern_call], ids=["handshake", "modern"])
@@ -113,3 +114,89 @@ async def test_only_what_says_for_allows_a_delegated_call(whole: World, made: An
 async def test_for_another_user_nothing_is_allowed(whole: World) -> None:
     delegate(whole, "user:approver")
     assert told(await whole.ask(call("slow")))["reason_code"] == "not_applicable"
+
+
+# --- annotations ------------------------------------------------------------------------------------------------------
+
+HINTS = """\
+policy: shop
+applies_to: {principals: ["*"], servers: ["*"]}
+rules:
+  - {id: reads, annotations: {readOnlyHint: true}, effect: allow}
+  - {id: any, tools: [danger], effect: allow}
+  - {id: no-harm, tools: [danger], annotations: {destructiveHint: true}, effect: deny, reason: It destroys.}
+"""
+
+
+def trusted(whole: World, *names: str) -> None:
+    """The operator believes what these servers say of their tools."""
+    deps = whole.service.endpoint.deps
+    deps.servers = {name: replace(facts, trust_annotations=name in names) for name, facts in deps.servers.items()}
+
+
+@pytest.fixture
+async def hinting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A server that says that `safe` only reads, and that `danger` destroys nothing."""
+    said = {"safe": {"readOnlyHint": True}, "danger": {"destructiveHint": False}}
+
+    def tool(_: Recording, name: str) -> dict[str, Any]:
+        return {"name": name, "inputSchema": {"type": "object"}, "annotations": said.get(name, {})}
+
+    monkeypatch.setattr(Recording, "_tool", tool)
+    async with world(tmp_path, HINTS) as made:
+        yield made
+
+
+@ERAS
+async def test_hints_open_something_only_where_the_server_is_trusted(hinting: World, made: Any) -> None:
+    trusted(hinting, "shop")
+    listing = modern("tools/list") if made is modern_call else request("tools/list")
+    for server in ("shop", "other"):
+        await hinting.ask(listing, server=server)
+    assert text(await hinting.ask(made("safe"))) == "safe done"
+    assert text(await hinting.ask(made("danger"))) == "danger done"
+    assert told(await hinting.ask(made("gated")))["reason_code"] == "indeterminate"
+    for tool in ("safe", "danger", "gated"):
+        refused = told(await hinting.ask(made(tool), server="other"))
+        assert refused["reason_code"] == "indeterminate"
+    assert hinting.recording.counts == {"safe": 1, "danger": 1}
+
+
+async def test_what_has_not_been_listed_is_not_known(hinting: World) -> None:
+    trusted(hinting, "shop")
+    assert told(await hinting.ask(call("safe")))["reason_code"] == "indeterminate"
+    await hinting.ask(request("tools/list"))
+    assert text(await hinting.ask(call("safe"))) == "safe done"
+
+
+async def test_a_list_shows_what_could_be_called(hinting: World) -> None:
+    trusted(hinting, "shop")
+    _, answer = await hinting.ask(request("tools/list"))
+    assert [tool["name"] for tool in answer["result"]["tools"]] == ["safe", "danger"]
+    _, answer = await hinting.ask(request("tools/list"), server="other")
+    assert answer["result"]["tools"] == []
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+RESULTS = """\
+policy: shop
+applies_to: {principals: ["*"], servers: ["*"]}
+rules:
+  - {id: all, tools: ["*"], effect: allow}
+  - {id: hide, tools: [echo_args], mask: [{pattern: card}, {matches: "[A-Z]{2}[0-9]{6}"}], cap: 200}
+"""
+
+
+@ERAS
+async def test_results_are_masked_and_cut_by_policy(tmp_path: Path, made: Any) -> None:
+    async with world(tmp_path, RESULTS) as whole:
+        shown = text(await whole.ask(made("echo_args", {"card": "4111 1111 1111 1111", "id": "AB123456", "x": "AB12"})))
+        assert shown == '{"card": "[masked]", "id": "[masked]", "x": "AB12"}'
+        _, answer = await whole.ask(made("echo_args", {"x": "y" * 500}))
+        assert answer["result"]["content"][-1]["text"].startswith("[Cut by policy")
+        rows = await whole.settled(4)
+        assert len(rows) == 4
+        assert [row[0] for row in whole.rows("reason, kind") if row[1] == "outcome"] == ["masked", "cut"]
+        arguments = [row[0] for row in whole.rows("arguments") if row[0]]
+        assert "AB123456" in arguments[0]

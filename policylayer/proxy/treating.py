@@ -1,0 +1,76 @@
+"""Masks and cuts answers as the decisions on their requests say, before anything else is made of them.
+
+What cannot be done lets nothing through. Must not know how an answer is masked or cut (`wire/results.py`), nor why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import structlog
+
+from policylayer.core.call import Call
+from policylayer.core.commands import OutcomeState
+from policylayer.core.masking import masker
+from policylayer.proxy.faults import Unusable
+from policylayer.proxy.guards import Guard
+from policylayer.proxy.sessions import Request, Take
+from policylayer.proxy.visit import Visit
+from policylayer.wire import server_messages
+from policylayer.wire.results import CannotCut, Treatment, treat
+from policylayer.wire.server_messages import ServerMessage
+
+INLINE: Final = 64 * 1024
+"""Bytes of an answer that is treated without leaving the event loop."""
+
+TOO_LARGE: Final = "its answer is larger than policy lets pass"
+UNTREATED: Final = "its answer could not be masked"
+
+
+def treating(visit: Visit, call: Call, request: Request, take: Take) -> Take:
+    """`take`, of an answer to which has been done what the request's guard says."""
+    visit = visit.detached()
+
+    async def treated_first(answer: ServerMessage) -> bytes:
+        if request.guard is None:
+            return await take(answer)
+        treated, done = await treated_by(visit, answer, request.guard, _schema(visit, call))
+        request.treated = done or request.treated
+        return await take(treated)
+
+    return treated_first
+
+
+async def treated_by(
+    visit: Visit, answer: ServerMessage, guard: Guard, schema: bytes | None = None
+) -> tuple[ServerMessage, tuple[str, ...]]:
+    """The answer as it may go on, and what was done to it. Raises `Unusable`."""
+    treatment = Treatment(masker(guard.mask) if guard.mask else None, guard.cap, schema)
+    work = partial(treat, answer, treatment)
+    try:
+        done = work() if len(answer.raw) <= INLINE else await asyncio.to_thread(work)
+    except CannotCut:
+        raise Unusable("larger than policy lets pass", TOO_LARGE, OutcomeState.EXECUTED) from None
+    except Exception as error:
+        structlog.get_logger().error("an answer could not be treated", server=visit.server.name, exc_info=True)
+        raise Unusable("could not be masked", UNTREATED, OutcomeState.EXECUTED) from error
+    if not done.done:
+        return answer, ()
+    again = server_messages.decode(done.raw, replace(visit.deps.limits.server_message, size=len(done.raw)))
+    if not isinstance(again, ServerMessage):
+        raise Unusable("could not be masked", UNTREATED, OutcomeState.EXECUTED)
+    return again, done.done
+
+
+def _schema(visit: Visit, call: Call) -> bytes | None:
+    """The outputSchema of the tool that was called, as last listed: empty where it has none, None where unknown."""
+    if call.method.startswith("tasks/"):
+        task = visit.deps.tasks.find(call.server, call.target or "", visit.caller)
+        return None if task is None else _schema(visit, task.call)
+    if call.method != "tools/call":
+        return b""
+    tool = visit.deps.tools.find(call.server, call.target)
+    return None if tool is None else tool.output

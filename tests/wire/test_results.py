@@ -1,0 +1,411 @@
+"""Answers masked and cut: nothing masked is left, types stay, everything else stays as it came, and it is told."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import jsonschema_rs
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from policylayer.core.decision import Mask
+from policylayer.core.masking import masker
+from policylayer.wire import splice
+from policylayer.wire.results import TOLD, UNFIT, CannotCut, Treated, Treatment, treat
+from policylayer.wire.server_messages import ServerMessage, decode
+
+CARD = "4111 1111 1111 1111"
+EMAIL = masker((Mask(pattern="email"),))
+
+
+def answer(result: Any = None, raw: bytes | None = None, **members: Any) -> ServerMessage:
+    body = {"jsonrpc": "2.0", "id": 1, **({} if result is None else {"result": result}), **members}
+    found = decode(raw or json.dumps(body).encode())
+    assert isinstance(found, ServerMessage), found
+    return found
+
+
+def paths(*texts: str) -> Any:
+    return masker(tuple(Mask(path=text) for text in texts))
+
+
+def treated(result: Any, masks: Any = None, cap: int | None = None, schema: Any = None) -> dict[str, Any]:
+    """The result as it may pass."""
+    known = None if schema is None else orjson.dumps(schema)
+    done = treat(answer(result), Treatment(masks, cap, known))
+    found: dict[str, Any] = json.loads(done.raw)["result"]
+    return found
+
+
+def text(*texts: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": each} for each in texts]}
+
+
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+def test_what_holds_nothing_to_mask_is_the_same_bytes() -> None:
+    message = answer({**text("hello"), "structuredContent": {"n": 1.50, "big": 12345678901234567890}})
+    assert treat(message, Treatment(EMAIL, 10_000)) == Treated(message.raw)
+
+
+def test_types_stay_and_it_is_told_where() -> None:
+    content = {"iban": "DE1", "sum": 12.5, "ok": True, "none": None, "in": {"a": ["x", 2]}, "open": "y"}
+    found = treated(
+        {"content": [], "structuredContent": content},
+        paths(*(f"result.structuredContent.{k}" for k in content if k != "open")),
+    )
+    hidden = {"iban": "[masked]", "sum": 0, "ok": False, "none": None, "in": {"a": ["[masked]", 0]}, "open": "y"}
+    assert found["structuredContent"] == hidden
+    assert found["_meta"] == {
+        TOLD: {"masked": [f"/structuredContent/{place}" for place in ("iban", "sum", "ok", "in/a/0", "in/a/1")]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "masked"),
+    [
+        ("result.structuredContent.rows.*.iban", {"iban": "[masked]", "deep": {"iban": "c"}}),
+        ("result.structuredContent.**.iban", {"iban": "[masked]", "deep": {"iban": "[masked]"}}),
+        ("result.**.deep.**", {"iban": "a", "deep": {"iban": "[masked]"}}),
+        ("result.structuredContent.rows.0", {"iban": "[masked]", "deep": {"iban": "[masked]"}}),
+        ("result.structuredContent.rows.1", {"iban": "a", "deep": {"iban": "c"}}),
+    ],
+)
+def test_paths(path: str, masked: Any) -> None:
+    content = {"rows": [{"iban": "a", "deep": {"iban": "c"}}]}
+    assert treated({"content": [], "structuredContent": content}, paths(path))["structuredContent"]["rows"] == [masked]
+
+
+def test_patterns_are_found_wherever_text_stands() -> None:
+    found = treated(
+        {
+            "content": [
+                {"type": "text", "text": "to a@b.io"},
+                {"type": "resource", "resource": {"uri": "crm://a@b.io", "text": "a@b.io", "mimeType": "text/plain"}},
+                {"type": "resource_link", "uri": "x:y", "name": "a@b.io", "mimeType": "a@b.io"},
+                {"type": "image", "mimeType": "image/png", "data": base64.b64encode(b"\x89PNG a@b.io").decode()},
+                {"type": "resource", "resource": {"uri": "x:z", "blob": base64.b64encode(b"x a@b.io").decode()}},
+            ],
+            "structuredContent": {"who": "a@b.io", "by": {"a@b.io": 1, "c@d.io": 2}},
+            "_meta": {"io.modelcontextprotocol/x": "a@b.io", "own": "a@b.io"},
+        },
+        EMAIL,
+    )
+    one, two, three, four, five = found["content"]
+    assert one["text"] == "to [masked]"
+    assert two["resource"] == {"uri": "crm://[masked]", "text": "[masked]", "mimeType": "text/plain"}
+    assert (three["name"], three["mimeType"]) == ("[masked]", "a@b.io")
+    assert b"a@b.io" in base64.b64decode(four["data"])
+    assert base64.b64decode(five["resource"]["blob"]) == b"x [masked]"
+    assert found["structuredContent"] == {"who": "[masked]", "by": {"[masked]": 1, "[masked] 2": 2}}
+    assert (found["_meta"]["io.modelcontextprotocol/x"], found["_meta"]["own"]) == ("a@b.io", "[masked]")
+    assert "/structuredContent/by/[masked] 2" in found["_meta"][TOLD]["masked"]
+
+
+def test_what_the_protocol_goes_by_is_left_alone() -> None:
+    everything = masker((Mask(regex=".+"), Mask(path="result.**")))
+    result = {
+        "resultType": "complete",
+        "isError": False,
+        "content": [{"type": "text", "text": "x", "annotations": {"audience": ["user"]}}],
+    }
+    found = treated(result, everything)
+    assert found["content"] == [{"type": "text", "text": "[masked]", "annotations": {"audience": ["user"]}}]
+    assert (found["resultType"], found["isError"]) == ("complete", False)
+    asked = {
+        "resultType": "input_required",
+        "requestState": "sealed",
+        "inputRequests": {"a": {"method": "elicitation/create", "params": {"mode": "form", "message": "a@b.io?"}}},
+    }
+    found = treated(asked, everything)
+    assert (found["requestState"], found["resultType"]) == ("sealed", "input_required")
+    assert found["inputRequests"]["a"]["method"] == "elicitation/create"
+    assert found["inputRequests"]["a"]["params"] == {"mode": "form", "message": "[masked]"}
+    for listed in ({"contents": [{"uri": "a", "mimeType": "b", "text": "c"}]}, {"messages": [{"role": "user"}]}):
+        assert "[masked]" not in json.dumps(treated(listed, masker((Mask(regex="user|^b$"),))))
+
+
+def test_binary_data_that_is_hidden_stays_base64() -> None:
+    found = treated({"content": [{"type": "image", "mimeType": "image/png", "data": "/w=="}]}, paths("result.content"))
+    assert base64.b64decode(found["content"][0]["data"]) == b"[masked]"
+
+
+def test_what_is_masked_in_structured_content_is_masked_in_texts() -> None:
+    content = {"rows": [{"iban": "DE89370400440532013000", "note": 'a"b\nc', "sum": 120000, "x": "ok"}]}
+    masks = paths(*(f"result.structuredContent.rows.*.{name}" for name in ("iban", "note", "sum")))
+    for written in (json.dumps(content), json.dumps(content, indent=2), str(content), "DE89370400440532013000: 120000"):
+        shown = treated({**text(written), "structuredContent": content}, masks)["content"][0]["text"]
+        assert "DE89" not in shown
+        assert "120000" not in shown
+        if "ok" in written:
+            assert "ok" in shown
+    only = treated(text(json.dumps(content)), masks)["content"][0]["text"]
+    assert json.loads(only)["rows"][0] == {"iban": "[masked]", "note": "[masked]", "sum": 0, "x": "ok"}
+
+
+def test_where_very_much_is_masked_texts_are_masked_whole() -> None:
+    content = {"rows": [f"row {number}" for number in range(1200)]}
+    found = treated({**text("row 7 and more"), "structuredContent": content}, paths("result.structuredContent.rows"))
+    assert found["content"][0]["text"] == "[masked]"
+
+
+def test_secrets_by_their_names_and_cards_as_numbers() -> None:
+    found = treated(
+        {"content": [], "structuredContent": {"api_key": "abc", "n": 4111111111111111, "m": 4111111111111112}},
+        masker((Mask(pattern="secret"), Mask(pattern="card"))),
+    )
+    assert found["structuredContent"] == {"api_key": "[masked]", "n": 0, "m": 4111111111111112}
+
+
+def test_errors_are_masked_too() -> None:
+    message = answer(error={"code": -32000, "message": f"card {CARD}", "data": {"card": CARD}})
+    error = json.loads(treat(message, Treatment(masker((Mask(pattern="card"),)))).raw)["error"]
+    assert error == {"code": -32000, "message": "card [masked]", "data": {"card": "[masked]"}}
+
+
+def test_the_result_of_a_task_is_masked_as_that_of_its_call() -> None:
+    inner = {**text("a@b.io"), "structuredContent": {"iban": "X"}}
+    masks = masker((Mask(pattern="email"), Mask(path="result.structuredContent.iban"), Mask(regex="^text$")))
+    found = treated({"taskId": "a@b.io", "status": "completed", "result": inner}, masks)
+    assert found["result"] == {**text("[masked]"), "structuredContent": {"iban": "[masked]"}}
+    assert found["taskId"] == "a@b.io"
+
+
+RAW = b"""{"jsonrpc": "2.0", "id": 1, "result" : {
+  "content":[ {"type":"text" , "text":"caf\\u00e9 a@b.io \\ud83d\\ude00"} ],
+  "structuredContent": {"n": 1.0e2, "x" :"\\/", "mail":"a@b.io"}, "_meta":{"z": 1}}}"""
+
+
+def test_every_other_byte_stays() -> None:
+    done = treat(answer(raw=RAW), Treatment(EMAIL))
+    told = b'"io.policylayer/result":{"masked":["/structuredContent/mail","/content/0/text"]},'
+    expected = (
+        RAW.replace(b'"caf\\u00e9 a@b.io \\ud83d\\ude00"', '"café [masked] 😀"'.encode())
+        .replace(b'"mail":"a@b.io"', b'"mail":"[masked]"')
+        .replace(b'"_meta":{', b'"_meta":{' + told)
+    )
+    assert done.raw == expected
+    assert done.done == ("masked",)
+
+
+# --- against a plain model --------------------------------------------------------------------------------------------
+
+names = st.sampled_from(["a", "b", "iban", "0", "content", "x.y"])
+leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
+values = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3), max_leaves=12
+)
+steps = st.lists(st.sampled_from(["a", "b", "iban", "0", "*", "**"]), max_size=4)
+
+
+def hidden(value: Any) -> Any:
+    """A value masked, its form kept."""
+    if isinstance(value, dict):
+        return {key: hidden(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [hidden(item) for item in value]
+    if isinstance(value, str):
+        return "[masked]"
+    return value if value is None else (False if isinstance(value, bool) else 0)
+
+
+def model(value: Any, path: list[str]) -> Any:
+    """What one path does, said as plainly as possible."""
+    if not path:
+        return hidden(value)
+    first, rest = path[0], path[1:]
+    if first == "**":
+        value = model(value, rest) if rest else hidden(value)
+        path_of = lambda _: path  # noqa: E731
+    else:
+        path_of = lambda step: rest if first in ("*", step) else None  # noqa: E731
+    if isinstance(value, dict):
+        return {k: v if path_of(k) is None else model(v, path_of(k) or []) for k, v in value.items()}
+    if isinstance(value, list):
+        return [v if path_of(str(n)) is None else model(v, path_of(str(n)) or []) for n, v in enumerate(value)]
+    return value
+
+
+@given(values, steps)
+def test_paths_do_what_is_said_of_them(value: Any, path: list[str]) -> None:
+    found = treated({"structuredContent": value}, paths(".".join(["result", "structuredContent", *path])))
+    assert found["structuredContent"] == model(value, path)
+
+
+@given(values, st.lists(st.tuples(names | st.integers(0, 2), names | st.integers(0, 2))))
+def test_replacing_many_is_replacing_one_after_the_other(value: Any, wanted: list[tuple[Any, Any]]) -> None:
+    raw = json.dumps(value, indent=1).encode()
+    edits: dict[splice.Path, bytes] = dict.fromkeys(wanted, b'"new"')
+    one_by_one = raw
+    for path in edits:
+        if splice.span(one_by_one, path) is not None:
+            one_by_one = splice.replace(one_by_one, path, b'"new"')
+    assert splice.replace_all(raw, edits) == one_by_one
+
+
+# --- outputSchema -----------------------------------------------------------------------------------------------------
+
+FORMATS = ("email", "uri", "date", "date-time", "time", "ipv4", "ipv6", "uuid", "hostname", "duration")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_what_stands_in_fits_the_schema_of_every_format(format: str) -> None:
+    originals = {
+        **{"email": "a@b.io", "uri": "https://a.io/", "date": "2026-01-02", "date-time": "2026-01-02T00:00:00Z"},
+        **{"time": "10:00:00Z", "ipv4": "10.0.0.1", "ipv6": "2001:db8::1", "hostname": "a.io", "duration": "P1D"},
+        "uuid": "0199e0c2-7a31-7cc2-9d55-2b8a6f1f6f0e",
+    }
+    schema = {"type": "object", "properties": {"x": {"type": "string", "format": format}}, "required": ["x"]}
+    result = {"content": [], "structuredContent": {"x": originals[format]}}
+    found = treated(result, paths("result.structuredContent.x"), schema=schema)
+    assert found["structuredContent"]["x"] != originals[format]
+    assert jsonschema_rs.is_valid(schema, found["structuredContent"], validate_formats=True)
+
+
+def test_numbers_and_lengths_too() -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "n": {"type": "integer", "minimum": 1},
+            "s": {"type": "string", "maxLength": 3},
+            "rows": {"type": "array", "items": {"$ref": "#/$defs/row"}},
+        },
+        "$defs": {"row": {"type": "object", "properties": {"v": {"type": "number", "exclusiveMaximum": 0}}}},
+    }
+    content = {"n": 7, "s": "abc", "rows": [{"v": -2.5}, {"v": -3}]}
+    found = treated({"content": [], "structuredContent": content}, paths("result.structuredContent"), schema=schema)
+    assert found["structuredContent"] == {"n": 1, "s": "", "rows": [{"v": -1}, {"v": -1}]}
+
+
+def test_where_nothing_fits_the_texts_are_left() -> None:
+    schema = {"properties": {"state": {"enum": ["open", "closed"]}}}
+    result = {**text("state open"), "structuredContent": {"state": "open"}, "_meta": {"a": 1}}
+    found = treated(result, paths("result.structuredContent.state"), schema=schema)
+    assert "structuredContent" not in found
+    assert found["isError"] is True
+    assert [item["text"] for item in found["content"]] == [UNFIT, "state [masked]"]
+    bare = treated({"structuredContent": {"state": "open"}}, paths("result.structuredContent.state"), schema=schema)
+    assert [item["text"] for item in bare["content"]] == [UNFIT]
+
+
+@pytest.mark.parametrize("schema", [{"pattern": "(?=x)"}, {"$ref": "https://example.com/x"}, {"type": 5}])
+def test_a_schema_that_cannot_be_read_holds_nobody_up(schema: Any) -> None:
+    result = {"content": [], "structuredContent": {"a": "x"}}
+    found = treated(result, paths("result.structuredContent.a"), schema=schema)
+    assert found["structuredContent"] == {"a": "[masked]"}
+
+
+def test_a_result_that_did_not_fit_before_need_not_fit_after() -> None:
+    schema = {"properties": {"a": {"type": "number"}}}
+    result = {"content": [], "structuredContent": {"a": "x"}}
+    found = treated(result, paths("result.structuredContent.a"), schema=schema)
+    assert found["structuredContent"] == {"a": "[masked]"}
+
+
+def test_renamed_members_that_the_schema_wants_are_no_fit() -> None:
+    schema = {"required": ["a@b.io"]}
+    found = treated({"content": [], "structuredContent": {"a@b.io": 1}}, EMAIL, schema=schema)
+    assert found["isError"] is True
+    assert "structuredContent" not in found
+
+
+# --- cap --------------------------------------------------------------------------------------------------------------
+
+CUT = "[Cut by policy: the whole result has "
+
+
+def test_what_is_small_enough_is_the_same_bytes() -> None:
+    message = answer(text("hello"))
+    size = len(json.dumps(text("hello")))
+    assert treat(message, Treatment(cap=size)).raw == message.raw
+    assert treat(message, Treatment(cap=size - 1)).done == ("cut",)
+
+
+def test_whole_items_then_part_of_one_then_the_word() -> None:
+    found = treated(text("a" * 300, "é\n" * 2000, "never"), cap=1000)
+    kept, part, told = found["content"]
+    assert kept["text"] == "a" * 300
+    assert 100 < len(part["text"]) < 700
+    assert ("é\n" * 2000).startswith(part["text"])
+    assert told["text"].startswith(CUT)
+    assert found["_meta"] == {TOLD: {"cut": True}}
+    assert 800 < len(json.dumps({"content": found["content"]}, ensure_ascii=False).encode()) <= 1040
+    assert "isError" not in found
+
+
+def test_half_of_structured_content_is_nothing() -> None:
+    result = {**text("x"), "structuredContent": {"rows": ["y" * 100] * 100}, "resultType": "complete"}
+    for schema, is_error in ((None, True), (b'{"type":"object"}', True), (b"", None)):
+        done = treat(answer(result), Treatment(cap=1000, schema=schema))
+        found = json.loads(done.raw)["result"]
+        assert "structuredContent" not in found
+        assert found.get("isError") is is_error
+        assert found["content"][0] == {"type": "text", "text": "x"}
+        assert found["resultType"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("result", "read"),
+    [
+        ({"contents": [{"uri": "a:b", "text": "z" * 5000}]}, lambda found: found["contents"][-1]["text"]),
+        ({"contents": [{"uri": "a:b", "blob": "eg==" * 1250}]}, lambda found: found["contents"][-1]["text"]),
+        (
+            {"messages": [{"role": "user", "content": {"type": "text", "text": "z" * 5000}}]},
+            lambda found: found["messages"][-1]["content"]["text"],
+        ),
+        (
+            {"content": [{"type": "image", "data": "eg==" * 1250, "mimeType": "image/png"}]},
+            lambda f: f["content"][-1]["text"],
+        ),
+        ({"content": "z" * 10, "contents": [{"uri": "a:b", "text": "z" * 5000}]}, lambda f: f["contents"][-1]["text"]),
+    ],
+)
+def test_results_of_each_kind(result: Any, read: Any) -> None:
+    found = treated(result, cap=800)
+    assert read(found).startswith(CUT)
+    assert len(json.dumps(found)) < 1000
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        {"completion": {"values": ["z" * 5000]}},
+        {"resultType": "input_required", "requestState": "z" * 5000, "content": []},
+    ],
+)
+def test_what_has_nothing_to_leave_out_cannot_be_cut(result: Any) -> None:
+    with pytest.raises(CannotCut):
+        treated(result, cap=1000)
+
+
+def test_errors_are_cut_too() -> None:
+    message = answer(error={"code": 1, "message": "m" * 5000, "data": "d" * 5000})
+    error = json.loads(treat(message, Treatment(cap=1000)).raw)["error"]
+    assert set(error) == {"code", "message"}
+    assert len(error["message"]) <= 1000
+
+
+@given(st.lists(st.text(max_size=300), max_size=8), st.integers(1, 3000), st.booleans())
+def test_no_cut_result_is_much_larger_than_it_may_be(texts: list[str], cap: int, structured: bool) -> None:
+    result = {**text(*texts), **({"structuredContent": {"t": texts}} if structured else {})}
+    done = treat(answer(result), Treatment(cap=cap))
+    found = decode(done.raw)
+    assert isinstance(found, ServerMessage)
+    if done.done:
+        assert len(done.raw) <= cap + 400
+        shown = [item["text"] for item in (found.result or {})["content"]]
+        whole = shown[:-2]
+        assert whole == texts[: len(whole)]
+    else:
+        assert done.raw is not None
+
+
+def test_masked_first_then_cut() -> None:
+    found = treated(text("a@b.io " * 500), EMAIL, cap=600)
+    assert "@" not in json.dumps(found)
+    assert set(found["_meta"][TOLD]) == {"masked", "cut"}
