@@ -213,11 +213,14 @@ def all_servers(folder: Path) -> Iterator[dict[str, Server]]:
     # It tells on standard error that it listens.
     with Program(["sh", "-c", 'exec "$@" 2>&1', "sh", *start, "streamableHttp"], env={"PORT": str(port)}) as program:
         program.wait_for("MCP Streamable HTTP Server listening")
-        yield {
-            "everything-http": everything("everything-http", {"url": f"http://127.0.0.1:{port}/mcp"}),
-            "everything": everything("everything", {"command": [*start, "stdio"]}),
-            "files": filesystem(folder),
-            "memory": memory(folder),
-            "git": git(folder),
-            "time": time(),
-        }
+        try:
+            yield {
+                "everything-http": everything("everything-http", {"url": f"http://127.0.0.1:{port}/mcp"}),
+                "everything": everything("everything", {"command": [*start, "stdio"]}),
+                "files": filesystem(folder),
+                "memory": memory(folder),
+                "git": git(folder),
+                "time": time(),
+            }
+        finally:
+            assert program.process.poll() is None, f"server-everything ended by itself:\n{program.output()}"
