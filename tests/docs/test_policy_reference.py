@@ -68,8 +68,13 @@ SHARED = {name: text.encode() for name, text in FILES if name in ("principals.ya
 
 
 def loaded(name: str, text: str) -> Loaded:
-    """An example beside the page's principals and its first policy, with all of the language enforced."""
-    return load({**SHARED, name: text.encode()}, not_enforced=frozenset())
+    """An example beside the page's principals and its first policy, as this build loads it."""
+    return load({**SHARED, name: text.encode()}, not_enforced=NOT_ENFORCED - named_in(text))
+
+
+def named_in(text: str) -> set[str]:
+    """The words of an example. What this build does not enforce is loaded only where the example is about it."""
+    return set(re.findall(r"[a-z]+", text))
 
 
 @pytest.mark.parametrize("number", range(len(FILES)))
