@@ -3,6 +3,9 @@ r"""Pure: RE2 expressions: linear time, `.` includes newline, captures off; and 
 Case is folded in the expression, not by RE2's own flag, because that folds all of Unicode: `(?i)k` matches the Kelvin
 sign. With `ignore_case` each literal letter and letter range is written in both cases and escapes stay as they are, so
 the escapes that could spell letters (`\p`, `\P`, `\x`, `\Q`, `\C`) are refused with it.
+
+RE2 itself takes a class of exactly the two cases of a letter for a folded literal, and where such a literal is an
+alternative it adds all that Unicode folds to it: `[yY]|[kK]` matches the Kelvin sign. `apart` keeps it from that.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ TextCheck = Callable[[str], bool]
 MAX_LENGTH: Final = 10_000
 _FLAGS: Final = _re.compile(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]*))?[:)]")
 _UNFOLDABLE: Final = frozenset("pPxQC")
+_FUSED: Final = frozenset("kKsS\\")
 _CONTROL: Final = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
 
 
@@ -34,7 +38,7 @@ def compile_regex(pattern: str, whole: bool, ignore_case: bool = False) -> TextC
     if len(pattern) > MAX_LENGTH:
         raise BadRegex(f"the expression is longer than {MAX_LENGTH} characters")
     _refuse_case_flag(pattern)
-    program = _compile(fold(pattern) if ignore_case else pattern)
+    program = _compile(apart(fold(pattern) if ignore_case else pattern))
     run = program.fullmatch if whole else program.search
 
     def check(text: str) -> bool:
@@ -96,6 +100,26 @@ def _after_class(pattern: str, position: int) -> int:
         else:
             position = _after_escape(pattern, position) if pattern[position] == "\\" else position + 1
     return position + 1
+
+
+def apart(pattern: str) -> str:
+    """The same expression; a class that may be `[kK]` or `[sS]` stands in a group that RE2 does not look into.
+
+    These are the two ASCII letters to which Unicode folds others.
+    """
+    out: list[str] = []
+    position = 0
+    while position < len(pattern):
+        char = pattern[position]
+        end = position + 1
+        if char == "\\":
+            end = _after_escape(pattern, position)
+        elif char == "[":
+            end = _after_class(pattern, position)
+        piece = pattern[position:end]
+        out.append(f"(?:{piece}{{1}})" if char == "[" and not _FUSED.isdisjoint(piece) else piece)
+        position = end
+    return "".join(out)
 
 
 # --- folding ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from policylayer.clock import Clock
@@ -25,6 +25,7 @@ from policylayer.store.backend import AGAIN, ITEMS_OWN, LOST, bare, connect, loc
 from policylayer.store.opening import open_chain
 from policylayer.store.rows import COLUMNS, Place, Row
 from policylayer.store.store import Program
+from policylayer.store.tables import records
 from policylayer.store.waiting import Item
 
 GIVE_UP: Final = 5.0
@@ -34,13 +35,17 @@ REOPEN: Final = 0.2
 LATER: Final = 0.005
 """Seconds that what nobody waits for may wait for company."""
 
-FEW: Final = 3
-"""Up to so many rows are inserted one by one; more are copied."""
-
 CHANNEL: Final = "policylayer"
-INSERT: Final = (
-    f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join(f'${n}' for n in range(1, len(COLUMNS) + 1))})"
+_NAMES: Final = ", ".join(COLUMNS)
+INSERT: Final = f"INSERT INTO records ({_NAMES}) VALUES ({', '.join(f'${n}' for n, _ in enumerate(COLUMNS, 1))})"
+_TYPES: Final = {Text: "text[]", BigInteger: "bigint[]", Integer: "integer[]", LargeBinary: "bytea[]"}
+INSERT_MANY: Final = (
+    f"INSERT INTO records ({_NAMES}) SELECT * FROM unnest("
+    + ", ".join(f"${n}::{_TYPES[type(column.type)]}" for n, column in enumerate(records.columns, 1))
+    + ")"
 )
+"""The same for any number of rows, a list of values each column."""
+
 
 
 class Lane:
@@ -229,11 +234,10 @@ class Lane:
             return
         assert self._place is not None
         sealed = [self._place.seal(row) for row in rows]
-        if len(sealed) > FEW:
-            await self._raw.copy_records_to_table("records", records=sealed, columns=COLUMNS)
-            return
-        for values in sealed:
-            await self._raw.execute(INSERT, *values)
+        if len(sealed) == 1:
+            await self._raw.execute(INSERT, *sealed[0])
+        else:
+            await self._raw.execute(INSERT_MANY, *zip(*sealed, strict=True))
 
     # --- failures -----------------------------------------------------------------------------------------------------
 

@@ -98,11 +98,16 @@ class PostgresStore:
         await asyncio.sleep(0)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
-        """What `fn` reads in one snapshot."""
+        """What `fn` reads in one snapshot; over a new connection where the one that was kept turns out to be gone."""
         self._need_started()
         try:
-            async with asyncio.timeout(READ_PATIENCE), self._reading.connect() as connection:
-                return await connection.run_sync(fn)
+            async with asyncio.timeout(READ_PATIENCE):
+                try:
+                    return await self._read_once(fn)
+                except DBAPIError as error:
+                    if not error.connection_invalidated:
+                        raise
+                return await self._read_once(fn)
         except (DBAPIError, OSError, TimeoutError) as error:
             cause = str(bare(error)) or type(bare(error)).__name__
             raise AuditUnavailable(f"the database cannot be read: {cause}") from error
@@ -152,6 +157,10 @@ class PostgresStore:
         self._late.append(callback)
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    async def _read_once(self, fn: Callable[[Connection], T]) -> T:
+        async with self._reading.connect() as connection:
+            return await connection.run_sync(fn)
 
     def _need_started(self) -> None:
         if not self._started:

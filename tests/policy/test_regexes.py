@@ -31,6 +31,9 @@ ATOMS = st.sampled_from(
         "(?:ab|C)",
         "(x)",
         "(?:y|k)",
+        "[kK]",
+        "[sS]",
+        "|",
         "a{1,2}",
         "B+",
         "^",
@@ -50,6 +53,23 @@ TEXTS = st.text("aAbBcCkKsSxXyYzZ19._-éÉ\u212a\u017f ]", max_size=8)
 def test_folding_is_that_of_ascii(pattern: str, text: str) -> None:
     expected = re.search(pattern, text, re.IGNORECASE | re.ASCII | re.DOTALL)
     assert compile_regex(pattern, whole=False, ignore_case=True)(text) is bool(expected)
+
+
+KELVIN, LONG_S = "\u212a", "\u017f"
+TWO_CASES = ["[yY]|[kK]", "[kK]|[sS]", "a|[kK]", "[kK]|K", r"b|[\x4bk]", r"[\113k]|[Ss]x|[sS]", "[K-Kk-k]|y", "k|[sS]+|[sS]"]
+
+
+@pytest.mark.shows("policy.5")
+@pytest.mark.parametrize("pattern", [*TWO_CASES, "(?:y|k)", "k|s", "s|k|x", "(k|a)*", "[sk]|a"])
+@pytest.mark.parametrize("ignore_case", [False, True])
+def test_two_cases_of_a_letter_are_no_more_than_these(pattern: str, ignore_case: bool) -> None:
+    ignore_case = ignore_case and "\\x" not in pattern
+    check = compile_regex(pattern, whole=False, ignore_case=ignore_case)
+    whole = compile_regex(f"(?:{pattern})+", whole=True, ignore_case=ignore_case)
+    assert check("k") or check("S")
+    for odd in (KELVIN, LONG_S):
+        assert not whole(odd)
+        assert pattern == "(k|a)*" or not check(odd)
 
 
 @given(PATTERNS, TEXTS)

@@ -87,9 +87,14 @@ async def test_refused_in_time_and_served_again(
         return (await agent.call(proxy)).executed
 
     assert await eventually(serves, "it does not recover", seconds=RECOVERED * 2) < RECOVERED
-    rows = [row for row in rows_of(proxy) if row["enforced"] == "allow"]
-    executed = [row for row in rows if row["outcome"] and row["outcome"]["state"] == "executed"]
-    assert len(executed) == rec.counts["safe"], "a row is lost, or tells of what was not done"
+
+    async def told() -> bool:
+        rows = [row for row in await asyncio.to_thread(rows_of, proxy) if row["enforced"] == "allow"]
+        executed = [row for row in rows if row["outcome"] and row["outcome"]["state"] == "executed"]
+        return len(executed) == rec.counts["safe"]
+
+    # An outcome is written after its answer.
+    await eventually(told, "a row is lost, or tells of what was not done", seconds=RECOVERED)
     proxy.cli("audit", "verify", "-c", str(proxy.config))
 
 

@@ -138,8 +138,9 @@ async def test_a_constraint_is_the_functions_own_error(store: PostgresStore) -> 
 
 
 @pytest.mark.shows("audit.1")
-async def test_functions_that_lock_each_other_out_are_run_again(store: PostgresStore) -> None:
+async def test_functions_that_lock_each_other_out_are_run_again(url: str) -> None:
     """AUD-02: a deadlock costs one of them a second run, nobody an error."""
+    store = await opened(url, patience=20.0)
     await store.write(lambda connection: connection.execute(insert(meta), [{"name": n, "value": "0"} for n in "ab"]))
 
     def both(connection: Connection, first: str, second: str) -> None:
@@ -152,6 +153,22 @@ async def test_functions_that_lock_each_other_out_are_run_again(store: PostgresS
     await asyncio.gather(*(store.write(partial(both, first=x, second=y)) for x, y in orders))
     values = await store.read(lambda connection: dict(connection.execute(select(meta.c.name, meta.c.value)).all()))  # type: ignore[arg-type]
     assert (values["a"], values["b"]) == ("4", "4")
+    await store.close()
+
+
+async def test_a_read_over_a_connection_that_was_ended_is_done_again(store: PostgresStore, url: str) -> None:
+    """R-06: connections that are kept do not outlive the server; the first read after it is back is no failure."""
+    await asyncio.gather(
+        *(store.read(lambda connection: connection.execute(text("SELECT pg_sleep(0.1)"))) for _ in "ab")
+    )
+    ended = (
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    other = await opened(url, "other")
+    assert await other.read(lambda connection: connection.scalar(text(ended)))
+    assert await asyncio.gather(*(store.read(lambda connection: connection.scalar(text("SELECT 1"))) for _ in "abc"))
+    await other.close()
 
 
 @pytest.mark.parametrize("statement", ["UPDATE {} SET reason = 'x'", "DELETE FROM {}", "TRUNCATE {}"])
