@@ -2,6 +2,6 @@
 
 Read in this order. The way in: `limits`, `rejection`, `strict_json`, `text`, `methods`, `envelope`, `era`, `params`,
 `message`, then `calls` (a message as policy sees it). HTTP fields: `fields`, `mirrors`, `headers`. The way back:
-`server_messages`, `lists`, `splice`, `sse`; `masks`, `stand_ins`, `caps`, `results` for what policy does to a result. What the
-proxy itself answers: `replies`.
+`server_messages`, `lists`, `splice`, `sse`; `masks`, `stand_ins`, `caps`, `results` for what policy does to a result.
+What the proxy itself answers: `replies`.
 """

@@ -56,7 +56,16 @@ def test_folding_is_that_of_ascii(pattern: str, text: str) -> None:
 
 
 KELVIN, LONG_S = "\u212a", "\u017f"
-TWO_CASES = ["[yY]|[kK]", "[kK]|[sS]", "a|[kK]", "[kK]|K", r"b|[\x4bk]", r"[\113k]|[Ss]x|[sS]", "[K-Kk-k]|y", "k|[sS]+|[sS]"]
+TWO_CASES = [
+    "[yY]|[kK]",
+    "[kK]|[sS]",
+    "a|[kK]",
+    "[kK]|K",
+    r"b|[\x4bk]",
+    r"[\113k]|[Ss]x|[sS]",
+    "[K-Kk-k]|y",
+    "k|[sS]+|[sS]",
+]
 
 
 @pytest.mark.shows("policy.5")
