@@ -21,9 +21,8 @@ check: ## formatting, lint, types, import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-soak: ## the long tests at their release size: 1,000 kills, 10,000 runaway policies (an hour or more)
-	@scripts/install.sh dev
-	@POLICYLAYER_SOAK=1 POLICYLAYER_KILLS=1000 $(BIN)/python -m pytest -q tests/durability tests/rego -k "killed or hundred" $(ARGS)
+soak: ## the long tests at their release sizes, an hour or more; ARGS=help lists them
+	@scripts/soak.sh $(ARGS)
 
 fmt: ## format and fix what can be fixed
 	@scripts/install.sh dev

@@ -211,6 +211,22 @@ class Case:
         self._answers.append(answer)
         return answer
 
+    def head(self, *extra: str) -> bytes:
+        """A POST's head with these lines besides the usual ones, as they are."""
+        usual = [f"{name!s}: {value!s}" for name, value in headers(self.agent.token)]
+        return "\r\n".join(["POST /mcp/rec HTTP/1.1", *usual, *extra, "", ""]).encode("latin-1")
+
+    def closed(self, sent: bytes, *statuses: int) -> Response:
+        """Refused, recorded, and the connection ends with the answer: nothing after it is read as a request."""
+        with self.rig.wire(self.agent.source) as wire:
+            answer = self.saw(wire.send(sent).response())
+            assert answer.status in (statuses or (400,)), answer
+            assert answer.header("connection") == "close"
+            assert wire.rest() == b"", "a second answer came"
+        self.recorded("rejected", "http: " + answer.json["detail"])
+        self.nothing_sent()
+        return answer
+
     # --- what came of it ----------------------------------------------------------------------------------------------
 
     def rows(self, *kinds: str) -> list[dict[str, Any]]:
