@@ -24,7 +24,7 @@ from policylayer.audit.checkpoints import Checkpoints, Sink
 from policylayer.backstage import SERVE, Backstage, services
 from policylayer.clock import Clock
 from policylayer.config import Config, Server
-from policylayer.core.call import ServerFacts
+from policylayer.config.facts import facts_of
 from policylayer.core.errors import ConfigError
 from policylayer.policies import Policies
 from policylayer.policy.known import Known
@@ -127,7 +127,7 @@ class Service:
             freezes=back.freezes,
             labels=back.labels.of,
             upstreams=self.upstreams,
-            servers={server.name: server_facts(server) for server in config.servers},
+            servers=facts_of(config),
             hosts=hosts_of(config),
             metadata_url=lambda server: f"{base_url}/.well-known/oauth-protected-resource/mcp/{server}",
             behind_proxy=config.behind_proxy,
@@ -191,11 +191,6 @@ def limits_of(config: Config) -> proxy_limits.Limits:
         sessions=config.limits.sessions,
         calls=config.limits.calls,
     )
-
-
-def server_facts(server: Server) -> ServerFacts:
-    """What policy may read of a server."""
-    return ServerFacts(server.name, server.mode, server.cwd, server.trust_annotations)
 
 
 def server_settings(server: Server) -> settings.ServerSettings:

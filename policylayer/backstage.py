@@ -22,6 +22,7 @@ from policylayer.audit.hooks import Held, Hooks
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
 from policylayer.config import Config
+from policylayer.config.facts import facts_of
 from policylayer.identity.authenticator import Authenticator
 from policylayer.keys import Keys
 from policylayer.labels import Labels
@@ -102,6 +103,7 @@ def services(backstage: Backstage, policies: Policies, base_url: str) -> Service
             version=__version__,
             base_url=base_url,
             servers=frozenset(server.name for server in config.servers),
+            known=facts_of(config),
             behind_proxy=bool(config.behind_proxy),
         ),
     )

@@ -14,7 +14,9 @@ from policylayer.core.call import Question
 from policylayer.core.decision import Decision
 from policylayer.core.redact import Path
 from policylayer.policy.diagnostics import as_json
+from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
+from policylayer.policy.values import Unknown
 from policylayer.revisions.keeper import Refused, Revisions
 
 
@@ -46,9 +48,13 @@ class Policies:
         """Whether a list may show a target."""
         return await self._revisions.at_work.listed(question)
 
-    def reads(self, server: str, method: str, target: str | None) -> frozenset[Path] | None:
+    def reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
         """Which fields its rules read."""
         return self._revisions.current.reads(server, method, target)
+
+    async def explain(self, question: Question, unknown: Unknown) -> Told:
+        """Why a call gets its decision, by the active set."""
+        return await self._revisions.at_work.explain(question, unknown)
 
     # --- as the API asks ----------------------------------------------------------------------------------------------
 

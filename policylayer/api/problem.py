@@ -24,6 +24,7 @@ CODES: Final[Mapping[str, int]] = {
     "not_an_approver": 403,
     "bad_origin": 403,
     "not_found": 404,
+    "not_decided": 409,
     "method_not_allowed": 405,
     "state": 409,
     "exists": 409,

@@ -12,6 +12,7 @@ from policylayer.api.problem import CODES
 from policylayer.core.approval import State
 from policylayer.core.decision import Effect, ReasonCode
 from policylayer.identity.person import Role
+from policylayer.policy.asked import SCHEMA as ACCESS_REQUEST
 
 Schema = dict[str, Any]
 
@@ -47,6 +48,8 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+EFFECT: Final[Schema] = {"enum": [str(effect) for effect in Effect]}
+OUTCOMES: Final[Schema] = {"enum": ["true", "false", "missing", "wrong", "unknown"]}
 RULE: Final = _object({"policy": STRING, "rule": STRING, "file": STRING, "line": COUNT})
 OUTCOME: Final = _object({"state": STRING, "at": TIME, "latency_us": _or_null(COUNT)})
 SERVERS: Final[Schema] = {"type": "array", "items": NAME, "minItems": 1, "maxItems": 100, "uniqueItems": True}
@@ -120,6 +123,44 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         }
     ),
     "Approvals": _page("Approval"),
+    "AccessRequest": ACCESS_REQUEST,
+    "Condition": _object({"what": STRING, "written": STRING, "outcome": OUTCOMES}, parts=_list(_ref("Condition"))),
+    "ConsideredRule": _object(
+        {
+            "policy": STRING,
+            "rule": STRING,
+            "file": STRING,
+            "line": COUNT,
+            "effect": _or_null(EFFECT),
+            "observed": {"type": "boolean"},
+            "outcome": OUTCOMES,
+            "fields": _list(STRING),
+            "concerns": {"type": "boolean"},
+            "decided": {"type": "boolean"},
+            "parts": _list(_ref("Condition")),
+        }
+    ),
+    "Change": _object(
+        {
+            "effect": EFFECT,
+            "own": {"type": "boolean"},
+            "steps": _list(_object({"field": STRING, "now": {}, "rule": STRING, "says": STRING}, to={})),
+        }
+    ),
+    "Explanation": _object(
+        {
+            "revision": STRING,
+            "question": {"type": "object"},
+            "decision": {"type": "object"},
+            "rules": _list(_ref("ConsideredRule")),
+            "change": _or_null(_ref("Change")),
+            "own_change": _or_null(_ref("Change")),
+        },
+        possible=_list(EFFECT),
+        not_known=_list(STRING),
+        recorded={"type": "object"},
+        rego=_list({"type": "object"}),
+    ),
     "Ballot": _closed({}, note={"type": "string", "maxLength": 2000}),
     "Policy": _object(
         {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -17,8 +17,12 @@ from sqlalchemy import Connection, text
 from policylayer import freezes
 from policylayer.approvals.approvals import Approvals
 from policylayer.clock import Clock
+from policylayer.core.call import Question, ServerFacts
 from policylayer.core.errors import AuditUnavailable
 from policylayer.identity.authenticator import Authenticator
+from policylayer.policy.ast import Path
+from policylayer.policy.explain_shown import Told
+from policylayer.policy.values import Unknown
 from policylayer.store.store import Add, Store
 
 PATIENCE: Final = 1.5
@@ -27,11 +31,13 @@ PATIENCE: Final = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What does not change while the service runs. `base_url` is the public one, or where it listens."""
+    """What does not change while the service runs. `base_url` is the public one, or where it listens; `known` is what
+    policy may read of each server."""
 
     version: str
     base_url: str
     servers: frozenset[str]
+    known: Mapping[str, ServerFacts] = field(default_factory=dict)
     issuers: tuple[str, ...] = ()
     behind_proxy: bool = False
 
@@ -53,6 +59,12 @@ class Policies(Protocol):
 
     async def reload(self) -> dict[str, Any]:
         """Read the source again, wait until that is active or refused, and say how it stands."""
+
+    async def explain(self, question: Question, unknown: Unknown) -> Told:
+        """Why a call gets its decision, and what would change it."""
+
+    def reads(self, server: str, method: str, target: str | None) -> Iterable[Path]:
+        """Which arguments rules read of such calls."""
 
 
 class Times(Protocol):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from policylayer.api import access, approvals, decisions, freezing, policy, stats
+from policylayer.api import access, approvals, decisions, explain, freezing, policy, stats
 from policylayer.api.openapi import document
 from policylayer.api.route import Asked, Parameter, Route
 from policylayer.core.approval import State
@@ -71,6 +71,26 @@ ROUTES: Final[tuple[Route, ...]] = (
         "One row of the decision log",
         decisions.one,
         "Decision",
+    ),
+    Route(
+        "GET",
+        "/decisions/{id}/explain",
+        Role.VIEWER,
+        "explainDecision",
+        "Why a recorded call gets its decision by the policies as they are, and what would change it",
+        explain.of_decision,
+        "Explanation",
+        problems=("not_decided",),
+    ),
+    Route(
+        "POST",
+        "/explain",
+        Role.VIEWER,
+        "explain",
+        "Why a call would get its decision, and what would change it",
+        explain.of_request,
+        "Explanation",
+        body="AccessRequest",
     ),
     Route(
         "GET",

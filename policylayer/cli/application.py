@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, str]] = {
     "connect": "a stdio front of the proxy, for clients that launch a command",
     "check": "read policies, and say everything that is wrong with them",
     "test": "run the tests of policies",
+    "explain": "why a call gets its decision, and what would change it; what a code means",
     "grant": "agents' credentials: create, list, rotate, revoke",
     "token": "people's credentials: create, list, revoke",
     "approvals": "held calls: list, show, approve, deny, withdraw, watch",

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from policylayer.config import load as load_config
+from policylayer.config.facts import facts_of
+from policylayer.core.call import ServerFacts
 from policylayer.core.errors import PolicyError
-from policylayer.policy.diagnostics import Diagnostic, ordered
+from policylayer.policy.diagnostics import Diagnostic, ordered, render
 from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
 from policylayer.policy.testing import TestResult
@@ -23,6 +25,23 @@ from policylayer.revisions.sources import read
 
 CONFIG: Final = Path("policylayer.yaml")
 FOLDER: Final = Path("policies")
+
+
+class NotLoaded(PolicyError):
+    """Policies that cannot be used here; `rendered` says why, for people."""
+
+    def __init__(self, found: Checked) -> None:
+        super().__init__("the policies do not load", "`policylayer check` says why")
+        self.rendered = render([each for each in found.diagnostics if each.is_error], found.files)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One source, and what the configuration says of the servers, where there is one."""
+
+    source: str
+    known: Known
+    facts: Mapping[str, ServerFacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,17 @@ def folder_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-c", "--config", metavar="FILE", type=Path, help="the proxy's configuration; default: policylayer.yaml here"
     )
+
+
+def place_of(policies: str | None, config: Path | None) -> Place:
+    """The source that `--policies` names, or the configured one."""
+    if config is None and policies is None and CONFIG.exists():
+        config = CONFIG
+    if config is None:
+        return Place(policies or str(FOLDER), Known(), {})
+    loaded = load_config(config)
+    facts = facts_of(loaded)
+    return Place(policies or _shown(loaded.policies), Known(servers=frozenset(facts)), facts)
 
 
 def folders_of(given: list[str] | None, config: Path | None) -> tuple[list[str], Known]:
@@ -72,6 +102,14 @@ def checked(source: str, known: Known) -> Checked:
     if any(each.is_error for each in diagnostics):
         loaded = replace(loaded, policy_set=None)
     return Checked(loaded, diagnostics, snapshot.files)
+
+
+def loaded_from(source: str, known: Known) -> Checked:
+    """The same, where only a set that loads is of use; `NotLoaded` says all that is wrong."""
+    found = checked(source, known)
+    if found.loaded.policy_set is None:
+        raise NotLoaded(found)
+    return found
 
 
 def tested(found: Checked, only: str) -> tuple[TestResult, ...]:

@@ -7,20 +7,26 @@ revision is activated (`revisions/`).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, Final
 
 from policylayer.audit import queries
 from policylayer.cli.exits import CommandError
 from policylayer.config import Config
+from policylayer.core.call import Question
 from policylayer.core.errors import PolicyError
+from policylayer.policy.ast import Path
 from policylayer.policy.diagnostics import as_json
+from policylayer.policy.explain_shown import Told
 from policylayer.policy.features import NOT_ENFORCED
 from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
 from policylayer.policy.policy_set import PolicySet
+from policylayer.policy.values import Unknown
+from policylayer.revisions.explaining import explained_from
 from policylayer.revisions.judging import Case, judge
-from policylayer.revisions.snapshot import Unsettled
+from policylayer.revisions.snapshot import Snapshot, Unsettled
 from policylayer.revisions.sources import read
 from policylayer.store.store import Store
 
@@ -39,14 +45,22 @@ class LocalPolicies:
 
     def current(self) -> PolicySet:
         """The set at the source: who may vote is read from it."""
-        loaded = self._load()
-        if loaded.policy_set is None:
-            raise PolicyError("the policies do not load", "`policylayer check` says why")
-        return loaded.policy_set
+        policy_set = self._loaded(self._read()).policy_set
+        assert policy_set is not None
+        return policy_set
 
     def status(self) -> dict[str, Any]:
         """What the source says; which revision a proxy has active, only its API knows."""
-        return {"revision": self._load().revision, "activated_at": None, "refused": []}
+        return {"revision": load(self._read().files).revision, "activated_at": None, "refused": []}
+
+    async def explain(self, question: Question, unknown: Unknown) -> Told:
+        """Why a call gets its decision, by what lies at the source."""
+        snapshot = self._read()
+        return await explained_from(self._loaded(snapshot), snapshot.files, question, unknown)
+
+    def reads(self, server: str, method: str, target: str | None) -> Iterable[Path]:
+        """Which arguments rules read of such calls."""
+        return self.current().reads(server, method, target)
 
     async def reload(self) -> dict[str, Any]:
         """Wait until the proxy has active what lies at the source."""
@@ -75,8 +89,14 @@ class LocalPolicies:
         page = await store.read(partial(queries.events, type="policy_activated", limit=1))
         return page.items[0] if page.items else None
 
-    def _load(self) -> Loaded:
+    def _read(self) -> Snapshot:
         try:
-            return load(read(self._config.policies).files)
+            return read(self._config.policies)
         except Unsettled as problem:
             raise PolicyError(problem.message, problem.help) from None
+
+    def _loaded(self, snapshot: Snapshot) -> Loaded:
+        loaded = load(snapshot.files)
+        if loaded.policy_set is None:
+            raise PolicyError("the policies do not load", "`policylayer check` says why")
+        return loaded

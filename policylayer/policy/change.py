@@ -2,7 +2,8 @@
 
 A search over edits of the question: what stands in the way now is taken from the rules, each way to remove it is an
 edit (`change_rules`), and every change that is offered has been asked of the policy set, so it does flip the decision.
-Fewest fields first, and what the agent itself can send before what it cannot. Must not know how a change is shown.
+Fewest fields first, then what the agent itself can send before what it cannot, then the nearest number. Must not know
+how a change is shown.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from typing import Any, Final
 
 from policylayer.core.call import Question
@@ -86,7 +88,8 @@ class _Search:
         self._conditions = Conditions(policy_set, left)
         self._rules = Rules(policy_set, self._conditions)
         self._before = policy_set.decide(question).effect
-        self._heap: list[tuple[int, int, Option]] = []
+        self._now = policy_set.context(question)
+        self._heap: list[tuple[int, float, int, Option]] = []
         self._seen: set[str] = set()
         self._number = count()
 
@@ -114,7 +117,7 @@ class _Search:
         for _ in range(STATES):
             if not self._heap:
                 return
-            _, _, option = heapq.heappop(self._heap)
+            *_, option = heapq.heappop(self._heap)
             decision = self._decided(option)
             if decision.effect not in wanted:
                 self._push(self._next(option, decision, wanted), option)
@@ -129,13 +132,24 @@ class _Search:
 
     def _push(self, options: Iterable[Option], before: Option) -> None:
         for option in options:
-            whole = merged([before, option])
+            # A field that was changed for one rule may have to be changed on for another.
+            whole = merged([{path: edit for path, edit in before.items() if path not in option}, option])
             if whole is None or len(whole) > FIELDS:
                 continue
             key = repr(sorted((path, repr(edit.value)) for path, edit in whole.items()))
             if key not in self._seen:
                 self._seen.add(key)
-                heapq.heappush(self._heap, (cost(values(whole)), next(self._number), whole))
+                heapq.heappush(self._heap, (cost(values(whole)), self._far(whole), next(self._number), whole))
+
+    def _far(self, option: Option) -> float:
+        """How far numbers are from what they are now; what is no number counts as farthest."""
+        pairs = ((self._value(path), edit.value) for path, edit in option.items())
+        return sum(abs(to - now) if _is_number(now) and _is_number(to) else inf for now, to in pairs)
+
+    def _value(self, path: Path) -> Any:
+        read = reader(path) if path not in _SPECIAL else None
+        now = None if read is None else read(self._now)
+        return None if now is BROKEN else now
 
     def _reduced(self, option: Option, wanted: frozenset[Effect]) -> Option:
         """Without the edits that are not needed."""
@@ -147,12 +161,9 @@ class _Search:
         return kept
 
     def _change(self, option: Option) -> Change:
-        ctx = self._policy_set.context(self._question)
-        steps = []
-        for path, edit in sorted(option.items()):
-            read = reader(path) if path not in _SPECIAL else None
-            now = None if read is None else read(ctx)
-            steps.append(Step(path, None if now is BROKEN else now, edit.value, edit.rule, edit.says))
+        steps = (
+            Step(path, self._value(path), edit.value, edit.rule, edit.says) for path, edit in sorted(option.items())
+        )
         return Change(tuple(steps), self._decided(option).effect)
 
     # --- what stands in the way ---------------------------------------------------------------------------------------
@@ -240,6 +251,10 @@ class _Search:
             for limit in candidate.rule.limits:
                 if isinstance(limit.charge(ctx), Problem):
                     yield _countable(limit, candidate.rule.name, ctx)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _countable(limit: LimitPlan, rule: str, ctx: Context) -> Option:

@@ -79,8 +79,10 @@ class Conditions:
         self.left -= 1
         if self.left < 0:
             raise Exhausted
-        _, node = self._nodes.setdefault(id(condition), (condition, compile_condition(condition, [])))
-        return node.truth(self.policy_set.context(question))
+        found = self._nodes.get(id(condition))
+        if found is None:
+            found = self._nodes[id(condition)] = (condition, compile_condition(condition, []))
+        return found[1].truth(self.policy_set.context(question))
 
     def solve(self, condition: ast.Condition, wanted: bool, question: Question, rule: str) -> list[Option]:
         """Ways to have the condition come out as wanted; `[{}]` where it does already."""

@@ -7,6 +7,7 @@ really said. Not imported by what loads policies.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -333,23 +334,28 @@ A repository or folder that is missing, locked or changing for too long; the las
 """Code and title; what it means; `-` an example; `+` what to write instead."""
 
 
-def _read(block: str) -> tuple[Code, About]:
-    head, explanation, *rest = block.split("\n")
-    code, _, title = head.partition(" ")
-    example = "\n".join(line[2:] for line in rest if line.startswith("- "))
-    fix = "\n".join(line[2:] for line in rest if line.startswith("+ "))
-    return Code(code), About(title, explanation, example, fix)
+def read(texts: str) -> Iterator[tuple[str, About]]:
+    """The codes and meanings of a text like the one above."""
+    for block in re.split(r"\n(?=PL\d)", texts.strip("\n")):
+        head, explanation, *rest = block.split("\n")
+        code, _, title = head.partition(" ")
+        example = "\n".join(line[2:] for line in rest if line.startswith("- "))
+        fix = "\n".join(line[2:] for line in rest if line.startswith("+ "))
+        yield code, About(title, explanation, example, fix)
 
 
-CODES: Final[dict[Code, About]] = dict(_read(block) for block in re.split(r"\n(?=PL\d)", _TEXTS.strip("\n")))
+CODES: Final[dict[Code, About]] = {Code(code): about for code, about in read(_TEXTS)}
 """Every code with what it means, in order."""
 
 
 def explain(code: str) -> str | None:
     """What a code means, for people; None where there is no such code."""
     about = next((about for known, about in CODES.items() if known == code), None)
-    if about is None:
-        return None
+    return None if about is None else as_text(code, about)
+
+
+def as_text(code: str, about: About) -> str:
+    """A code's meaning, for people."""
     parts = [f"{code}: {about.title}", "", about.explanation]
     for label, text in (("For example", about.example), ("Instead", about.fix)):
         if text:

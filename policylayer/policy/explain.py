@@ -8,21 +8,25 @@ compiled again from what the file says. Must not know what would change it (`cha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision, Effect, RuleRef
-from policylayer.policy import ast, written
-from policylayer.policy.conditions import Node, compile_condition
-from policylayer.policy.engine import candidate
+from policylayer.policy import ast, outcomes, written
+from policylayer.policy.conditions import Node, compile_condition, every_part
+from policylayer.policy.engine import Candidate, candidate
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.rules import Asker, CompiledRule, Selector
 from policylayer.policy.selectors import compile_facts
 from policylayer.policy.truth import Problem, Truth, conjunction
-from policylayer.policy.values import BROKEN, Context, reader
+from policylayer.policy.values import BROKEN, Context, Unknown, reader, text_of
 
-Outcome = Literal["true", "false", "missing", "wrong"]
+Outcome = Literal["true", "false", "missing", "wrong", "unknown"]
+"""`unknown`: it hangs on what is not known of the call."""
+
+KNOWN: Final = Unknown(())
+"""All of the call is known."""
 
 
 class Unset:
@@ -70,17 +74,28 @@ class Considered:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision, and how every rule of the set came out."""
+    """A decision, and how every rule of the set came out.
+
+    Where not all of the call is known, `possible` has the effects that it may have had, and `decision` is only what it
+    gets as it stands; `not_known` names what rules would read.
+    """
 
     question: Question
     decision: Decision
     rules: tuple[Considered, ...]
+    possible: frozenset[Effect] = frozenset()
+    not_known: tuple[str, ...] = ()
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the decision does not hang on what is not known."""
+        return len(self.possible) <= 1
 
 
-def explain(policy_set: PolicySet, question: Question) -> Explanation:
+def explain(policy_set: PolicySet, question: Question, unknown: Unknown = KNOWN) -> Explanation:
     """Why the question gets its decision."""
     decision = policy_set.decide(question)
-    _, ctx = policy_set.asked(question)
+    _, ctx = policy_set.asked(question, unknown)
     asker = policy_set.asker_of(ctx)
     named = set(decision.rules)
     said = {(policy.name, rule.id): (policy, rule) for policy in policy_set.policies for rule in policy.rules}
@@ -88,7 +103,18 @@ def explain(policy_set: PolicySet, question: Question) -> Explanation:
         _considered(compiled, *said[compiled.ref.policy, compiled.ref.rule], ctx, asker, compiled.ref in named)
         for compiled in policy_set.compiled
     ]
-    return Explanation(question, decision, tuple(rules))
+    if unknown == KNOWN:
+        return Explanation(question, decision, tuple(rules))
+    return Explanation(
+        question, decision, tuple(rules), policy_set.possible(question, unknown), _not_known(policy_set, ctx)
+    )
+
+
+def _not_known(policy_set: PolicySet, ctx: Context) -> tuple[str, ...]:
+    """What rules read of such calls that is not known."""
+    call = ctx.question.call
+    reads = policy_set.reads(call.server, call.method, call.target)
+    return tuple(sorted({text_of(path) for path in reads if ctx.unknown.touches(path)}))
 
 
 def outcome_of(truth: Truth) -> Outcome:
@@ -98,15 +124,27 @@ def outcome_of(truth: Truth) -> Outcome:
     return "true" if truth else "false"
 
 
+def outcome_in(node: Node | Candidate, ctx: Context) -> Outcome:
+    """What a condition or a rule comes to, as far as that is known."""
+    words: dict[int, Outcome] = {
+        outcomes.TRUE: "true",
+        outcomes.FALSE: "false",
+        outcomes.MISSING: "missing",
+        outcomes.WRONG: "wrong",
+    }
+    return words.get(node.possible(ctx), "unknown")
+
+
 def _considered(
     compiled: CompiledRule, policy: ast.Policy, rule: ast.Rule, ctx: Context, asker: Asker, decided: bool
 ) -> Considered:
     truth = truth_of(compiled, asker, ctx)
+    found = candidate(compiled, asker, ctx.question.call)
     return Considered(
         ref=compiled.ref,
         effect=compiled.effect,
         observed=compiled.observe,
-        outcome=outcome_of(truth),
+        outcome="false" if found is None else outcome_in(found, ctx),
         fields=truth.fields if isinstance(truth, Problem) else (),
         decided=decided,
         reason=compiled.reason,
@@ -181,7 +219,13 @@ def _facts(selection: ast.Selection, ctx: Context, span: ast.Span) -> Iterator[P
     for what, text, alone in said:
         node = compile_facts(alone, [])
         assert node is not None
-        yield part(what, text, node.truth(ctx), span)
+        yield _from_node(part(what, text, node.truth(ctx), span), node, ctx)
+
+
+def _from_node(made: Part, node: Node, ctx: Context) -> Part:
+    """A part whose condition may hang on what is not known."""
+    outcome = outcome_in(node, ctx)
+    return made if outcome == made.outcome else replace(made, outcome=outcome, fields=(), value=UNSET)
 
 
 def _block(block: ast.Selection, selector: Selector, rule: CompiledRule, ctx: Context, asker: Asker) -> Part:
@@ -193,7 +237,8 @@ def _block(block: ast.Selection, selector: Selector, rule: CompiledRule, ctx: Co
         parts.append(condition_part("when", block.when, ctx))
     nodes = [node for node in (selector.facts, selector.when) if node is not None]
     truth = conjunction([who, *(node.truth(ctx) for node in nodes)])
-    return part("except", _block_text(block), truth, block_span(block), tuple(parts))
+    made = part("except", _block_text(block), truth, block_span(block), tuple(parts))
+    return _from_node(made, every_part(nodes), ctx) if who is True and nodes else made
 
 
 def _block_text(block: ast.Selection) -> str:
@@ -235,7 +280,11 @@ def part(
 
 def condition_part(what: str, condition: ast.Condition, ctx: Context) -> Part:
     """A condition with everything in it."""
-    truth = node_of(condition).truth(ctx)
+    node = compile_condition(condition, [])
+    return _from_node(_condition_part(what, condition, node.truth(ctx), ctx), node, ctx)
+
+
+def _condition_part(what: str, condition: ast.Condition, truth: Truth, ctx: Context) -> Part:
     match condition:
         case ast.All(parts):
             return part(what, written.short(written.condition(condition)), truth, None, _each(parts, ctx))
@@ -255,11 +304,6 @@ def condition_part(what: str, condition: ast.Condition, ctx: Context) -> Part:
 
 def _each(parts: tuple[ast.Condition, ...], ctx: Context) -> tuple[Part, ...]:
     return tuple(condition_part("all", each, ctx) for each in parts)
-
-
-def node_of(condition: ast.Condition) -> Node:
-    """A condition of a loaded set, compiled once more by itself."""
-    return compile_condition(condition, [])
 
 
 def _read(test: ast.Test, ctx: Context) -> object:

@@ -1,12 +1,11 @@
-"""Pure: an explanation as JSON (the API's, and `--json`) and as lines for people. Must not know how it was found."""
+"""Pure: an explanation as JSON: the API's answer, and what `explain --json` prints. As lines: `explain_lines`."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision, RuleRef
@@ -15,20 +14,19 @@ from policylayer.policy.change_values import REMOVED
 from policylayer.policy.explain import UNSET, Considered, Explanation, Part
 from policylayer.policy.written import instant
 
-SHOWN: Final = 120
-"""Characters of a value that people are shown."""
-
-MARKS: Final = {"true": "yes", "false": "no", "missing": "missing", "wrong": "wrong type"}
-
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """All that is told: why, and what would change it. `own` is the smallest change that the agent itself can make."""
+    """All that is told: why, and what would change it. `own` is the smallest change that the agent itself can make.
+
+    `recorded` is the row of the decision log that this is about: what was decided then.
+    """
 
     explanation: Explanation
     change: Change | None = None
     own: Change | None = None
     rego: Sequence[dict[str, Any]] = ()
+    recorded: Mapping[str, Any] | None = None
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------------
@@ -37,7 +35,7 @@ class Told:
 def as_json(told: Told) -> dict[str, Any]:
     """Everything."""
     explanation = told.explanation
-    made = {
+    made: dict[str, Any] = {
         "revision": explanation.decision.revision,
         "question": question_json(explanation.question),
         "decision": decision_json(explanation.decision),
@@ -45,7 +43,11 @@ def as_json(told: Told) -> dict[str, Any]:
         "change": None if told.change is None else _change_json(told.change),
         "own_change": None if told.own is None else _change_json(told.own),
     }
-    return {**made, "rego": list(told.rego)} if told.rego else made
+    if explanation.possible:
+        made |= {"possible": sorted(map(str, explanation.possible)), "not_known": list(explanation.not_known)}
+    return (
+        made | ({"recorded": told.recorded} if told.recorded else {}) | ({"rego": list(told.rego)} if told.rego else {})
+    )
 
 
 def question_json(question: Question) -> dict[str, Any]:
@@ -116,7 +118,6 @@ def _change_json(change: Change) -> dict[str, Any]:
         "effect": str(change.effect),
         "own": change.own,
         "steps": [_step_json(step) for step in change.steps],
-        "text": change_text(change),
     }
 
 
@@ -129,116 +130,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return instant(value)
     return list(value) if isinstance(value, tuple) else value
-
-
-# --- lines ------------------------------------------------------------------------------------------------------------
-
-
-def lines(told: Told, everything: bool = False) -> Iterator[str]:
-    """For people: what was decided and by what, the rules about this call, and what would change it."""
-    explanation = told.explanation
-    decision = explanation.decision
-    yield f"{decision.effect} ({decision.reason_code}): {decision.reason}"
-    if decision.enforced is not decision.effect:
-        yield f"  the server is in observe mode: {decision.enforced} is what happens"
-    if decision.would is not None:
-        yield f"  with the files in observe mode it would be: {decision.would}"
-    for charge in decision.charges:
-        yield f"  charges {charge.counter} {charge.amount} of {charge.max} in {charge.window} s"
-    about = [rule for rule in explanation.rules if rule.concerns]
-    yield ""
-    yield "Rules about this call:" if about else "No rule is about this call."
-    for rule in about:
-        yield from _rule_lines(rule)
-    yield from _others(explanation, everything)
-    for unit in told.rego:
-        yield from _rego_lines(unit)
-    yield ""
-    yield from _change_lines(told)
-
-
-def _rule_lines(rule: Considered) -> Iterator[str]:
-    effect = "limit or duty" if rule.effect is None else str(rule.effect)
-    notes = [note for note, said in (("decided", rule.decided), ("observed only", rule.observed)) if said]
-    head = f"  {rule.ref.name}  {rule.ref.file}:{rule.ref.line}  {effect}: {MARKS[rule.outcome]}"
-    yield f"{head}{' (' + ', '.join(notes) + ')' if notes else ''}"
-    for part in rule.parts:
-        if part.what in ("when", "except") or part.outcome != "true":
-            yield from _part_lines(part, "    ")
-
-
-def _part_lines(part: Part, indent: str) -> Iterator[str]:
-    word = f"{part.what}: " if part.what not in ("test", "time", "all") else ""
-    if part.what == "when":
-        for each in part.parts:
-            yield from _part_lines(each, indent)
-        return
-    at = f"  (line {part.line})" if part.line is not None else ""
-    read = f"  <- {_short(part.value)}" if part.value is not UNSET and part.what == "test" else ""
-    fields = f" [{', '.join(part.fields)}]" if part.fields else ""
-    yield f"{indent}{MARKS[part.outcome]:<10} {word}{part.written}{read}{fields}{at}"
-    for each in part.parts:
-        yield from _part_lines(each, f"{indent}  ")
-
-
-def _others(explanation: Explanation, everything: bool) -> Iterator[str]:
-    others = [rule for rule in explanation.rules if not rule.concerns]
-    if not everything:
-        if others:
-            plural = f"{len(others)} rules are" if len(others) > 1 else "1 rule is"
-            yield f"  {plural} about other calls or callers (--all lists them)"
-        return
-    for rule in others:
-        why = next(part for part in rule.parts if part.outcome == "false" and part.what not in ("when", "except"))
-        yield f"  {rule.ref.name}  {rule.ref.file}:{rule.ref.line}  no: {why.what}: {why.written}"
-
-
-def _rego_lines(unit: dict[str, Any]) -> Iterator[str]:
-    yield ""
-    yield f"Rego, {', '.join(unit.get('files', ()))}:"
-    for finding in unit.get("findings", ()):
-        yield f"  {finding['effect'] or 'failed'}: {finding['rule']}  {finding['reason']}"
-    for text in unit.get("prints", ()):
-        yield f"  printed: {text}"
-    for file, covered in unit.get("coverage", {}).items():
-        yield f"  {file}: lines {', '.join(map(str, covered['covered']))} held; {_not_covered(covered)}"
-
-
-def _not_covered(covered: dict[str, Any]) -> str:
-    missed = covered["not_covered"]
-    return f"{', '.join(map(str, missed))} did not" if missed else "all did"
-
-
-def _change_lines(told: Told) -> Iterator[str]:
-    if told.change is None:
-        yield "No change of this call that was thought of gets it another decision."
-        return
-    yield f"The smallest change: {change_text(told.change)}."
-    if told.own is not None and told.own != told.change:
-        yield f"What the agent itself could send: {change_text(told.own)}."
-
-
-def change_text(change: Change) -> str:
-    """A change in words."""
-    steps = "; ".join(_step_text(step) for step in change.steps)
-    return f"{steps}: then {change.effect}"
-
-
-def _step_text(step: Step) -> str:
-    because = f"({step.rule}: {step.says})"
-    if step.path == ("approved",):
-        return f"an approval for {', '.join(step.to)}"
-    if step.path == ("for",):
-        return f"a direct call {because}"
-    if step.to is REMOVED:
-        return f"without `{step.field}` {because}"
-    if step.path[-1:] == ("groups",):
-        return f"`{step.path[0]}` in {', '.join(step.to)} {because}"
-    return f"`{step.field}` = {_short(_plain(step.to))} {because}"
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "missing"
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

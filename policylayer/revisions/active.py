@@ -13,8 +13,10 @@ from typing import Protocol, TypeVar
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision
 from policylayer.core.finding import Finding
+from policylayer.policy.explain import KNOWN
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
+from policylayer.policy.values import Unknown
 from policylayer.rego.document import Describe
 from policylayer.rego.embedded import Embedded
 from policylayer.revisions.explaining import explained
@@ -58,11 +60,11 @@ class Active:
             return self.policy_set.listed(question)
         return self.policy_set.listed(replace(question, findings=await self._held(self._listed, question)))
 
-    async def explain(self, question: Question) -> Told:
-        """Why a call gets its decision, and what would change it."""
+    async def explain(self, question: Question, unknown: Unknown = KNOWN) -> Told:
+        """Why a call gets its decision, and what would change it; `unknown` is what is not known of it any more."""
         if self._rego is None and self._server is None:
-            return await explained(self.policy_set, question)
-        return await self._held(self._explained, question)
+            return await explained(self.policy_set, question, unknown=unknown)
+        return await self._held(lambda asked: self._explained(asked, unknown), question)
 
     def retire(self) -> None:
         """Another revision took over: end the engine once nobody asks it any more."""
@@ -81,8 +83,8 @@ class Active:
         theirs = await self._server.listed_one(question, describe) if self._server else ()
         return (*ours, *theirs)
 
-    async def _explained(self, question: Question) -> Told:
-        return await explained(self.policy_set, question, self._findings, self._rego)
+    async def _explained(self, question: Question, unknown: Unknown) -> Told:
+        return await explained(self.policy_set, question, self._findings, self._rego, unknown)
 
     async def _held(self, ask: Callable[[Question], Awaitable[_T]], question: Question) -> _T:
         self._asking += 1

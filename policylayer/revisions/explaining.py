@@ -1,64 +1,77 @@
 """Why a call gets its decision, and what would change it, with Rego's engines asked where there are any.
 
-The rules of the files are explained by `policy/explain.py`; here each change that it offers is asked of the engines
-too, and what they found, covered and printed is put beside it. Must not know who asks.
+The rules of the files are explained by `policy/why.py`; here each change that it offers is asked of the engines too,
+and what they found, covered and printed is put beside it. Must not know who asks. Engines are imported only where a
+set has Rego files, so that explaining starts at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
-from itertools import islice
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from policylayer.core.call import Question
+from policylayer.core.errors import PolicyError
 from policylayer.core.finding import Finding
-from policylayer.policy.change import Change, changes
-from policylayer.policy.explain import explain
+from policylayer.policy.explain import KNOWN, explain
 from policylayer.policy.explain_shown import Told
+from policylayer.policy.load import Loaded
 from policylayer.policy.policy_set import PolicySet
-from policylayer.rego.document import Describe
-from policylayer.rego.embedded import Embedded
-from policylayer.rego.pool import EngineFailure
+from policylayer.policy.values import Unknown
+from policylayer.policy.why import told, until_own, why
 
-ASKED: Final = 40
-"""Changes that engines are asked about."""
+if TYPE_CHECKING:
+    from policylayer.rego.document import Describe
+    from policylayer.rego.embedded import Embedded
 
 Findings = Callable[[Question], Awaitable[tuple[Finding, ...]]]
 
 
 async def explained(
-    policy_set: PolicySet, question: Question, findings: Findings | None = None, rego: Embedded | None = None
+    policy_set: PolicySet,
+    question: Question,
+    findings: Findings | None = None,
+    rego: Embedded | None = None,
+    unknown: Unknown = KNOWN,
 ) -> Told:
     """All that is told of a question. `findings` asks every engine; `rego` says more about itself."""
     if findings is None:
-        explanation = explain(policy_set, question)
-        first, own = _best(changes(policy_set, question))
-        return Told(explanation, first, own)
+        return await asyncio.to_thread(why, policy_set, question, unknown)
     found = await findings(question)
     asked = replace(question, findings=found)
-    explanation = explain(policy_set, asked)
+    explanation = explain(policy_set, asked, unknown)
     before = explanation.decision.effect
     kept = []
-    for change in islice(changes(policy_set, asked), ASKED):
+    for change in await asyncio.to_thread(until_own, policy_set, asked) if explanation.is_certain else ():
         changed = change.applied(question)
         decision = policy_set.decide(replace(changed, findings=await findings(changed)))
         if decision.effect is not before:
             kept.append(replace(change, effect=decision.effect))
-            if change.own:
-                break
-    first, own = _best(iter(kept))
-    return Told(explanation, first, own, await _looked(rego, asked, found, policy_set.describe))
+    looked = await _looked(rego, asked, found, policy_set.describe)
+    return told(Told(explanation, rego=looked), kept)
 
 
-def _best(found: Iterator[Change]) -> tuple[Change | None, Change | None]:
-    """The smallest, and the smallest that the agent itself can make."""
-    first: Change | None = None
-    for change in islice(found, ASKED):
-        first = first or change
-        if change.own:
-            return first, change
-    return first, None
+async def explained_from(
+    loaded: Loaded, files: Mapping[str, bytes], question: Question, unknown: Unknown = KNOWN
+) -> Told:
+    """The same by a folder that was loaded; its Rego engine is opened for this one question. `PolicyError`."""
+    policy_set = loaded.policy_set
+    assert policy_set is not None
+    if not loaded.rego:
+        return await explained(policy_set, question, unknown=unknown)
+    from policylayer.rego.examine import PATIENT, open_rego
+
+    engine, problems = await open_rego(policy_set, loaded.rego, files, PATIENT)
+    if engine is None:
+        raise PolicyError(problems[0].message, problems[0].help)
+    try:
+        findings = partial(engine.findings, describe=policy_set.describe)
+        return await explained(policy_set, question, findings, engine, unknown)
+    finally:
+        await engine.close()
 
 
 async def _looked(
@@ -68,6 +81,8 @@ async def _looked(
     shown = [_finding(each) for each in found]
     if rego is None:
         return ({"findings": shown},) if shown else ()
+    from policylayer.rego.pool import EngineFailure
+
     try:
         units = await rego.explain(question, describe)
     except EngineFailure as failure:

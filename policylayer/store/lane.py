@@ -47,7 +47,6 @@ INSERT_MANY: Final = (
 """The same for any number of rows, a list of values each column."""
 
 
-
 class Lane:
     """The connection, the queue before it, and the place in its chain."""
 

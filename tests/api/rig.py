@@ -18,9 +18,14 @@ from policylayer.api.services import Facts, Part, Services
 from policylayer.api.table import ROUTES
 from policylayer.backstage import Backstage
 from policylayer.config import load
-from policylayer.core.call import Subject
+from policylayer.core.call import Question, Subject
 from policylayer.identity import grants, tokens
 from policylayer.identity.person import Role
+from policylayer.policy.ast import Path as FieldPath
+from policylayer.policy.explain_shown import Told
+from policylayer.policy.load import load as load_policies
+from policylayer.policy.values import Unknown
+from policylayer.revisions.active import Active
 
 CONFIG = """\
 servers:
@@ -38,11 +43,29 @@ class People:
         return None
 
 
+POLICY = b"""\
+policy: p
+applies_to: {principals: ["*"], servers: [shop]}
+rules:
+  - {id: small, tools: [refund], when: {args.amount: {lte: 50}}, effect: allow}
+  - {id: large, tools: [refund], when: {args.amount: {gt: 5000}}, effect: deny, reason: Too much.}
+"""
+
+
 class FakePolicies:
     """The active revision, as a test sets it."""
 
     def __init__(self) -> None:
         self.reloads = 0
+        policy_set = load_policies({"p.yaml": POLICY}).policy_set
+        assert policy_set is not None
+        self.active = Active(policy_set)
+
+    async def explain(self, question: Question, unknown: Unknown) -> Told:
+        return await self.active.explain(question, unknown)
+
+    def reads(self, server: str, method: str, target: str | None) -> frozenset[FieldPath]:
+        return self.active.policy_set.reads(server, method, target)
 
     def status(self) -> dict[str, Any]:
         return {"revision": "sha256:00", "activated_at": "2026-11-23T10:00:00.000Z", "refused": []}

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from policylayer.core.decision import Effect
 from policylayer.policy.change import smallest
 from policylayer.policy.explain import Considered, Explanation, Part, explain
-from policylayer.policy.explain_shown import Told, as_json, lines
+from policylayer.policy.explain_lines import lines
+from policylayer.policy.explain_shown import Told, as_json
 from policylayer.policy.policy_set import PolicySet
+from policylayer.policy.values import Unknown
 from tests.policy.cases import cases, compiled, files_of, question_of
 from tests.reference.random_calls import Calls
 from tests.reference.random_sets import Sets
@@ -73,7 +75,7 @@ def test_the_parts_of_a_rule_come_to_what_it_comes_to(seed: int) -> None:
             assert folded(rule) == rule.outcome, rule
         assert {rule.ref for rule in explanation.rules if rule.decided} == set(explanation.decision.rules)
         json.dumps(as_json(Told(explanation, smallest(policy_set, question))))
-        assert list(lines(Told(explanation), everything=True))
+        assert list(lines(as_json(Told(explanation)), everything=True))
 
 
 @pytest.mark.parametrize("case", cases("decisions"))
@@ -142,7 +144,7 @@ def test_what_decided_is_said() -> None:
 
 def test_rules_about_others_are_counted_and_listed_on_demand() -> None:
     question = question_of({"server": "shop", "tool": "search", "args": {"amount": 1}})
-    told = Told(explain(compiled({"shop.yaml": SHOP}), question))
+    told = as_json(Told(explain(compiled({"shop.yaml": SHOP}), question)))
     assert "  2 rules are about other calls or callers (--all lists them)" in lines(told)
     listed = [line for line in lines(told, everything=True) if "shop/small" in line]
     assert listed == ["  shop/small  shop.yaml:4  no: target: tools: [refund]"]
@@ -151,7 +153,7 @@ def test_rules_about_others_are_counted_and_listed_on_demand() -> None:
 def test_lines_for_people() -> None:
     question = question_of({"server": "shop", "tool": "refund", "args": {"amount": 6000, "currency": "usd"}})
     policy_set = compiled({"shop.yaml": SHOP})
-    told = Told(explain(policy_set, question), smallest(policy_set, question))
+    told = as_json(Told(explain(policy_set, question), smallest(policy_set, question)))
     shown = list(lines(told))
     assert shown[0] == "require_approval (rule): rule shop/later"
     assert "  shop/later  shop.yaml:16  require_approval: yes (decided)" in shown
@@ -189,3 +191,33 @@ def test_the_file_s_own_words() -> None:
         'args.x: "yes"',
         "args.y: true",
     ]
+
+
+# --- where not all is known -------------------------------------------------------------------------------------------
+
+
+def test_what_hangs_on_what_is_not_known_is_said() -> None:
+    policy_set = compiled({"shop.yaml": SHOP})
+    question = question_of({"server": "shop", "tool": "refund", "args": {"currency": "usd"}})
+    explanation = explain(policy_set, question, Unknown((("args", "amount"),)))
+    assert explanation.possible == {Effect.ALLOW, Effect.DENY, Effect.REQUIRE_APPROVAL}
+    assert explanation.not_known == ("args.amount",)
+    small = rule(explanation, "small")
+    assert small.outcome == "unknown"
+    (when,) = [part for part in small.parts if part.what == "when"]
+    assert conditions_in(when)["args.amount: {gt: 0, lte: 5000}"] == "unknown"
+    assert conditions_in(when)["args.currency: usd"] == "true"
+    shown = list(lines(as_json(Told(explanation))))
+    assert shown[:2] == [
+        "allow or deny or require_approval: the record does not hold what decides",
+        "  not known any more: args.amount",
+    ]
+    assert shown[-1] == "What would change it cannot be said of a call that is not known whole."
+
+
+def test_what_does_not_hang_on_it_is_certain() -> None:
+    policy_set = compiled({"shop.yaml": SHOP})
+    question = question_of({"server": "shop", "tool": "refund", "args": {"amount": 200_000}})
+    explanation = explain(policy_set, question, Unknown((("args", "note"),)))
+    assert explanation.possible == {Effect.DENY}
+    assert explanation.is_certain

@@ -1,0 +1,183 @@
+"""`policylayer explain`: why a call gets its decision, and what would change it; or what a diagnostic's code means.
+
+A call that nobody has made is asked of policy files right here, without database or protocol: that starts at once. A
+recorded one is reached as every command reaches the proxy's state (`reach.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from policylayer.cli.exits import OK, CommandError, UsageError
+from policylayer.cli.output import emit, say
+from policylayer.cli.plain import Parser
+
+CODE: Final = re.compile(r"PL\d{3}", re.IGNORECASE)
+CALLED: Final = ("tool", "prompt", "resource", "method")
+
+
+def run(arguments: list[str]) -> int:
+    """Explain; returns the exit code."""
+    given = _parser().parse_args(arguments)
+    if given.what is not None and CODE.fullmatch(given.what):
+        say(_about(given.what.upper()).rstrip("\n"))
+        return OK
+    told = _recorded(given) if given.what is not None else _call(given)
+    if given.json:
+        emit(told)
+        return OK
+    from policylayer.policy.explain_lines import lines
+
+    for line in lines(told, given.all):
+        say(line)
+    return OK
+
+
+def _parser() -> Parser:
+    parser = Parser("explain", "Why a call gets its decision, and the smallest change that would get it another.")
+    parser.add_argument("what", metavar="ID|CODE", nargs="?", help="a recorded decision, or a code like PL103")
+    parser.add_argument("-c", "--config", metavar="FILE", type=Path, help="the proxy's configuration")
+    parser.add_argument("--url", help="the proxy, through its API, for a recorded decision")
+    parser.add_argument("--token", help="a person's token; or POLICYLAYER_TOKEN")
+    parser.add_argument("--policies", metavar="DIR", help="a folder, or git:REPO@REF; default: the configured")
+    parser.add_argument("--principal", metavar="P", help="who calls")
+    parser.add_argument("--for", dest="user", metavar="USER", help="whom for")
+    parser.add_argument("--group", action="append", metavar="G", default=[], help="a group that its token adds")
+    parser.add_argument("--server", metavar="S")
+    called = parser.add_mutually_exclusive_group()
+    for name in CALLED:
+        called.add_argument(f"--{name}", metavar=name[0].upper())
+    parser.add_argument("--args", metavar="JSON", help="the arguments; of a method its params")
+    parser.add_argument("--input", metavar="JSON", help="responses to what the server asked")
+    parser.add_argument("--at", metavar="TIME", help="when; default: now")
+    parser.add_argument("--label", action="append", metavar="L", default=[], help="a label of the session")
+    parser.add_argument("--approved", action="append", metavar="RULE", default=[], help="a hold that is satisfied")
+    parser.add_argument("--ip", metavar="ADDRESS")
+    parser.add_argument("--risk", metavar="R", help="the tool's risk")
+    parser.add_argument("--cwd", metavar="DIR", help="the server's directory, where it is not configured")
+    parser.add_argument("--all", action="store_true", help="rules about other calls, too")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.epilog = "Without --principal, an access request (JSON) is read from standard input."
+    return parser
+
+
+def _about(code: str) -> str:
+    """What a code means: of policy files, Rego files, or the configuration."""
+    from policylayer.config import codes_about as config
+    from policylayer.policy import codes_about as policy
+    from policylayer.rego.codes import ABOUT as REGO
+
+    tables: tuple[Mapping[Any, policy.About], ...] = (policy.CODES, REGO, config.CODES)
+    for table in tables:
+        for known, about in table.items():
+            if known == code:
+                return policy.as_text(code, about)
+    raise CommandError(f"there is no code `{code}`", "docs/policy-reference.md lists them all")
+
+
+# --- a recorded decision ----------------------------------------------------------------------------------------------
+
+
+def _recorded(given: argparse.Namespace) -> Any:
+    import os
+
+    from policylayer.cli.reach import reach
+
+    if given.policies is not None:
+        raise UsageError("a recorded decision is explained by the configured policies", "leave --policies out")
+    token = given.token or os.environ.get("POLICYLAYER_TOKEN")
+    url = given.url or os.environ.get("POLICYLAYER_URL")
+    with reach(given.config, url, token, "explain") as proxy:
+        return proxy.ask("GET", f"/decisions/{given.what}/explain")
+
+
+# --- a call that nobody has made --------------------------------------------------------------------------------------
+
+
+def _call(given: argparse.Namespace) -> Any:
+    from policylayer.cli.folders import loaded_from, place_of
+    from policylayer.clock import Clock
+    from policylayer.policy.asked import BadRequest, question_of
+    from policylayer.policy.explain_shown import as_json
+    from policylayer.policy.why import why
+
+    request = _request(given)
+    place = place_of(given.policies, given.config)
+    found = loaded_from(place.source, place.known)
+    try:
+        question = question_of(request, place.facts.get(request["server"]), Clock().now())
+    except BadRequest as wrong:
+        raise UsageError(str(wrong), "policylayer explain --help") from None
+    policy_set = found.loaded.policy_set
+    if policy_set is not None and not found.loaded.rego:
+        return as_json(why(policy_set, question))
+    import asyncio
+
+    from policylayer.revisions.explaining import explained_from
+
+    return as_json(asyncio.run(explained_from(found.loaded, found.files, question)))
+
+
+def _request(given: argparse.Namespace) -> Mapping[str, Any]:
+    """What the options say, or what stands on standard input."""
+    if given.principal is None:
+        if sys.stdin.isatty():
+            raise UsageError("which call?", "give --principal, --server and --tool, or an access request on stdin")
+        request = _json("standard input", sys.stdin.buffer.read())
+    else:
+        named = {name: getattr(given, name) for name in CALLED if getattr(given, name) is not None}
+        if given.server is None or not named:
+            raise UsageError("which call?", "give --server, and --tool, --prompt, --resource or --method")
+        request = {"principal": given.principal, "server": given.server, **named, **_options(given, named)}
+    _check(request)
+    return request
+
+
+def _options(given: argparse.Namespace, named: Mapping[str, str]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    if given.group:
+        made["principal"] = {"id": given.principal, "groups": given.group}
+    if given.args is not None:
+        made["params" if "method" in named else "arguments"] = _json("--args", given.args.encode())
+    if given.input is not None:
+        made["input"] = _json("--input", given.input.encode())
+    said = {
+        "for": given.user,
+        "at": given.at,
+        "ip": given.ip,
+        "risk": given.risk,
+        "cwd": given.cwd,
+        "labels": given.label or None,
+        "approved": given.approved or None,
+    }
+    return made | {name: value for name, value in said.items() if value is not None}
+
+
+def _json(where: str, text: bytes) -> dict[str, Any]:
+    """A JSON object, read as strictly as a call is."""
+    from policylayer.wire import strict_json
+
+    value = strict_json.parse(text)
+    if isinstance(value, strict_json.Fault):
+        raise UsageError(f"{where} is not JSON that a call could hold: {value.message}", """as in '{"amount": 5}'""")
+    if not isinstance(value, dict):
+        raise UsageError(f"{where} is not a JSON object", """as in '{"amount": 5}'""")
+    return value
+
+
+def _check(request: Mapping[str, Any]) -> None:
+    """The words of an access request are those that the API takes."""
+    import jsonschema_rs
+
+    from policylayer.policy.asked import SCHEMA
+
+    for problem in jsonschema_rs.Draft202012Validator(SCHEMA).iter_errors(dict(request)):
+        where = ".".join(map(str, problem.instance_path)) or "the access request"
+        raise UsageError(
+            f"{where}: {problem.message}", "its words are those of policy tests: policylayer explain --help"
+        )

@@ -1,0 +1,18 @@
+"""What policy may read of a configured server. Must not know how the server is reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from policylayer.config.model import Config, Server
+from policylayer.core.call import ServerFacts
+
+
+def server_facts(server: Server) -> ServerFacts:
+    """One server's."""
+    return ServerFacts(server.name, server.mode, server.cwd, server.trust_annotations)
+
+
+def facts_of(config: Config) -> Mapping[str, ServerFacts]:
+    """All servers', by name."""
+    return {server.name: server_facts(server) for server in config.servers}

@@ -1,0 +1,53 @@
+"""Calls decided by a folder's policies and recorded in its database, as the proxy would, without a proxy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from policylayer.audit.context import CallContext
+from policylayer.backstage import Backstage
+from policylayer.config import load as load_config
+from policylayer.config.facts import facts_of
+from policylayer.core.call import Caller, Grant
+from policylayer.core.commands import Kind, Record, Recorded
+from policylayer.policy.asked import question_of
+from policylayer.policy.load import load as load_policies
+from policylayer.revisions.sources import read
+
+
+def record(home: Path, requests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Decide and record each access request; the ids of the rows."""
+    return asyncio.run(_record(home, list(requests)))
+
+
+async def _record(home: Path, requests: list[Mapping[str, Any]]) -> list[str]:
+    config = load_config(home / "policylayer.yaml", {})
+    policy_set = load_policies(read(config.policies).files).policy_set
+    assert policy_set is not None
+    backstage = Backstage(config, "tests", lambda: policy_set)
+    await backstage.start()
+    await backstage.limits.start()
+    await backstage.labels.start()
+    await backstage.recorder.start()
+    try:
+        made = []
+        for request in requests:
+            question = question_of(request, facts_of(config).get(request["server"]), backstage.clock.now())
+            call = question.call
+            caller = Caller(question.subject, question.on_behalf_of, Grant("g-1", "laptop", frozenset({call.server})))
+            reads = policy_set.reads(call.server, call.method, call.target)
+            context = CallContext(
+                call, caller, ip=question.ip, client=question.client, labels=question.labels, reads=reads
+            )
+            answer = await backstage.recorder.record(Record(Kind.DECISION, policy_set.decide(question)), context)
+            assert isinstance(answer, Recorded), answer
+            made.append(answer.row_id)
+        return made
+    finally:
+        await backstage.recorder.close()
+        await backstage.labels.close()
+        await backstage.limits.close()
+        await backstage.close()
