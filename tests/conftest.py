@@ -11,6 +11,12 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A busy machine is slow, which says nothing of what is tested; fixtures are shared by examples on purpose.
+SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+settings.register_profile("tests", deadline=None, suppress_health_check=SUPPRESSED)
+settings.load_profile("tests")
 
 LINES = Path(__file__).with_name("lines.txt")
 _shown: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import jsonschema_rs
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policylayer.api.openapi import problems_of
@@ -56,7 +56,7 @@ def requests(draw: st.DrawFn) -> tuple[Route, str, str, Any]:
     return route, path, query, draw(near | JSON)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(request=requests(), role=st.sampled_from(["viewer", "approver", "operator", "admin"]))
 def test_no_request_breaks_the_api(
     running: tuple[asyncio.Runner, Rig], request: tuple[Route, str, str, Any], role: str

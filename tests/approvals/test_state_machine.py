@@ -174,7 +174,7 @@ class Lives(RuleBasedStateMachine):
 
 
 TestLives = Lives.TestCase
-TestLives.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestLives.settings = settings(max_examples=50, stateful_step_count=30)
 TestLives = pytest.mark.shows("proxy.8")(TestLives)
 
 

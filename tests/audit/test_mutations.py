@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policylayer.audit.checkpoints import take
@@ -106,7 +106,7 @@ def change(path: Path, kind: str, at: int, other: int) -> None:
 
 
 @pytest.mark.shows("audit.5")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(kind=st.sampled_from(sorted(KINDS)), at=st.integers(1, ROWS), other=st.integers(1, ROWS))
 def test_every_kind_of_change_is_seen(kind: str, at: int, other: int) -> None:
     if at == other:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.core.canonical import canonical, digest, number
@@ -54,7 +54,6 @@ def test_the_page_shows_the_first_call() -> None:
     assert f"'{first['canonical']}'" in shown
 
 
-@settings(deadline=None)
 @given(json_values)
 def test_the_form_reads_as_the_value(value: Any) -> None:
     text = canonical(value)
@@ -62,7 +61,6 @@ def test_the_form_reads_as_the_value(value: Any) -> None:
     assert canonical(json.loads(text)) == text
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(), json_values), st.randoms())
 def test_order_of_members_never_matters(value: dict[str, Any], random: Any) -> None:
     names = list(value)
@@ -70,14 +68,12 @@ def test_order_of_members_never_matters(value: dict[str, Any], random: Any) -> N
     assert canonical({name: value[name] for name in names}) == canonical(value)
 
 
-@settings(deadline=None)
 @given(json_values, json_values)
 def test_equal_forms_are_equal_values(one: Any, other: Any) -> None:
     if canonical(one) == canonical(other):
         assert decimals(json.dumps(one)) == decimals(json.dumps(other))
 
 
-@settings(deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_double_is_written_as_its_shortest_decimal(value: float) -> None:
     text = number(value)
@@ -86,7 +82,6 @@ def test_a_double_is_written_as_its_shortest_decimal(value: float) -> None:
     assert canonical([value]) == f"[{text}]".encode()
 
 
-@settings(deadline=None)
 @given(st.integers(-(10**15), 10**15))
 def test_integral_doubles_are_integers(value: int) -> None:
     assert canonical(float(value)) == canonical(value)

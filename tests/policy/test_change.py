@@ -21,7 +21,7 @@ from tests.reference.random_sets import Sets
 
 
 @pytest.mark.shows("policy.2")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**6))
 def test_the_smallest_change_flips_the_decision(seed: int) -> None:
     policy_set, calls = made(seed)

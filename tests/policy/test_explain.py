@@ -62,7 +62,7 @@ def folded(rule: Considered) -> str:
     return next((word for word in ("false", "wrong", "missing") if word in outcomes), "true")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6))
 def test_the_parts_of_a_rule_come_to_what_it_comes_to(seed: int) -> None:
     policy_set, calls = made(seed)

@@ -11,7 +11,7 @@ from tests.policy.generated import SEEDS, World
 from tests.policy.made import ALLOW, policy, policy_set, question, rule
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SEEDS)
 def test_nothing_that_concerns_a_call_is_left_out(seed: int) -> None:
     world = World(seed)

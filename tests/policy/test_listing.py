@@ -13,7 +13,7 @@ from tests.policy.made import ALLOW, DENY, policy, policy_set, question, rule
 
 
 @pytest.mark.shows("policy.5")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SEEDS)
 def test_what_some_arguments_allow_is_listed(seed: int) -> None:
     world = World(seed)
@@ -29,7 +29,7 @@ def test_what_some_arguments_allow_is_listed(seed: int) -> None:
             assert shown
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SEEDS)
 def test_arguments_do_not_matter_to_lists(seed: int) -> None:
     world = World(seed)
@@ -40,7 +40,7 @@ def test_arguments_do_not_matter_to_lists(seed: int) -> None:
 
 
 @pytest.mark.shows("policy.5")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SEEDS)
 def test_where_no_rule_reads_arguments_lists_are_exact(seed: int) -> None:
     world = World(seed)

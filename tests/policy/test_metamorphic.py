@@ -14,7 +14,7 @@ from tests.policy.generated import SEEDS, World
 from tests.policy.made import ALLOW, DENY, HOLD, policy, policy_set, question, rule
 
 STRICTNESS = {ALLOW: 0, HOLD: 1, DENY: 2}
-MANY = settings(max_examples=150, deadline=None)
+MANY = settings(max_examples=150)
 
 
 def decide(made: list[ast.Policy], question: Question) -> Decision:

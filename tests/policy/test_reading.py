@@ -11,7 +11,7 @@ from tests.policy.generated import SEEDS, World
 from tests.policy.made import ALLOW, DENY, HOLD, SPAN, policy, policy_set, rule, selection
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(SEEDS)
 def test_what_is_not_read_changes_nothing(seed: int) -> None:
     world = World(seed)

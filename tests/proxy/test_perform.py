@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -80,7 +80,7 @@ waited = st.lists(
 
 
 @given(decided, written, sought, waited)
-@settings(max_examples=600, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=600)
 def test_no_fault_lets_a_call_through(decisions: Any, records: Any, founds: Any, waits: Any) -> None:
     with capture_logs():
         asyncio.run(_run(decisions, records, founds, waits))

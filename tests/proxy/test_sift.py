@@ -46,7 +46,7 @@ BAD = [
 
 
 @given(st.lists(st.sampled_from(GOOD + BAD), max_size=12), st.randoms(use_true_random=False), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_what_is_the_agents_comes_through_as_it_was_and_nothing_else(pieces: Any, random: Any, modern: bool) -> None:
     sent = b"".join(pieces) + event(result(call()))
     cuts = sorted(random.randrange(len(sent)) for _ in range(random.randrange(8)))

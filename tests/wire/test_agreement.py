@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pydantic_core
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.core.canonical import number
@@ -84,7 +84,6 @@ def corpus() -> list[bytes]:
 
 
 @pytest.mark.shows("proxy.4")
-@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_python_readers_agree(source: random.Random) -> None:
     raw = odd_text(source).encode(errors="replace")

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.core.canonical import canonical, digest
@@ -137,7 +137,6 @@ def test_meta_and_number_forms_and_order_do_not_change_a_call() -> None:
     assert len(same | other) == 5
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(), st.integers(-(2**53), 2**53) | st.text() | st.none() | st.booleans(), max_size=4))
 def test_the_digest_covers_exactly_the_arguments(arguments: dict[str, Any]) -> None:
     call = call_of(accepted(modern("tools/call", {"name": "x", "arguments": arguments})), "s")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mcp.shared import inbound as sdk
 
@@ -75,7 +75,6 @@ def test_the_marks_are_exact() -> None:
     assert decode_value("=?base64??=") == ""
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_everything_survives(value: str) -> None:
     encoded = encode_value(value)
@@ -87,7 +86,6 @@ def test_everything_survives(value: str) -> None:
     assert decode_value(sdk.encode_header_value(value)) == value
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="=?base64ABC/+ ", max_size=30))
 def test_decoding_agrees_with_the_reference(value: str) -> None:
     for candidate in (value, f"=?base64?{value}?="):

@@ -120,20 +120,19 @@ def messages(draw: st.DrawFn) -> tuple[dict[str, Any], Headers]:
     return whole, Headers([(name, value) for name, value in pairs if type(value) is str])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), header_fields)
 @example(b"", Headers())
 def test_random_bytes(raw: bytes, fields: Headers) -> None:
     check(raw, fields)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(messages())
 def test_messages_that_are_nearly_right(sent: tuple[dict[str, Any], Headers]) -> None:
     check(orjson.dumps(sent[0], option=orjson.OPT_PASSTHROUGH_SUBCLASS), sent[1])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(messages(), header_fields, st.randoms(use_true_random=False))
 def test_mutated_messages(sent: tuple[dict[str, Any], Headers], fields: Headers, source: random.Random) -> None:
     raw = bytearray(json.dumps(sent[0]).encode())
@@ -163,7 +162,6 @@ def test_most_of_what_is_right_is_accepted() -> None:
     assert accepted > 250
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | messages().map(lambda sent: orjson.dumps(sent[0])))
 def test_what_servers_send(raw: bytes) -> None:
     got = server_messages.decode(raw)
@@ -181,7 +179,6 @@ def test_what_servers_send(raw: bytes) -> None:
     assert b"".join(event.raw for event in events) + parser.pending == raw
 
 
-@settings(deadline=None)
 @given(header_fields)
 def test_headers(fields: Headers) -> None:
     headers.forwardable(fields, ["x", "authorization"])

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.wire import splice
@@ -122,7 +122,6 @@ def get(value: Any, path: tuple[str | int, ...]) -> Any:
     return value
 
 
-@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_every_value_is_where_it_is_said_to_be(source: random.Random) -> None:
     raw = odd_text(source).encode(errors="replace")
@@ -136,7 +135,6 @@ def test_every_value_is_where_it_is_said_to_be(source: random.Random) -> None:
         assert len(splice.items(raw, path)) == (len(get(value, path)) if type(get(value, path)) in (dict, list) else 0)
 
 
-@settings(deadline=None)
 @given(st.randoms(use_true_random=False))
 def test_changes_change_that_and_nothing_else(source: random.Random) -> None:
     raw = odd_text(source).encode(errors="replace")

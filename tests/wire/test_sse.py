@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.wire.sse import Event, EventTooLarge, Parser, comment, encode
@@ -116,7 +116,6 @@ pieces = st.lists(
 ).map(b"".join)
 
 
-@settings(deadline=None)
 @given(pieces, st.data())
 def test_nothing_is_lost_and_chunks_do_not_matter(stream: bytes, data: st.DataObject) -> None:
     whole = Parser(10_000)
@@ -135,7 +134,6 @@ def test_nothing_is_lost_and_chunks_do_not_matter(stream: bytes, data: st.DataOb
     assert b"".join(event.raw for event in parts) + parser.pending == stream
 
 
-@settings(deadline=None)
 @given(st.binary(), st.none() | st.text(), st.none() | st.text())
 def test_what_is_written_is_read(data: bytes, event: str | None, id: str | None) -> None:
     written = encode(data, event, id)
