@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Select, insert, select, update
 
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
+from policylayer.core.immutable import immutable
 from policylayer.store.rows import Row, storable
 from policylayer.store.store import Add, Store
 from policylayer.store.tables import freezes
@@ -34,7 +35,7 @@ RETRY: Final = 0.5
 MOST: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Freeze:
     """One freeze; `name` is the principal's or server's, None for all."""
 
@@ -67,7 +68,7 @@ def _when(us: int | None) -> str | None:
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Desk:
     """What freezing needs besides its words: the store, the clock, how an event's row is made, and what else ends.
 
@@ -124,7 +125,7 @@ def _rows(connection: Connection, query: Select[Any]) -> list[Freeze]:
 
 
 def _fields(freeze: Freeze) -> dict[str, Any]:
-    return {name: getattr(freeze, name) for name in Freeze.__slots__}
+    return {each.name: getattr(freeze, each.name) for each in fields(freeze)}
 
 
 def _detail(freeze: Freeze) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -18,6 +17,7 @@ from sqlalchemy import Connection, delete, select, update
 from policylayer.core.call import Caller
 from policylayer.core.decision import Decision
 from policylayer.core.errors import AuditUnavailable
+from policylayer.core.immutable import immutable
 from policylayer.limits.steady import Steady
 from policylayer.store.once import insert_new
 from policylayer.store.rows import storable
@@ -41,7 +41,7 @@ Held = dict[str, int]
 """Labels, and when each is over."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Marks:
     """Labels that a holder is to carry, each until a time."""
 

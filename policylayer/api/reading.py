@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -17,6 +16,7 @@ from starlette.types import Receive
 from policylayer.api.problem import Problem
 from policylayer.api.route import Parameter
 from policylayer.api.schemas import standalone
+from policylayer.core.immutable import immutable
 from policylayer.wire import strict_json
 from policylayer.wire.limits import Limits
 
@@ -25,7 +25,7 @@ MAX_QUERY: Final = 8 * 1024
 BODY_LIMITS: Final = Limits(size=MAX_BODY, depth=16, nodes=5_000)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Fields:
     """A request's headers."""
 

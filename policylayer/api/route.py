@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal, TypeAlias
 
 from policylayer.api.services import Services
+from policylayer.core.immutable import immutable
 from policylayer.identity.person import Person, Role
 
 TEXT: Final[Mapping[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 512}
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Parameter:
     """One query parameter; `schema` is JSON Schema of a string or an integer."""
 
@@ -25,7 +26,7 @@ class Parameter:
     schema: Mapping[str, Any] = field(default_factory=lambda: TEXT)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Asked:
     """One authorised, checked request, as handlers see it."""
 
@@ -40,7 +41,7 @@ Handler: TypeAlias = "Callable[[Asked], Awaitable[Any]]"
 """Answers a JSON value, or raises `Problem`."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Route:
     """One method of one path. `role` is the least that may; `answer` and `body` name schemas of `schemas.py`.
 

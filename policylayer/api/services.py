@@ -19,6 +19,7 @@ from policylayer.approvals.approvals import Approvals
 from policylayer.clock import Clock
 from policylayer.core.call import Question, ServerFacts
 from policylayer.core.errors import AuditUnavailable
+from policylayer.core.immutable import immutable
 from policylayer.identity.authenticator import Authenticator
 from policylayer.policy.ast import Path
 from policylayer.policy.explain_shown import Told
@@ -29,7 +30,7 @@ PATIENCE: Final = 1.5
 """Seconds that the database gets to show that it is there."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Facts:
     """What does not change while the service runs. `base_url` is the public one, or where it listens; `known` is what
     policy may read of each server."""
@@ -42,7 +43,7 @@ class Facts:
     behind_proxy: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Part:
     """One part that must be well for the service to be ready; `detail` is for those who may know."""
 

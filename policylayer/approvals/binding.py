@@ -7,13 +7,13 @@ open, and is refused. Must not know the database (`rows.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from policylayer.core.call import Call, Caller, Json
 from policylayer.core.canonical import canonical
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys, text, untext
 
 SEALED_WITH: Final = (
@@ -34,7 +34,7 @@ SEALED_WITH: Final = (
 """The columns that never change in an approval's life."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Kept:
     """What was sealed: the arguments as the agent sent them, and the digest that they were judged by."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -22,6 +21,7 @@ from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Found, Round
 from policylayer.core.decision import Charge, Decision, HoldRule
 from policylayer.core.errors import ApprovalError
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.store.once import insert_new
 from policylayer.store.rows import storable
@@ -33,7 +33,7 @@ ID_BYTES: Final = 18
 _ATTEMPTS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Opening:
     """A held call that needs an approval.
 

@@ -8,7 +8,6 @@ connection of the transaction that they are part of.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Select, select, update
 from policylayer.approvals import demand
 from policylayer.core.approval import Move, State, after, sources
 from policylayer.core.decision import HoldRule, permission
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.store.rows import storable
 from policylayer.store.tables import approvals, votes
@@ -32,7 +32,7 @@ SYSTEM: Final = "policylayer"
 LIVE: Final = (State.PENDING, State.APPROVED)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Desk:
     """What every operation needs besides its connection, for one transaction."""
 

@@ -9,7 +9,7 @@ database (`rounds.py`). Must not know messages: `proxy/` splices the text in and
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from hashlib import sha256
 from typing import Any, Final, Literal
 
@@ -17,6 +17,7 @@ import orjson
 
 from policylayer.core.call import Call, Caller, Json
 from policylayer.core.canonical import canonical
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys, text, untext
 
 MARK: Final = "pls1."
@@ -26,7 +27,7 @@ LIMIT: Final = 1_048_576
 """Characters of a state that are looked at; the wire's own limit on a message is lower."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RequestState:
     """What a client carries. `expires_us` is when it stops being accepted, whatever the row says.
 

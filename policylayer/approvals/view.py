@@ -7,7 +7,6 @@ table says who may.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -17,10 +16,11 @@ from policylayer.approvals.binding import open_arguments
 from policylayer.approvals.rows import LIVE, Row, when
 from policylayer.core.approval import State
 from policylayer.core.decision import HoldRule
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Shown:
     """One approval with what is needed to show it."""
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
 from policylayer.core.call import Subject
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import ApprovalError
+from policylayer.core.immutable import immutable
 from policylayer.identity.person import Person, Role
 
 OWNER: Final = "owner"
@@ -37,7 +37,7 @@ class Directory(Protocol):
         """The owner that principals.yaml gives it."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Parties:
     """Whose call it is."""
 
@@ -45,7 +45,7 @@ class Parties:
     on_behalf_of: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Standing:
     """How a voter stands to a call: the names and groups that a rule may list, and what must be listed.
 

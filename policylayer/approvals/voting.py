@@ -7,7 +7,6 @@ because what was found on the way (an approval whose time is over, a row that wa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
@@ -21,6 +20,7 @@ from policylayer.approvals.waivers import Similar
 from policylayer.core.approval import Move, State
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import ApprovalError
+from policylayer.core.immutable import immutable
 from policylayer.identity.person import Person
 from policylayer.store.tables import tokens, votes
 
@@ -28,7 +28,7 @@ NOTE_LIMIT: Final = 2000
 """Characters of a note."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Ballot:
     """What a person says of one approval."""
 
@@ -39,7 +39,7 @@ class Ballot:
     similar: Similar | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Moment:
     """When, in the two forms that are needed, and how people stand then."""
 

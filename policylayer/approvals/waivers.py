@@ -9,7 +9,6 @@ cannot be waived, since a satisfied rule may exceed its limit. Must not know how
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -22,6 +21,7 @@ from policylayer.core.call import Call, Caller, Json
 from policylayer.core.canonical import canonical
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import ApprovalError
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys, text
 from policylayer.store.rows import storable
 from policylayer.store.tables import waivers
@@ -32,7 +32,7 @@ MOST_LIVE: Final = 100
 """Waivers of one rule that may stand at once."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Similar:
     """What an approver allows besides the call at hand: for how long, how often, and which arguments must be equal."""
 

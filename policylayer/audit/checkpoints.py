@@ -10,7 +10,6 @@ import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -22,6 +21,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys, text, untext
 from policylayer.store.opening import heads
 from policylayer.store.store import Store
@@ -48,7 +48,7 @@ Heads: TypeAlias = dict[str, tuple[int, str]]
 Sink: TypeAlias = Callable[[bytes], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Checkpoint:
     """The heads at a time: chain to number and link of its last row."""
 

@@ -6,13 +6,14 @@ Made once a call by `proxy/`. Must not know the database.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from policylayer.core.call import Call, Caller
+from policylayer.core.immutable import immutable
 from policylayer.core.redact import Mode, Path
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class CallContext:
     """One call, as its rows name it.
 
@@ -30,7 +31,7 @@ class CallContext:
     reads: frozenset[Path] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Keeping:
     """How much of arguments is kept: `mode`, or a server's own; `secret_keys` are further keys to mask."""
 

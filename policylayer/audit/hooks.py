@@ -7,7 +7,6 @@ of the transaction; rows that it adds are part of it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from sqlalchemy import Connection
@@ -15,10 +14,11 @@ from sqlalchemy import Connection
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Round
 from policylayer.core.decision import Charge, Decision
+from policylayer.core.immutable import immutable
 from policylayer.store.store import Add, Topic
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Held:
     """A held call that needs an approval.
 
@@ -39,7 +39,7 @@ class Held:
     exceeds: tuple[Charge, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Charging:
     """Limits to charge for the row `record_id`. `approved` are the satisfied rules, and the limits that those who
     approved them were told of: these may go beyond their maximum."""
@@ -49,7 +49,7 @@ class Charging:
     approved: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Charged:
     """Either `over`, the decision that says what is exceeded, or what the row is to say of its charges."""
 
@@ -89,7 +89,7 @@ def _nothing_to_open(_conn: Connection, _add: Add, _held: Held) -> str:
     raise LookupError("nothing here keeps approvals")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Hooks:
     """The functions. Without them no approval can be opened or used, no round redeemed, and nothing is limited.
 

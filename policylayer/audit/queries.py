@@ -7,7 +7,6 @@ know who may read. A page goes by the id after which it begins, never by an offs
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -16,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Select, or_, select
 from policylayer.audit.shown import Family, decision_json, event_json
 from policylayer.clock import uuid7
 from policylayer.core.commands import Kind
+from policylayer.core.immutable import immutable
 from policylayer.store.tables import records
 
 CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
@@ -31,7 +31,7 @@ DEEP: Final = 4
 MOST: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Filters:
     """Which decisions. `rule` is `policy/rule`; times in microseconds, `until` exclusive; `q` is looked for in targets,
     reasons, rules and kept arguments, whatever the case."""
@@ -52,7 +52,7 @@ class Filters:
 EVERYTHING: Final = Filters()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Page:
     """Items, and the cursor of the next page; None: this was the last."""
 

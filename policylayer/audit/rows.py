@@ -6,7 +6,6 @@ Only texts that come from outside are made storable; JSON is so by itself, and o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 import orjson
@@ -16,6 +15,7 @@ from policylayer.core.call import Json
 from policylayer.core.canonical import canonical
 from policylayer.core.commands import Kind, Outcome, Record
 from policylayer.core.decision import Decision, RuleRef
+from policylayer.core.immutable import immutable
 from policylayer.core.redact import Redactor, View
 from policylayer.keys import Keys, text
 from policylayer.store.rows import Row, storable
@@ -24,7 +24,7 @@ MARK_SIZE = 16
 """Bytes of the keyed digest that stands for a masked value."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Stamp:
     """A row's id and time, and how long deciding took."""
 

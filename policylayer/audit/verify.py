@@ -18,6 +18,7 @@ from sqlalchemy import Connection, and_, or_, select
 from policylayer.audit.checkpoints import load, stored
 from policylayer.audit.prune import PRUNED
 from policylayer.core.chain import START, Linker
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.store.opening import OPENED, heads
 from policylayer.store.rows import COLUMNS, VERSION
@@ -48,7 +49,7 @@ What = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Problem:
     """What is wrong, and where: the first row that shows it, if there is one."""
 

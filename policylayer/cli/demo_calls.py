@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from policylayer.core.immutable import immutable
 
-@dataclass(frozen=True, slots=True)
+
+@immutable
 class Call:
     """One tool call."""
 
@@ -16,7 +17,7 @@ class Call:
     arguments: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Result:
     """What the agent reads; `pending`: nobody has answered yet, and the same call may be made again."""
 

@@ -11,7 +11,6 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +22,7 @@ from policylayer.cli.output import note, say, table
 from policylayer.clock import Clock
 from policylayer.config import load
 from policylayer.core.errors import ConfigError
+from policylayer.core.immutable import immutable
 
 SHOP_TIME: Final = 30.0
 ENDING: Final = 2.0
@@ -35,7 +35,7 @@ ENV: Final = "env"
 """What a shell sources to look around: `. .demo/env`."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Tokens:
     """Credentials of the demo's agent, approver and viewer, kept in the folder for the next time."""
 

@@ -13,7 +13,6 @@ import sqlite3
 import stat
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -23,6 +22,7 @@ from policylayer.cli.folders import checked
 from policylayer.clock import Clock
 from policylayer.config import Config, ConfigProblems, Server, load
 from policylayer.core.errors import ConfigError, PolicyLayerError
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.policy.known import Known
 from policylayer.policy.testing import run
@@ -35,7 +35,7 @@ YEAR: Final = 2026
 """No clock that is right says less."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Finding:
     """One check's outcome."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from policylayer.config import load as load_config
 from policylayer.config.facts import facts_of
 from policylayer.core.call import ServerFacts
 from policylayer.core.errors import PolicyError
+from policylayer.core.immutable import immutable
 from policylayer.policy.diagnostics import Diagnostic, ordered, render
 from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
@@ -35,7 +36,7 @@ class NotLoaded(PolicyError):
         self.rendered = render([each for each in found.diagnostics if each.is_error], found.files)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Place:
     """One source, and what the configuration says of the servers, where there is one."""
 
@@ -44,7 +45,7 @@ class Place:
     facts: Mapping[str, ServerFacts]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Checked:
     """What one source holds. `diagnostics` include what could not be read."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,7 @@ from policylayer.config.fields import Reading
 from policylayer.config.model import Config
 from policylayer.config.sections import read_config
 from policylayer.core.errors import ConfigError
+from policylayer.core.immutable import immutable
 from policylayer.policy import nodes
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
@@ -26,7 +26,7 @@ from policylayer.policy.source import read as read_yaml
 MAX_SIZE: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Read:
     """What came of a file: a configuration, or errors. `sources` is for rendering them."""
 

@@ -6,10 +6,12 @@ Must not know files or YAML (`load.py`). Times are in seconds, sizes in bytes, p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from policylayer.core.immutable import immutable
 
 Arguments: TypeAlias = Literal["none", "digest", "read", "redacted", "full"]
 """How much of a call's arguments the decision log keeps."""
@@ -17,7 +19,7 @@ Arguments: TypeAlias = Literal["none", "digest", "read", "redacted", "full"]
 Network: TypeAlias = "IPv4Network | IPv6Network"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Address:
     """Where to listen. Port 0 takes a free one."""
 
@@ -26,7 +28,7 @@ class Address:
     loopback: bool
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Tls:
     """PEM files."""
 
@@ -34,7 +36,7 @@ class Tls:
     key: Path
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class KeySource:
     """Where the service's secret is: files (the first is current), or a variable's value."""
 
@@ -42,7 +44,7 @@ class KeySource:
     value: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ServerLimits:
     """What one server may take of the proxy; None: the proxy's default."""
 
@@ -55,7 +57,7 @@ class ServerLimits:
     idle_timeout: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Server:
     """One MCP server. Exactly one of `url` and `command` is set. `folder` is where its command runs."""
 
@@ -72,7 +74,7 @@ class Server:
     limits: ServerLimits
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Approvals:
     """How long calls are held, and approvals are good."""
 
@@ -81,7 +83,7 @@ class Approvals:
     expires: int = 3600
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Checkpoints:
     """After how many rows or seconds one is signed, and where its line goes besides the database."""
 
@@ -92,7 +94,7 @@ class Checkpoints:
     webhook: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Audit:
     """What the decision log keeps of arguments; `secret_keys` are further names whose values are masked."""
 
@@ -101,7 +103,7 @@ class Audit:
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Limits:
     """How much the proxy as a whole takes in: handshake sessions, and calls under way at one time."""
 
@@ -110,7 +112,7 @@ class Limits:
     calls: int = 1_000
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Rego:
     """The embedded engine's processes; `memory` in bytes for each."""
 
@@ -119,7 +121,7 @@ class Rego:
     memory: int = 128 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Opa:
     """An OPA server that is asked beside the files. `push`: its policies are ours to manage."""
 
@@ -131,7 +133,7 @@ class Opa:
     push: bool
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Config:
     """The whole file. `policies` is a folder, or `git:REPOSITORY@REF` with an absolute repository."""
 

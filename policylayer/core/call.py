@@ -7,11 +7,12 @@ The answer to a `Question` is in `decision.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
 
 from policylayer.core.finding import Finding
+from policylayer.core.immutable import immutable
 
 Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
 """A strictly decoded JSON value. Floats are doubles whose shortest form equals the literal that was sent."""
@@ -19,7 +20,7 @@ Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json
 NOTHING: Final[Mapping[str, Json]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Call:
     """One decoded MCP request that policy judges.
 
@@ -40,7 +41,7 @@ class Call:
     input: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Subject:
     """A named principal with what its credential adds to `principals.yaml`: groups and attributes from claims."""
 
@@ -49,7 +50,7 @@ class Subject:
     attributes: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Grant:
     """The credential a call came with, as far as the record names it; `servers` are the only ones it opens."""
 
@@ -58,7 +59,7 @@ class Grant:
     servers: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Caller:
     """Who is calling, as `identity/` established it. `grant` is None for the local principal."""
 
@@ -67,7 +68,7 @@ class Caller:
     grant: Grant | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ServerFacts:
     """What the configuration says of a server, as far as policy may read it."""
 
@@ -77,7 +78,7 @@ class ServerFacts:
     trust_annotations: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Question:
     """All that a decision may depend on. Two equal questions to one policy set get equal decisions.
 

@@ -5,11 +5,11 @@ The counterpart is `proxy/perform.py`, which does each of these and nothing else
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from policylayer.core.decision import Decision, ReasonCode
+from policylayer.core.immutable import immutable
 
 
 class Kind(StrEnum):
@@ -34,7 +34,7 @@ class OutcomeState(StrEnum):
     NEVER_SENT = "never_sent"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Round:
     """A verified retry of a released call that the server answered with `input_required`.
 
@@ -52,21 +52,21 @@ class Round:
 # --- commands ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Decide:
     """Ask policy. `approved`: hold rules that are satisfied. Reply: `Decision` or `Undecided`."""
 
     approved: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Seek:
     """Look for what is already known of this exact call's approval. Reply: `Found` or None."""
 
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Record:
     """Write one row durably, with all that must happen in its transaction, or not at all.
 
@@ -88,7 +88,7 @@ class Record:
     approval_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Hold:
     """Keep the call until its approval is settled or its waiting time is over. Reply: `Waited`."""
 
@@ -96,7 +96,7 @@ class Hold:
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Forward:
     """Send the judged bytes, relay what comes back. Reply: `Outcome`. At most once per call.
 
@@ -109,7 +109,7 @@ class Forward:
     rules: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RecordOutcome:
     """Write how the forwarded row ended. Reply: `Recorded` or `Unrecorded`; the answer has already left."""
 
@@ -124,7 +124,7 @@ Command: TypeAlias = "Decide | Seek | Record | Hold | Forward | RecordOutcome"
 # --- replies ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Undecided:
     """No decision could be had: the engine failed or ran out of time."""
 
@@ -132,7 +132,7 @@ class Undecided:
     reason: str = "the policy engine failed"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Found:
     """An approval of exactly this call that is not over: approved and unused, pending, or denied, not expired.
 
@@ -145,7 +145,7 @@ class Found:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Recorded:
     """The row is durable."""
 
@@ -153,7 +153,7 @@ class Recorded:
     approval_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class OverLimit:
     """A limit would be exceeded. `decision` says so (a denial, or a hold); nothing was charged.
 
@@ -164,21 +164,21 @@ class OverLimit:
     row_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class AlreadyConsumed:
     """Someone else used the approval, or this round, first; nothing was written."""
 
     what: Literal["approval", "round"] = "approval"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Unrecorded:
     """The row could not be made durable, so nothing may happen."""
 
     reason: str = "the decision log cannot be written"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Waited:
     """How a hold ended. `gone`: the client went away (its wait ends, the approval stays)."""
 
@@ -188,7 +188,7 @@ class Waited:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Outcome:
     """What became of a forwarded call. Latencies in microseconds, sizes in bytes; `digest` of the result as relayed.
 
@@ -207,7 +207,7 @@ class Outcome:
 # --- verdicts ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Relayed:
     """The answer has been relayed, or the server's failure told."""
 
@@ -215,7 +215,7 @@ class Relayed:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Refused:
     """Policy (or a person) said no, or the answer is still pending: told to the agent as such."""
 
@@ -225,7 +225,7 @@ class Refused:
     note: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Unavailable:
     """Could not decide, or could not record: 503, and why."""
 

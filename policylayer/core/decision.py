@@ -6,10 +6,12 @@ Must not know how it was reached (`policy/decide.py`, `rego/`) nor what is done 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
+
+from policylayer.core.immutable import immutable
 
 
 class Effect(StrEnum):
@@ -41,7 +43,7 @@ class ReasonCode(StrEnum):
 Retry = Literal["never", "same_call", "changed", "after"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class RuleRef:
     """Where a rule stands: `file` is relative to the policy folder, `line` counts from 1."""
 
@@ -56,7 +58,7 @@ class RuleRef:
         return f"{self.policy}/{self.rule}"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class HoldRule:
     """What one matching require_approval rule asks for. `expires` is in seconds; None: the configured default.
 
@@ -71,7 +73,7 @@ class HoldRule:
     each_round: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Charge:
     """One counter that a call charges when it is forwarded.
 
@@ -99,7 +101,7 @@ def permission(counter: str) -> str:
     return f"limit {counter}"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Mask:
     """One mask on results: a JSON path (with `*`, `**`), a named pattern, or an RE2 expression."""
 
@@ -108,7 +110,7 @@ class Mask:
     regex: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Obligations:
     """What the proxy must also do. `redact` are argument paths of the record; the others concern result or grant.
 
@@ -122,7 +124,7 @@ class Obligations:
     earn: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Decision:
     """What policy says of one question, and what the proxy is to enforce.
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from policylayer.core.decision import Effect, HoldRule, Obligations, RuleRef
+from policylayer.core.immutable import immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Finding:
     """One result of one rule.
 

@@ -7,7 +7,7 @@ not every row of digits is taken for a card. Must not know results (`wire/masks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final, TypeAlias
@@ -15,6 +15,7 @@ from typing import Final, TypeAlias
 import re2
 
 from policylayer.core.decision import Mask
+from policylayer.core.immutable import immutable
 from policylayer.core.redact import Path, parse_path
 from policylayer.core.secret_shapes import decoded, is_secret_key, mask_spans
 
@@ -156,7 +157,7 @@ def finder_of(values: Iterable[str]) -> Finder:
     return _found(re2.compile("|".join(map(re2.escape, values)), options))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Masker:
     """All masks of one decision. `paths` begin below the result."""
 

@@ -9,13 +9,14 @@ what looks like a secret is in `secret_shapes.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
 import orjson
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 from policylayer.core.secret_shapes import decoded, is_secret_key, mask_spans, plain, squeeze
 
 Mode: TypeAlias = Literal["none", "digest", "read", "redacted", "full"]
@@ -29,7 +30,7 @@ LISTED: Final = 100
 """How many masked places are named."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Sizes:
     """Characters that one string, and the whole text, may have; longer ones are masked."""
 
@@ -40,7 +41,7 @@ class Sizes:
 FULL: Final = Sizes(value=4 << 20, whole=4 << 20)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class View:
     """What is kept. `mode` is how it came out: `digest` where nothing of the arguments may be kept.
 
@@ -53,7 +54,7 @@ class View:
     why: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Redactor:
     """Makes views. `secret_keys` are further names of keys whose values are masked."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Generic, TypeVar
 
@@ -18,6 +17,7 @@ from sqlalchemy import Connection
 
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
+from policylayer.core.immutable import immutable
 from policylayer.identity import kept
 from policylayer.identity.credential import Presented
 from policylayer.identity.kept import Row
@@ -36,7 +36,7 @@ _CHUNK: Final = 500
 _ATTEMPTS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Kind(Generic[W]):
     """Where one sort of credential is kept, and who is behind a row."""
 
@@ -44,7 +44,7 @@ class Kind(Generic[W]):
     who: Callable[[Row], W]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class _Entry(Generic[W]):
     shown: Presented
     row_id: str

@@ -5,8 +5,9 @@ Must not know which route needs which role (`api/`) nor how tokens are kept (`to
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from policylayer.core.immutable import immutable
 
 
 class Role(StrEnum):
@@ -23,7 +24,7 @@ class Role(StrEnum):
         return order.index(self) >= order.index(needed)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Person:
     """Who presented a token."""
 

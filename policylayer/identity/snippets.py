@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
+from policylayer.core.immutable import immutable
+
 VARIABLE: Final = "POLICYLAYER_GRANT"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Snippet:
     """One client's way: `place` is the file or the command line it goes to."""
 

@@ -8,9 +8,10 @@ of the window share an entry, and then count a little longer, never shorter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final
+
+from policylayer.core.immutable import immutable
 
 APART: Final = 64
 """Entries that are kept apart; as many again may share."""
@@ -19,7 +20,7 @@ SECOND_US: Final = 1_000_000
 _EXACT: Final = Context(prec=2000, traps=[InvalidOperation, Overflow, Inexact])
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Entry:
     """`amount` charged from `at_us` on; it expires at `until_us`. Times are those of `Steady`."""
 

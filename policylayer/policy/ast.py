@@ -7,20 +7,21 @@ Shapes and defaults are those of the policy language's specification (docs/polic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Literal, TypeAlias
 
 from policylayer.core.call import Json
 from policylayer.core.decision import Effect
+from policylayer.core.immutable import immutable
 
 Scalar: TypeAlias = str | int | float | bool
 Path: TypeAlias = tuple[str, ...]
 """A condition path cut at its dots, quotes removed: `args.a."b.c"` is `("args", "a", "b.c")`."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Span:
     """Where something stands: file relative to the policy folder, line and column from 1."""
 
@@ -29,7 +30,7 @@ class Span:
     column: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Ref:
     """`{ref: path}`: another path's value."""
 
@@ -37,7 +38,7 @@ class Ref:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Matcher:
     """One matcher of a mapping: its name and operand.
 
@@ -50,7 +51,7 @@ class Matcher:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Test:
     """A path with the matchers that its value must meet, all of them. `absent` and `ignore_case` belong to the path."""
 
@@ -61,7 +62,7 @@ class Test:
     ignore_case: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Each:
     """The operand of `every` and `some`: matchers on the element, or conditions whose paths begin with `item`."""
 
@@ -69,28 +70,28 @@ class Each:
     condition: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class All:
     """True if all parts are; a `when` mapping is an `All`."""
 
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Any_:
     """True if any part is."""
 
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Not:
     """True if its part is false."""
 
     part: Condition
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class During:
     """A weekly window on a zone's wall clock; `between` in minutes of the day, days 0 (Monday) to 6.
 
@@ -103,7 +104,7 @@ class During:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Bound:
     """`after` <= t or t < `before`, microseconds since 1970."""
 
@@ -127,7 +128,7 @@ def tests_of(condition: Condition) -> Iterator[Test]:
             yield condition
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Pattern:
     """One glob or exact name of a selector, with its place."""
 
@@ -135,7 +136,7 @@ class Pattern:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Selection:
     """Targets (alternatives) and selectors (conjoined) of a rule or an except block. None: not written."""
 
@@ -152,7 +153,7 @@ class Selection:
     when: Condition | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Approval:
     """A require_approval rule's demands; `expires` in seconds."""
 
@@ -163,7 +164,7 @@ class Approval:
     each_round: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Limit:
     """One limit: 1 a call, or the value at `sum`. `per` in seconds; `name` is set for the file's named limits."""
 
@@ -177,7 +178,7 @@ class Limit:
     over: Literal["deny", "require_approval"] = "deny"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ResultPath:
     """A redact or mask path: segments, where `*` is one step and `**` any number; `text` as written."""
 
@@ -186,7 +187,7 @@ class ResultPath:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class MaskRule:
     """One mask: by path, by a named pattern, or by an RE2 expression."""
 
@@ -196,7 +197,7 @@ class MaskRule:
     regex: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Rule:
     """One rule. `effect` None: it only adds limits and obligations. `limits` holds names and inline limits."""
 
@@ -217,7 +218,7 @@ class Rule:
     list: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class AppliesTo:
     """Whom and what a file, or a folder's scope.yaml, concerns."""
 
@@ -226,7 +227,7 @@ class AppliesTo:
     span: Span
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Policy:
     """One policy file. `scopes` are the scope.yaml of its folder and those above, all of which it is under."""
 
@@ -241,7 +242,7 @@ class Policy:
     redact: tuple[ResultPath, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Member:
     """A group's member; `until_us` microseconds since 1970, None: for good."""
 
@@ -250,7 +251,7 @@ class Member:
     until_us: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Directory:
     """principals.yaml: declared attributes, principals with owner and attributes, groups, token issuers."""
 
@@ -265,7 +266,7 @@ class Directory:
 # --- tests ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class TestSubject:
     """Who a test's call is made by or for; `groups` (with their `group:`) add to those of principals.yaml."""
 
@@ -276,7 +277,7 @@ class TestSubject:
     attributes: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class TestCall:
     """What a test calls: `kind` says what `name` is. `arguments` are the params where kind is `method`."""
 
@@ -288,7 +289,7 @@ class TestCall:
     arguments: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Fixture:
     """What a test file says of a server instead of the configuration."""
 
@@ -296,7 +297,7 @@ class Fixture:
     mode: Literal["enforce", "observe"] = "enforce"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Expected:
     """What a test expects. None: not asked. `rules` are `policy/rule`, in any order; `()` is none at all."""
 
@@ -306,7 +307,7 @@ class Expected:
     reason_code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class TestCase:
     """One test of a `*_test.yaml` file. `limits` maps `policy/limit` or `policy/rule#n` to what is used so far."""
 

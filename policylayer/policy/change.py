@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import count
 from math import inf
 from typing import Any, Final
 
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision, Effect
+from policylayer.core.immutable import immutable
 from policylayer.policy import outcomes
 from policylayer.policy.ast import Path
 from policylayer.policy.change_edits import OWN, cost, edited, settable
@@ -36,7 +36,7 @@ STATES: Final = 400
 PERMITS: Final = frozenset((Effect.ALLOW, Effect.REQUIRE_APPROVAL))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Step:
     """One field. `now` is its value (None: missing), `to` the new one, or `REMOVED`; `says` what asks for it."""
 
@@ -52,7 +52,7 @@ class Step:
         return text_of(self.path)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Change:
     """All steps together, and the effect that they lead to. `own`: the agent itself could send the call so."""
 

@@ -6,10 +6,10 @@ The rule's server and target stay what they are: another tool would be another c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from policylayer.core.call import Question
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast, written
 from policylayer.policy.change_edits import edited
 from policylayer.policy.change_solve import COMBINED, Conditions, Edit, Option, cheapest, merged, values
@@ -28,7 +28,7 @@ WAYS: Final = 3
 """Other people that are kept as a way."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Said:
     """A rule as it was compiled, and as its file says it."""
 

@@ -7,11 +7,11 @@ what it says for its own condition. Whether it changes the decision is for `chan
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any, Final, TypeAlias
 
 from policylayer.core.call import Question
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast, change_times, change_values, written
 from policylayer.policy.change_edits import cost, edited, settable
 from policylayer.policy.conditions import Node, compile_condition
@@ -20,7 +20,7 @@ from policylayer.policy.truth import Truth
 from policylayer.policy.values import BROKEN, reader
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Edit:
     """One field's new value, and for the sake of which words of which rule."""
 

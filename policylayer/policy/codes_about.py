@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
+from policylayer.core.immutable import immutable
 from policylayer.policy.codes import Code
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class About:
     """What a code means. `example` is the offending part, `fix` what to write or do instead."""
 

@@ -7,9 +7,10 @@ there yet (`outcomes`); `unmet` names fields for the agent; `reads` are the path
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
+from policylayer.core.immutable import immutable
 from policylayer.policy import (
     ast,
     matchers_place,
@@ -35,7 +36,7 @@ Judge = Callable[[Any, Context], Truth]
 """What all matchers of a test make of a value, missing included."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Node:
     """One compiled condition."""
 
@@ -260,7 +261,7 @@ def _tests_in(each: ast.Each) -> Iterable[ast.Test]:
         yield from ast.tests_of(each.condition)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Judged:
     """All matchers of a test together: on a value that is there (`check`), and on anything that was read (`judge`).
 

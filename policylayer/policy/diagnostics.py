@@ -9,9 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Span
 
 Severity = Literal["error", "warning"]
@@ -23,7 +23,7 @@ _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\
 _TOKEN: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:''|[^'])*'|(?:(?!: |:$)[^\s,\]}])+")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Diagnostic:
     """One finding. `file` is relative to the policy folder; line and column count from 1."""
 

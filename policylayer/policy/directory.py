@@ -7,12 +7,12 @@ and set of claimed groups, and kept in a bounded cache. Must not know rules.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
 from policylayer.core.call import Subject
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Directory
 from policylayer.policy.times import microseconds
 
@@ -23,7 +23,7 @@ REMEMBERED: Final = 4096
 _FOR_GOOD: Final = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Membership:
     """Groups held for good, and those held while t < until (microseconds since 1970)."""
 

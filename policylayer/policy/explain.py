@@ -8,11 +8,12 @@ compiled again from what the file says. Must not know what would change it (`cha
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Literal
 
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision, Effect, RuleRef
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast, outcomes, written
 from policylayer.policy.conditions import Node, compile_condition, every_part
 from policylayer.policy.engine import Candidate, candidate
@@ -36,7 +37,7 @@ class Unset:
 UNSET: Final = Unset()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Part:
     """One thing that a rule says: what it is, as written, and what it came to.
 
@@ -53,7 +54,7 @@ class Part:
     parts: tuple[Part, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Considered:
     """One rule, what it came to, and its parts. `decided`: it is one of those that the decision names."""
 
@@ -72,7 +73,7 @@ class Considered:
         return all(part.outcome != "false" for part in self.parts if part.what not in ("when", "except"))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Explanation:
     """A decision, and how every rule of the set came out.
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision, RuleRef
+from policylayer.core.immutable import immutable
 from policylayer.policy.change import Change, Step
 from policylayer.policy.change_values import REMOVED
 from policylayer.policy.explain import UNSET, Considered, Explanation, Part
 from policylayer.policy.written import instant
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Told:
     """All that is told: why, and what would change it. `own` is the smallest change that the agent itself can make.
 

@@ -6,12 +6,13 @@ Given to `load` by whoever knows it; None: not known, so nothing is said about i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Known:
     """`tools` maps server to tool to its input schema, as last listed."""
 

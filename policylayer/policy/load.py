@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Final, TypeVar
 
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast
 from policylayer.policy.check_ends import check_ends
 from policylayer.policy.check_limits import check_limits
@@ -36,7 +37,7 @@ SCOPE: Final = "scope.yaml"
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Loaded:
     """What came of a folder. `policy_set` is None exactly where `diagnostics` hold an error.
 

@@ -8,9 +8,9 @@ than it compares with, answers with its field's problem; nothing is coerced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Matcher, Ref, Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
@@ -27,7 +27,7 @@ class Refused(Exception):
     """A matcher that cannot be compiled; reported already."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Site:
     """Where a matcher stands: its field's name in messages and the folding of case; `item` names the element."""
 

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Span
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Scalar:
     """One value. `quoted` is true of quoted and block texts, whose `value` is always a string."""
 
@@ -21,7 +21,7 @@ class Scalar:
     quoted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Sequence:
     """A list."""
 
@@ -29,7 +29,7 @@ class Sequence:
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Key:
     """A mapping's key; always text."""
 
@@ -37,7 +37,7 @@ class Key:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Mapping:
     """A mapping; no two keys are equal."""
 
@@ -49,7 +49,7 @@ class Mapping:
         return tuple(key.text for key, _ in self.pairs)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Broken:
     """A value that could not be read and has been reported: whoever meets it says nothing more about it."""
 

@@ -8,9 +8,9 @@ all. Must not know why something is not known.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from policylayer.core.decision import Effect
+from policylayer.core.immutable import immutable
 from policylayer.policy import outcomes
 from policylayer.policy.engine import Candidate, Entry
 from policylayer.policy.truth import Problem
@@ -20,7 +20,7 @@ FIRES = outcomes.TRUE | outcomes.MISSING | outcomes.WRONG
 HOLDS = outcomes.TRUE | outcomes.MISSING
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class _May:
     """Whether something may be, and whether it must be."""
 

@@ -7,12 +7,12 @@ not kept is said (`Unknown`), never made up. Must not know where rows come from,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Effect
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Path
 from policylayer.policy.selectors import TOOLS
 from policylayer.policy.values import Unknown
@@ -35,7 +35,7 @@ Reads = Callable[[str, str, str | None], Iterable[Path]]
 """Which paths a policy set reads of calls to a server, method and target."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Recorded:
     """One row. `effect` is what policy said of the call, before any limit was counted (None: it was not asked).
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
+from policylayer.core.immutable import immutable
 from policylayer.policy import addresses, globs, urls
 from policylayer.policy.paths import readings as path_readings
 from policylayer.policy.percent import is_broken
@@ -61,7 +61,7 @@ def _authority(scheme: str, uri: str, text: str) -> str | None:
     return f"{host}:{found[2]}" if found[2] else host
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Pattern:
     """A compiled glob over normal forms; `literal` is what every match begins with."""
 

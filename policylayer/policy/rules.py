@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 from policylayer.core.call import Call
 from policylayer.core.decision import Effect, HoldRule, Mask, RuleRef
+from policylayer.core.immutable import immutable
 from policylayer.policy.charges import LimitPlan
 from policylayer.policy.conditions import Node
 from policylayer.policy.selectors import Names, Target, Who
 from policylayer.policy.truth import Truth
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Asker:
     """Who asks: the actor, and the user it acts for (None on direct calls), with their groups now."""
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
+from policylayer.core.immutable import immutable
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import quote
 
@@ -46,7 +46,7 @@ _DIGITS: Final = 40
 """A number written longer than this is exact in no double and in no 64-bit integer."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Trap:
     """Why a plain scalar is refused."""
 

@@ -7,10 +7,10 @@ traits and annotations are nodes, asked for each call.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from policylayer.core.call import Call
+from policylayer.core.immutable import immutable
 from policylayer.policy import names, resources
 from policylayer.policy.ast import Pattern, Selection
 from policylayer.policy.codes import Code
@@ -58,7 +58,7 @@ class Who:
         return bool(self.groups.globs) and any(map(self.groups.match, groups))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Target:
     """Alternatives. `concerns_tools`: none is written, but something that only tools have."""
 

@@ -7,13 +7,14 @@ enforces; counters stand where the test says, at zero otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Decision, Effect
 from policylayer.core.finding import Finding
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast, resources
 from policylayer.policy.decide import over_limit
 from policylayer.policy.directory import as_group
@@ -27,7 +28,7 @@ PROTOCOL: Final = "2025-11-25"
 NOTHING_USED: Final = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class TestResult:
     """How one test went. `message` says each mismatch; empty where it passed."""
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
 
 from policylayer.core.call import Call
 from policylayer.core.decision import Decision, Effect, ReasonCode, RuleRef
+from policylayer.core.immutable import immutable
 from policylayer.policy import outcomes
 from policylayer.policy.engine import Candidate
 from policylayer.policy.truth import Problem
@@ -70,7 +70,7 @@ def _faults(problem: Problem) -> str:
 # --- the nearest allow ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Nearest:
     """The allow whose target matched and whose conditions were nearest to it."""
 

@@ -7,11 +7,12 @@ are not there yet, sets of possible outcomes are folded instead (`outcomes`).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from policylayer.core.immutable import immutable
 
-@dataclass(frozen=True, slots=True)
+
+@immutable
 class Problem:
     """Why something is neither true nor false: fields that are missing, and fields of a wrong type or unreadable."""
 

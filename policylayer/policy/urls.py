@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from typing import Final
 
+from policylayer.core.immutable import immutable
 from policylayer.policy import addresses, globs
 from policylayer.policy.percent import decode, is_broken
 from policylayer.policy.regexes import TextCheck
@@ -25,7 +25,7 @@ _PORT: Final = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 _BAD_CATEGORIES: Final = frozenset(("Cc", "Cs", "Zs", "Zl", "Zp"))
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Url:
     """A URL taken apart. `host` in lower case, IPv6 without brackets; `path` begins with `/`; `query` without `?`."""
 
@@ -110,7 +110,7 @@ def _without_dots(path: str) -> str:
 # --- patterns ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class HostPattern:
     """One host, `*.` before a name for one or more labels, or a lone `*`."""
 
@@ -136,7 +136,7 @@ def host_pattern(text: str) -> HostPattern | None:
     return HostPattern(None, "." + host) if wild else HostPattern(host, None)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class UrlPattern:
     """A URL glob in parts. `written` matches the path as it is, `decoded` decoded; `query` None: only without query."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from policylayer.core.call import Question, Subject
+from policylayer.core.immutable import immutable
 from policylayer.policy import resources
 from policylayer.policy.ast import Path
 from policylayer.policy.directory import People
@@ -33,7 +33,7 @@ UNKNOWN_ROOTS: Final = frozenset(("args", "input"))
 """What is not there yet when lists are filtered."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Unknown:
     """What is not known of a question: what these paths lead to, and whether a server's directory is what it says."""
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from policylayer.core.call import Caller
 from policylayer.core.errors import AuditUnavailable
+from policylayer.core.immutable import immutable
 from policylayer.identity.authenticator import opens
 from policylayer.proxy.client_ip import client_ip
 from policylayer.proxy.downstream import Downstream
@@ -29,7 +29,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _QUALITY: Final = re.compile(r";\s*q=0(\.0{0,3})?\s*(;|$)")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Refused:
     """A request that goes no further: what it is told, and why, for the record."""
 

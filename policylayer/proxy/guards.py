@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from policylayer.core.decision import Mask, Obligations
+from policylayer.core.immutable import immutable
 
 MOST: Final = 4096
 """Ids that are kept apart; where there are more, what was done to one is done to all."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Guard:
     """What is to be done to an answer."""
 

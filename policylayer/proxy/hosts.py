@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from policylayer.core.immutable import immutable
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _AUTHORITY: Final = re.compile(r"([a-z0-9._-]{1,253}|\[[0-9a-f:.]{2,45}\])(?::([0-9]{1,5}))?")
@@ -17,7 +18,7 @@ _ORIGIN: Final = re.compile(r"(https?)://(.+)")
 _PORTS: Final = {"http": "80", "https": "443"}
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Hosts:
     """What is allowed. A host without a port stands for that name at any port; origins are exact."""
 

@@ -5,13 +5,13 @@ Knows nothing of what it bounds. Sizes are bytes, times are seconds. What bounds
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from policylayer.core.immutable import immutable
 from policylayer.wire import limits as wire
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Limits:
     """What the data path applies.
 

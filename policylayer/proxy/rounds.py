@@ -11,7 +11,7 @@ Must not know HTTP, or how a nonce is redeemed (the row's transaction does it).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -19,6 +19,7 @@ import orjson
 from policylayer.approvals.state import RequestState, asked_digest, is_ours, open_state, seal
 from policylayer.core.call import Call
 from policylayer.core.commands import Forward, Refused, Relayed, Round, Verdict
+from policylayer.core.immutable import immutable
 from policylayer.keys import text
 from policylayer.policy.texts import render
 from policylayer.proxy.faults import Unusable
@@ -39,7 +40,7 @@ LARGEST_CARRIED: Final = 256 * 1024
 _STATE: Final = ("params", "requestState")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Attempt:
     """One request of a call, as it is to be judged and forwarded.
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from policylayer.core.call import Call, Caller
+from policylayer.core.immutable import immutable
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.sessions import Owner, owner_of
 
 LONGEST_ID: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Task:
     """One task: the call it came from, the row that let it through, and the hold rules satisfied then.
 

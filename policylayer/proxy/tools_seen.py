@@ -16,6 +16,7 @@ import orjson
 
 from policylayer.core.call import Json
 from policylayer.core.errors import UpstreamError
+from policylayer.core.immutable import immutable
 from policylayer.proxy.ask import ask_modern
 from policylayer.proxy.limits import Limits
 from policylayer.upstream.interface import Upstream
@@ -26,7 +27,7 @@ ANYTHING: Final = b"true"
 NO_SCHEMA: Final[Mapping[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Tool:
     """One tool. `schema` is its inputSchema where some argument is repeated in a header, else empty.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ import orjson
 from policylayer.core.call import Question
 from policylayer.core.decision import RuleRef
 from policylayer.core.finding import Finding
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import AppliesTo, Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
@@ -34,7 +34,7 @@ EXTRA: Final = "pip install 'policylayer[rego]'"
 LISTS_AT_ONCE: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Unit:
     """The files of one scope, and where their rules stand."""
 
@@ -48,7 +48,7 @@ class Unit:
         return RuleRef("rego", rule or "decision", file, line)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class TestRun:
     """One rule `test_*` of a `*_test.rego` file; `problem` is None where it passed."""
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from policylayer.core.finding import Finding
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast, testing
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, quote
@@ -26,7 +26,7 @@ PATIENT: Final = PoolSettings(workers=1, deadline=2.0)
 """Nobody waits for a test; a loaded machine should not fail one."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Examined:
     """What came of it: what is wrong with the Rego files, and how each test went."""
 

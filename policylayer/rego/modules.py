@@ -8,9 +8,9 @@ or that answer otherwise than OPA. Knows only the parser's JSON; must not know a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
+from policylayer.core.immutable import immutable
 from policylayer.rego.negation import HELP, ambiguous
 from policylayer.rego.syntax import dotted, nodes
 
@@ -41,7 +41,7 @@ OUTSIDE: Final = {
 PACKAGE: Final = "policylayer"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Problem:
     """One refusal: file, line, column (from 1), a slug, a message and the way out."""
 
@@ -57,7 +57,7 @@ class Problem:
         return [self.file, self.line, self.column, self.slug, self.message, self.help]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Module:
     """One parsed file: its package path, the names it defines and imports, and where each `rule` name stands."""
 

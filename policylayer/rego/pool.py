@@ -13,11 +13,11 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from policylayer.core.immutable import immutable
 from policylayer.rego.frames import HEADER
 from policylayer.tasks import spawn
 
@@ -28,7 +28,7 @@ class EngineFailure(Exception):
     """No result: `timed out`, `died`, `is busy`."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class PoolSettings:
     """Times in seconds, memory in bytes (data, per worker)."""
 

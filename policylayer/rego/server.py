@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import ssl
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +23,7 @@ from policylayer.clock import Clock
 from policylayer.core.call import Question
 from policylayer.core.decision import RuleRef
 from policylayer.core.finding import Finding
+from policylayer.core.immutable import immutable
 from policylayer.rego.document import Describe, document
 from policylayer.rego.results import engine_failed, findings, unreadable
 
@@ -33,7 +34,7 @@ ANSWER_LIMIT: Final = 1024 * 1024
 REVISION_MODULE: Final = "policylayer/revision.rego"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class OpaSettings:
     """`path` is the decision's document, `deadline` in seconds for one evaluation; `push`: we manage OPA's policies."""
 

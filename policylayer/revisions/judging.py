@@ -6,8 +6,9 @@ Runs in `worker.py`'s process; `judge.py` asks it from the proxy's. Must not kno
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast
 from policylayer.policy.diagnostics import Diagnostic, ordered
 from policylayer.policy.known import Known
@@ -15,7 +16,7 @@ from policylayer.policy.load import load
 from policylayer.rego.examine import as_problem, examined
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Case:
     """What to judge. `found` is what reading the files already found wrong."""
 
@@ -26,7 +27,7 @@ class Case:
     seconds: int
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Finding:
     """What came of it. `policies` and `directory` are to be compiled again where they are used; None: refused."""
 

@@ -11,13 +11,13 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
 
 from policylayer.clock import Clock
 from policylayer.core.errors import PolicyError
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.compile import compile as compile_policies
@@ -43,7 +43,7 @@ SELDOM: Final = 1.0
 OnEvent = Callable[[str, Mapping[str, Any]], Awaitable[None] | None]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Refused:
     """A revision that was not activated. `rendered` are its diagnostics for people."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from policylayer.core.immutable import immutable
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.load import revision_of
 
@@ -20,7 +20,7 @@ PATIENCE: Final = 10.0
 LOCK_WAIT: Final = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Snapshot:
     """What one read found. `state` changes whenever the source may have; `changed_us` is the newest change on disk.
 

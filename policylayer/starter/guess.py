@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal
+
+from policylayer.core.immutable import immutable
 
 Kind = Literal["read", "write", "destructive"]
 
@@ -26,7 +28,7 @@ DESTROYS: Final = frozenset(_DESTROY_WORDS.split())
 _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Tool:
     """A tool as its server lists it, as far as guessing reads it."""
 

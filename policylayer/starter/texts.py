@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
+from policylayer.core.immutable import immutable
 from policylayer.starter.guess import Kind, Tool, grouped
 
 AGENT: Final = "agent:dev"
@@ -21,7 +21,7 @@ _UNWRITABLE: Final = re.compile(r"[*?\[\]{}\\]")
 ABOUT_WIDTH: Final = 72
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Found:
     """The server that was asked. Exactly one of `url` and `command` is set."""
 

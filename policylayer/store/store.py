@@ -7,7 +7,7 @@ SQLAlchemy connection, use Core only, return finished values (no cursors), and n
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from policylayer.clock import Clock
 from policylayer.core.errors import ConfigError
+from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.store.meter import Meter
 from policylayer.store.rows import Row
@@ -28,7 +29,7 @@ Topic = Literal["approvals", "grants", "freezes", "labels", "policies"]
 TOPICS: Final[tuple[Topic, ...]] = ("approvals", "grants", "freezes", "labels", "policies")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Limits:
     """How much may wait for the writer. Over it, or after `patience` seconds, a caller is told `AuditUnavailable`."""
 
@@ -38,7 +39,7 @@ class Limits:
     batch: int = 512
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Program:
     """Who writes, for the event that opens its chain. Only `serve` takes the file's lock."""
 

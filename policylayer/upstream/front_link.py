@@ -16,6 +16,7 @@ import aiohttp
 import orjson
 from yarl import URL
 
+from policylayer.core.immutable import immutable
 from policylayer.upstream.glance import Glance, glance
 from policylayer.wire.fields import encode_value
 from policylayer.wire.methods import ROUTED, target_of
@@ -43,7 +44,7 @@ class LinkError(Exception):
         self.help = help
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Said:
     """One message of the client: its bytes, and what its headers repeat of it."""
 

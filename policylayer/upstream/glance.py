@@ -5,17 +5,18 @@ No judgement: what the agent sent was judged before it came here (`wire/`), what
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
+
+from policylayer.core.immutable import immutable
 
 SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 
 Id: TypeAlias = "int | str"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Glance:
     """`token` is a request's own progress token, or the one a progress notification names."""
 

@@ -6,9 +6,9 @@ Knows nothing of how a server is spoken to; wraps any `Upstream` and every `Answ
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 
 from policylayer.core.errors import UpstreamError
+from policylayer.core.immutable import immutable
 from policylayer.upstream.breaker import Breaker, State
 from policylayer.upstream.interface import Answer, CircuitOpen, Exchange, Overloaded, Upstream
 from policylayer.upstream.settings import Limits
@@ -17,7 +17,7 @@ GATEWAY_FAILURES = frozenset({502, 503, 504})
 """Statuses that a gateway before a dead server gives: failures, as far as the breaker is concerned."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Condition:
     """How a server stands, for `/readyz` and the metrics."""
 

@@ -7,15 +7,15 @@ Failures are those of `core.errors`, and say how far the call came.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from policylayer.core.errors import NotSent
+from policylayer.core.immutable import immutable
 
 Verb = Literal["POST", "GET", "DELETE"]
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Exchange:
     """One request to a server.
 

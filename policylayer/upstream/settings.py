@@ -6,12 +6,14 @@ Must not know the configuration file: `config.py` maps its own models to these a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TypeAlias
 
+from policylayer.core.immutable import immutable
 
-@dataclass(frozen=True, slots=True)
+
+@immutable
 class Limits:
     """What one server may take of us. Times in seconds, sizes in bytes.
 
@@ -28,7 +30,7 @@ class Limits:
     breaker_wait: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class HttpServer:
     """A server spoken to over Streamable HTTP. `headers` are added to every request and may be credentials."""
 
@@ -38,7 +40,7 @@ class HttpServer:
     limits: Limits = Limits()
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class StdioServer:
     """A server that is a command, spoken to over its standard input and output.
 

@@ -7,11 +7,11 @@ is left out, since half of it is nothing. What has no items to leave out cannot 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from policylayer.core.immutable import immutable
 from policylayer.wire import splice
 
 KEPT: Final = ("resultType", "isError", "ttlMs", "cacheScope", "description")
@@ -21,7 +21,7 @@ SMALL: Final = 1024
 _ITEMS: Final = ("content", "contents", "messages")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Cut:
     """The message with its result cut; `unstructured`: it had structuredContent."""
 

@@ -8,10 +8,10 @@ Must not know methods' params (`params`) nor protocol revisions (`era`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 from policylayer.wire.limits import Limits
 from policylayer.wire.methods import Kind
 from policylayer.wire.rejection import INVALID_REQUEST, Id, Rejection
@@ -24,7 +24,7 @@ _LEAST_ID: Final = -(2**63)
 _MOST_ID: Final = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Envelope:
     """An envelope that holds. `method` is None for responses; `params` of a message without any is `{}`."""
 

@@ -5,11 +5,12 @@ Must not know what a message means; `strict_json` and `message` apply these.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from policylayer.core.immutable import immutable
 
-@dataclass(frozen=True, slots=True)
+
+@immutable
 class Limits:
     """Caps of one message. Sizes are bytes, `name` is characters; `depth` and `nodes` concern the whole message."""
 

@@ -9,16 +9,16 @@ Must not know who may see what: that is `keep`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from policylayer.core.immutable import immutable
 from policylayer.wire import splice, strict_json
 from policylayer.wire.limits import SERVER, Limits
 from policylayer.wire.mirrors import mirrors
 from policylayer.wire.text import fold
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Listing:
     """How a list's result is made: the member that holds the items, and the item's member that names it."""
 

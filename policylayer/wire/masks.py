@@ -18,6 +18,7 @@ from typing import Any, Final
 import orjson
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 from policylayer.core.masking import MASKED, Masker, finder_of
 from policylayer.core.redact import Path, below, parse_path
 from policylayer.wire import splice, strict_json
@@ -106,7 +107,7 @@ def _mask_result(result: Mapping[str, Any], masker: Masker, found: Masks, at: sp
         walk.member(name, result[name], place)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class _At:
     """A place, and what is left from here of the paths that say what it is."""
 

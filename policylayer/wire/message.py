@@ -9,9 +9,9 @@ Must not know who sends (`identity/`), what policy says, or whether a session wa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from policylayer.core.immutable import immutable
 from policylayer.wire import era, methods, params, strict_json
 from policylayer.wire.envelope import Envelope, open_envelope
 from policylayer.wire.fields import Headers
@@ -23,7 +23,7 @@ from policylayer.wire.rejection import INVALID_PARAMS, INVALID_REQUEST, PARSE_ER
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Message:
     """One message of an agent, as sent in `raw`.
 

@@ -10,9 +10,10 @@ Must not know how a message is decoded (`message`) or judged (`core.mediate`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, Literal, TypeAlias
 
+from policylayer.core.immutable import immutable
 from policylayer.wire.text import folds
 
 Treatment: TypeAlias = Literal["judged", "filtered", "passed", "denied"]
@@ -37,7 +38,7 @@ _NEW: Final = (MODERN,)
 _TASKS: Final = (*_NOV, MODERN)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Method:
     """One row of the table. `target` is the member of params that names what is asked for.
 
@@ -117,7 +118,7 @@ SERVER_NOTIFICATIONS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Entry:
     """One method at one revision: `members` are those its params may have, `folded` what they fold to."""
 

@@ -10,9 +10,9 @@ check nothing then, and an intermediary behind us may still route by such a fiel
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from policylayer.core.immutable import immutable
 from policylayer.wire.fields import Headers, decode_value, encode_value
 from policylayer.wire.methods import ROUTED
 from policylayer.wire.rejection import HEADER_MISMATCH, Id, Rejection
@@ -49,7 +49,7 @@ _SEVERAL: Final = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 _NAMED: Final = ("patternProperties", "dependentSchemas", "$defs", "definitions", "dependencies")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Mirror:
     """One argument that is repeated: its path below `arguments`, its field's name, and its type."""
 

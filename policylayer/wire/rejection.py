@@ -6,10 +6,10 @@ Must not know where the refused bytes came from. What becomes of a rejection on 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600
@@ -22,7 +22,7 @@ UNSUPPORTED_VERSION: Final = -32022
 Id: TypeAlias = int | str
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Rejection:
     """Why input is refused: `status` of the HTTP answer, `code` of the JSON-RPC error.
 

@@ -15,12 +15,12 @@ Must not know why (`core.mediate`) nor how texts are written (`policy.texts`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from policylayer.core.decision import Decision, ReasonCode
+from policylayer.core.immutable import immutable
 from policylayer.wire import sse
 from policylayer.wire.message import Message
 from policylayer.wire.methods import Era
@@ -34,7 +34,7 @@ _JSON: Final = ("Content-Type", "application/json")
 _UNAUTHENTICATED: Final = b'{"error":"unauthorized","error_description":"a valid credential is required"}'
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Reply:
     """An HTTP answer."""
 

@@ -7,11 +7,11 @@ it is left out, the texts stay, and `isError` keeps clients from missing it. Mus
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from policylayer.core.immutable import immutable
 from policylayer.core.masking import Masker
 from policylayer.wire import caps, splice, stand_ins
 from policylayer.wire.masks import STRUCTURED, Masks, masks_of
@@ -30,7 +30,7 @@ class CannotCut(Exception):
     """The answer is larger than may pass, and there is nothing in it that could be left out."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Treatment:
     """What is to be done. `schema` is the tool's outputSchema; empty: it has none; None: that is not known."""
 
@@ -39,7 +39,7 @@ class Treatment:
     schema: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Treated:
     """The message as it may pass, and what was done to it."""
 

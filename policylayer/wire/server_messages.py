@@ -9,9 +9,9 @@ Must not know which request a response answers, nor the server (`upstream/`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from policylayer.core.immutable import immutable
 from policylayer.wire import methods, strict_json
 from policylayer.wire.envelope import open_envelope
 from policylayer.wire.limits import SERVER, Limits
@@ -20,7 +20,7 @@ from policylayer.wire.rejection import INVALID_REQUEST, PARSE_ERROR, Id, Rejecti
 from policylayer.wire.text import fold
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ServerMessage:
     """One message of a server, as sent in `raw`. An error's id may be None: the server could not read the request's."""
 

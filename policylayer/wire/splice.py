@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import orjson
+
+from policylayer.core.immutable import immutable
 
 Path: TypeAlias = "tuple[str | int, ...]"
 Span: TypeAlias = tuple[int, int]
@@ -26,7 +27,7 @@ _OPENING: Final = b"[{"
 _QUOTE, _BRACE, _COMMA = b'"{,'
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Part:
     """One member or item: the `start` of its name, the span of its value. An item's name is its index."""
 

@@ -9,8 +9,9 @@ Must not know what an event carries (`server_messages`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from policylayer.core.immutable import immutable
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _BOM: Final = b"\xef\xbb\xbf"
@@ -24,7 +25,7 @@ class EventTooLarge(ValueError):
         self.events = events
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Event:
     """One event, or a block that is none: comments, an id or a `retry` alone; its `data` is None.
 

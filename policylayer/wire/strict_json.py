@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final, Literal, TypeAlias
@@ -24,6 +23,7 @@ from typing import Any, Final, Literal, TypeAlias
 import jiter
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 from policylayer.wire.limits import DEFAULT, Limits
 
 _Mode: TypeAlias = Literal["lossless-float", "float"]
@@ -38,7 +38,7 @@ _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**64 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Fault:
     """Why bytes are not accepted as JSON. `parse` is true where they are not JSON at all."""
 

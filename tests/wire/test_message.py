@@ -180,6 +180,6 @@ def test_messages_are_values() -> None:
     sent = modern("tools/call", {"name": "x"})
     assert accepted(sent) == accepted(sent)
     with pytest.raises(AttributeError):
-        accepted(sent).method = "ping"  # type: ignore[misc]
+        accepted(sent).other = "ping"  # type: ignore[attr-defined]
     assert isinstance(decode(b"", Headers()), Rejection)
     assert isinstance(decode(*sent), Message)
