@@ -1,63 +1,54 @@
-"""uvicorn's httptools protocol behind a strict framer, with deadlines; one request of a connection at a time.
+"""One connection: strict HTTP/1.1 in, an ASGI app's answers out, with deadlines; one request at a time.
 
-Adds to uvicorn what hostile peers make necessary: requests framed by `framing.py` before any parser sees them; a
-deadline for the head, the body and a stalled reader; pipelined requests begun only when the one before is answered
-(so they stay in order, and a disconnect always ends the running one); and a lingering close, so that a client which is
-still sending reads the refusal instead of a reset.
+Requests are framed by `framing.py`; pipelined ones are begun only when the one before is answered, so they stay in
+order and a disconnect always ends the running one. There is a deadline for the head, the body, a stalled reader and an
+idle connection, and a lingering close, so that a client which is still sending reads the refusal instead of a reset.
 
-Must not know what is served. The pure half is `framing.py`; who runs it is `server.py`.
+Runs under uvicorn's server, which accepts and counts connections (`server.py`). Must not know what is served.
 """
 
 from __future__ import annotations
 
 import asyncio
 import http
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, ClassVar, Final, cast
 
 import orjson
+import structlog
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from policylayer.serve.framing import Framer, Refusal
+from policylayer.core.immutable import immutable
+from policylayer.serve.exchange import READ_AHEAD, Exchange
+from policylayer.serve.framing import Framer
+from policylayer.serve.head import Heads, Refusal
 
-READ_AHEAD: Final = 64 * 1024
-"""How much of a pipelined next request is buffered before reading pauses."""
+FAILED: Final = Refusal(500, "the request failed")
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Deadlines:
-    """Seconds: for a request's head, its body, a reader that takes nothing, and a closing connection's last bytes."""
+    """Seconds: for a request's head, its body, a reader that takes nothing, a closing connection's last bytes, and a
+    connection that is kept without a request."""
 
     head: float = 10.0
     body: float = 30.0
     write: float = 30.0
     linger: float = 5.0
+    idle: float = 75.0
 
 
-class _Transport:
-    """A transport whose `close` lets the peer finish reading; everything else is passed through."""
-
-    def __init__(self, inner: asyncio.Transport, close: Any) -> None:
-        self._inner = inner
-        self.close = close
-        # Used for every request, so not looked up through `__getattr__`.
-        self.write = inner.write
-        self.is_closing = inner.is_closing
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-
-class StrictHttpProtocol(HttpToolsProtocol):
-    """One connection."""
+class StrictHttpProtocol(asyncio.Protocol):
+    """The protocol. Its interface towards the server is what uvicorn wants of one; the class variables are set by
+    `server.py`: `heads` are read once for all connections, and `on_refused` is told of each refused request."""
 
     deadlines: ClassVar[Deadlines] = Deadlines()
+    heads: ClassVar[Heads] = Heads()
 
     @staticmethod
     def on_refused(reason: str, peer: str | None) -> None:
-        """Told of each refused request: why, and the peer's address. `server.py` puts the app's own here."""
+        """Why a request was refused, and the peer's address."""
 
     def __init__(
         self,
@@ -66,156 +57,232 @@ class StrictHttpProtocol(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._framer = Framer()
-        self._inner: asyncio.Transport | None = None
+        self._app = config.loaded_app
+        self._state = server_state
+        self._loop = _loop or asyncio.get_running_loop()
+        self._framer = Framer(self.heads)
+        self._transport: asyncio.Transport | None = None
+        self._client: tuple[str, int] | None = None
+        self._scheme = "http"
+        self._exchange: Exchange | None = None
         self._due: float | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
+        self._writable: asyncio.Event | None = None
+        self._paused = False
+        self._idle = False
         self._closing = False
-        self._answering = False
 
     # --- what the transport calls -------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the head's deadline."""
-        self._inner = transport
-        super().connection_made(cast(asyncio.Transport, _Transport(transport, self._close)))
-        self._read_deadline(self.deadlines.head)
+        self._transport = cast(asyncio.Transport, transport)
+        self._state.connections.add(cast(Any, self))
+        peer = transport.get_extra_info("peername")
+        self._client = (str(peer[0]), int(peer[1])) if isinstance(peer, tuple) and len(peer) >= 2 else None
+        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._expect(self.deadlines.head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop all timers, and tell the running request."""
         self._closing = True
-        self._stop(self._reading, self._writing)
-        self._reading = self._writing = None
-        super().connection_lost(exc)
-        self._unset_keepalive_if_required()
+        self._state.connections.discard(cast(Any, self))
+        self._stop(self._reading)
+        self._transport = None
+        self._leave()
+        self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
         """Frame what arrived; a closing connection's bytes are thrown away."""
         if self._closing:
             return
-        self._framer.feed(data)
-        if self._answering and not self._framer.in_body:
-            if self._framer.buffered > READ_AHEAD:
-                self.flow.pause_reading()
-            return
-        self._unset_keepalive_if_required()
-        if self._due is None:
-            self._read_deadline(self.deadlines.head)
-        self._advance()
+        framer = self._framer
+        framer.feed(data)
+        if self._exchange is None or framer.in_body:
+            self._advance()
+        elif framer.buffered > READ_AHEAD:
+            self.pause()
 
     def eof_received(self) -> None:
-        """The peer sends no more: uvicorn's close follows."""
+        """The peer sends no more: the transport closes."""
 
     def pause_writing(self) -> None:
         """The peer does not read: give it a while, then drop it."""
-        super().pause_writing()
-        self._stop(self._writing)
-        self._writing = self.loop.call_later(self.deadlines.write, self._drop)
+        self._writable = asyncio.Event()
+        self._writing = self._loop.call_later(self.deadlines.write, self._drop)
 
     def resume_writing(self) -> None:
         """The peer reads again."""
-        super().resume_writing()
+        if self._writable is not None:
+            self._writable.set()
+            self._writable = None
         self._stop(self._writing)
         self._writing = None
 
-    # --- framing ------------------------------------------------------------------------------------------------------
+    # --- what the server calls ----------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """The program ends: an answer under way is finished, then this closes."""
+        if self._exchange is None:
+            self._close()
+        else:
+            self._exchange.keep_alive = False
+
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     def _advance(self) -> None:
-        """Hand accepted pieces to the parser until a request is whole, or more bytes are needed."""
+        """Take accepted pieces until a request is whole, or more bytes are needed."""
         while not self._closing:
             piece = self._framer.next()
             if piece is None:
+                if self._exchange is None and (self._due is None or self._idle):
+                    self._expect(self.deadlines.head)
                 return
             if isinstance(piece, Refusal):
                 self._refuse(piece)
                 return
-            if piece.head:
-                self._answering = True
+            if piece.head is not None:
+                self._exchange = Exchange(self, piece.head, piece.length)
                 if not piece.end:
-                    self._read_deadline(self.deadlines.body)
-            super().data_received(piece.data)
+                    self._expect(self.deadlines.body)
+                task = self._loop.create_task(self._run(self._exchange))
+                self._state.tasks.add(task)
+                task.add_done_callback(self._state.tasks.discard)
+            assert self._exchange is not None
+            self._exchange.feed(piece.data, piece.end)
             if piece.end:
                 self._due = None
                 return
 
-    def on_response_complete(self) -> None:
-        """Begin the next request; close where this one's body was not read to its end."""
-        if self._closing:
-            self.server_state.total_requests += 1
-            return
-        super().on_response_complete()
-        self._answering = False
-        if self._framer.in_body:
-            self._close()
-        elif self._framer.buffered and not self._closing:
-            self._unset_keepalive_if_required()
-            self._read_deadline(self.deadlines.head)
-            self._advance()
+    async def _run(self, exchange: Exchange) -> None:
+        """Have the app answer; what it leaves unanswered ends the connection."""
+        try:
+            await self._app(exchange.scope(self._client, self._scheme), exchange.receive, exchange.send)
+        except Exception:
+            structlog.get_logger().error("an app failed", exc_info=True)
+        finally:
+            if not (exchange.complete or exchange.gone):
+                self._fail(exchange)
 
-    def send_400_response(self, msg: str) -> None:
-        """What uvicorn's parser refuses looks like what the framer refuses."""
-        self._refuse(Refusal(400, "bad request"))
+    def _fail(self, exchange: Exchange) -> None:
+        """No whole answer came: it is told where nothing has been sent yet, else cut off."""
+        if exchange.started:
+            self._drop()
+        elif exchange is self._exchange and self._transport is not None:
+            self._transport.write(_refusal_bytes(FAILED))
+            self._close(linger=True)
 
     def _refuse(self, refusal: Refusal) -> None:
-        self.on_refused(refusal.reason, self.client[0] if self.client else None)
-        if not self._begun() and self._inner is not None and not self._inner.is_closing():
-            self._inner.write(_refusal_bytes(refusal))
+        self.on_refused(refusal.reason, self._client[0] if self._client else None)
+        begun = self._exchange is not None and self._exchange.started
+        if not begun and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(_refusal_bytes(refusal))
         self._close(linger=True)
 
-    def _begun(self) -> bool:
-        """An answer is under way, so another status line would corrupt it."""
-        return self._answering and self.cycle is not None and self.cycle.response_started
+    # --- what an exchange calls ---------------------------------------------------------------------------------------
+
+    @property
+    def standing(self) -> Iterable[tuple[bytes, bytes]]:
+        """Fields of every answer: the date, which the server sets each second."""
+        return self._state.default_headers
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the peer does not read what it was sent."""
+        return self._writable is not None
+
+    async def drained(self) -> None:
+        """Wait until it does, or is gone."""
+        if self._writable is not None:
+            await self._writable.wait()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes; nothing after the end."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def pause(self) -> None:
+        """Read no more for now."""
+        if not self._paused and self._transport is not None and not self._closing:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def answered(self, exchange: Exchange) -> None:
+        """Begin the next request; close where this was the last, or its body was not read to its end."""
+        self._exchange = None
+        self._state.total_requests += 1
+        if self._closing:
+            return
+        if not exchange.keep_alive or self._framer.in_body:
+            self._close()
+            return
+        self.resume()
+        if self._framer.buffered:
+            self._expect(self.deadlines.head)
+            self._advance()
+        else:
+            self._expect(self.deadlines.idle, idle=True)
 
     # --- deadlines and closing ----------------------------------------------------------------------------------------
 
-    def _read_deadline(self, seconds: float) -> None:
+    def _expect(self, seconds: float, idle: bool = False) -> None:
         """What is awaited must be here by then. One timer a connection: it looks again when it was set anew."""
-        self._due = self.loop.time() + seconds
-        if self._reading is None or self._reading.when() > self._due:
+        self._idle = idle
+        self._due = due = self._loop.time() + seconds
+        if self._reading is None or self._reading.when() > due:
             self._stop(self._reading)
-            self._reading = self.loop.call_at(self._due, self._look)
+            self._reading = self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
         self._reading = None
         if self._due is None or self._closing:
             return
-        if self.loop.time() < self._due:
-            self._reading = self.loop.call_at(self._due, self._look)
-        elif self._answering or self._framer.buffered:
+        if self._loop.time() < self._due:
+            self._reading = self._loop.call_at(self._due, self._look)
+        elif self._exchange is not None or self._framer.buffered:
             self._refuse(Refusal(408, "the request took too long to arrive"))
         else:
             self._drop()
 
     def _close(self, linger: bool = False) -> None:
         """Send what is written; where the peer may still be sending, let it finish, so that it reads the answer."""
-        if self._closing or self._inner is None:
+        transport = self._transport
+        if self._closing or transport is None:
             return
         self._closing = True
-        self._stop(self._reading, self._writing)
-        if self._inner.is_closing():
+        self._stop(self._reading)
+        self._reading = None
+        self._leave()
+        if transport.is_closing():
             return
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
         if not (linger or self._framer.in_body or self._framer.buffered):
-            self._inner.close()
+            transport.close()
             return
-        self.flow.resume_reading()
-        if self._inner.can_write_eof():
-            self._inner.write_eof()
-        self._reading = self.loop.call_later(self.deadlines.linger, self._drop)
+        self.resume()
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._reading = self._loop.call_later(self.deadlines.linger, self._drop)
+
+    def _leave(self) -> None:
+        """Tell the running request that its client is gone."""
+        if self._exchange is not None and not self._exchange.complete:
+            self._exchange.leave()
 
     def _drop(self) -> None:
-        if self._inner is not None:
-            self._inner.abort()
+        if self._transport is not None:
+            self._transport.abort()
 
     @staticmethod
-    def _stop(*timers: asyncio.TimerHandle | None) -> None:
-        for timer in timers:
-            if timer is not None:
-                timer.cancel()
+    def _stop(timer: asyncio.TimerHandle | None) -> None:
+        if timer is not None:
+            timer.cancel()
 
 
 def _refusal_bytes(refusal: Refusal) -> bytes:

@@ -21,16 +21,17 @@ from typing import Any, Final
 import uvicorn
 
 from policylayer.core.errors import ConfigError
+from policylayer.core.immutable import immutable
+from policylayer.serve.head import Heads
 from policylayer.serve.http_protocol import Deadlines, StrictHttpProtocol
 
 GRACE: Final = 10
 """Seconds that answers under way get once the end has begun."""
 
-KEEP_ALIVE: Final = 75
 BACKLOG: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Listen:
     """Where to listen; `tls` is certificate and key."""
 
@@ -116,6 +117,7 @@ def settings(app: Any, listen: Listen, hooks: Hooks, deadlines: Deadlines | None
         (StrictHttpProtocol,),
         {
             "deadlines": deadlines or Deadlines(),
+            "heads": Heads(),
             "on_refused": staticmethod(hooks.refused),
         },
     )
@@ -131,7 +133,6 @@ def settings(app: Any, listen: Listen, hooks: Hooks, deadlines: Deadlines | None
         server_header=False,
         interface="asgi3",
         backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
         ssl_context_factory=(lambda config, default: tls) if tls else None,
     )
