@@ -203,6 +203,10 @@ class Outcome:
     digest: bytes | None = None
     succeeded: bool = False
 
+    def after(self, upstream_us: int) -> Outcome:
+        """The same, having taken so long."""
+        return Outcome(self.state, self.detail, upstream_us, self.size, self.is_error, self.digest, self.succeeded)
+
 
 # --- verdicts ---------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -59,6 +60,7 @@ def mint(sort: Sort) -> Minted:
     return Minted(token, prefix, sha256(token.encode()).digest())
 
 
+@lru_cache(maxsize=512)
 def presented(authorization: bytes, sort: Sort) -> Presented | None:
     """The credential in an Authorization header's value, or None unless it is exactly one of that sort.
 

@@ -14,11 +14,11 @@ Network: TypeAlias = "IPv4Network | IPv6Network"
 
 def client_ip(peer: str | None, forwarded: tuple[str, ...], proxies: tuple[Network, ...]) -> str | None:
     """The nearest address that is not a proxy's of ours; an unreadable entry ends the belief before it."""
+    if not proxies:
+        return _plain(peer or "")
     address = _read(peer or "")
     if address is None:
         return None
-    if not proxies:
-        return str(address)
     hops = [hop.strip() for line in forwarded for hop in line.split(",")]
     while hops and any(address in network for network in proxies if network.version == address.version):
         before = _read(hops.pop())
@@ -26,6 +26,12 @@ def client_ip(peer: str | None, forwarded: tuple[str, ...], proxies: tuple[Netwo
             break
         address = before
     return str(address)
+
+
+@lru_cache(maxsize=1024)
+def _plain(text: str) -> str | None:
+    address = _read(text)
+    return None if address is None else str(address)
 
 
 @lru_cache(maxsize=1024)

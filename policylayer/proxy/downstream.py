@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+from policylayer.proxy.patience import Patience
 from policylayer.tasks import spawn
 from policylayer.wire import sse
 from policylayer.wire.replies import Reply
@@ -18,9 +20,6 @@ from policylayer.wire.replies import Reply
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
-
-WATCH_AFTER: Final = 0.02
-"""Most answers are there sooner; only for the others it is worth a task to notice that the client went away."""
 
 STREAM: Final = (
     (b"content-type", b"text/event-stream"),
@@ -38,32 +37,34 @@ class Gone(Exception):
 
 
 class Downstream:
-    """One exchange. `gone` tells whether the client has left."""
+    """One exchange. `gone` tells whether the client has left, `ended` that there will be no more of the answer."""
 
     __slots__ = (
-        "_ended",
         "_extra",
         "_kept",
         "_leaving",
+        "_long",
+        "_patience",
         "_receive",
         "_send",
-        "_timer",
         "_watch",
         "begun",
+        "ended",
         "gone",
         "hold_back",
         "wrote_at",
     )
 
-    def __init__(self, receive: Receive, send: Send) -> None:
+    def __init__(self, receive: Receive, send: Send, patience: Patience | None = None) -> None:
         self._receive = receive
         self._send = send
-        self._leaving: list[Callable[[], None]] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._patience = patience
+        self._leaving: list[Callable[[], None]] | None = None
+        self._long: list[Callable[[], None]] | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._extra: list[tuple[bytes, bytes]] = []
+        self._extra: tuple[tuple[bytes, bytes], ...] = ()
         self._kept: Reply | bytes | None = None
-        self._ended = False
+        self.ended = False
         self.hold_back = False
         self.begun = False
         self.gone = False
@@ -97,39 +98,57 @@ class Downstream:
             if not event.get("more_body"):
                 return bytes(body)
 
-    # --- going away ---------------------------------------------------------------------------------------------------
+    # --- taking long, and going away ----------------------------------------------------------------------------------
+
+    def when_long(self, callback: Callable[[], None]) -> None:
+        """Call `callback` if the exchange is not over after a while (`patience.py`)."""
+        self._be_patient().append(callback)
 
     def when_gone(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` (at once, if it is so already) when the client goes away; returns the undoing."""
         if self.gone:
             callback()
-        self._leaving.append(callback)
-        if self._timer is None and self._watch is None and not self._ended:
-            self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._start_watching)
-        return lambda: self._leaving.remove(callback) if callback in self._leaving else None
+        if self._leaving is None:
+            self._leaving = []
+            if not self.ended:
+                self.when_long(self._start_watching)
+        leaving = self._leaving
+        leaving.append(callback)
+        return lambda: leaving.remove(callback) if callback in leaving else None
+
+    def _be_patient(self) -> list[Callable[[], None]]:
+        if self._long is None:
+            self._long = []
+            patience = self._patience or Patience()
+            patience.add(self)
+        return self._long
+
+    def is_long(self) -> None:
+        """It takes long: told by `patience.py`, once."""
+        for callback in self._long or ():
+            callback()
 
     def _start_watching(self) -> None:
-        self._timer = None
-        if not self._ended and self._watch is None:
+        if not self.ended and self._watch is None:
             self._watch = spawn(self._watching(), "watch client")
 
     async def _watching(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
-        if not self._ended:
+        if not self.ended:
             self.gone = True
-            for callback in tuple(self._leaving):
+            for callback in tuple(self._leaving or ()):
                 callback()
 
     # --- the answer ---------------------------------------------------------------------------------------------------
 
     def add_header(self, name: bytes, value: bytes) -> None:
         """Send this with the answer's head, whatever the answer will be."""
-        self._extra.append((name, value))
+        self._extra = (*self._extra, (name, value))
 
     async def reply(self, reply: Reply) -> None:
         """The whole answer; where a stream has begun, its last event."""
-        if self._ended:
+        if self.ended:
             return
         if self.begun:
             await self.last(sse.encode(reply.body, event="message") if reply.body else b"")
@@ -138,26 +157,24 @@ class Downstream:
             self._kept = reply
             return
         self._finish()
-        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reply.headers]
-        if reply.status not in (202, 204):
-            headers.append((b"content-length", str(len(reply.body)).encode()))
-        elif not reply.body:
-            headers.append((b"content-length", b"0"))
-        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers + self._extra})
+        headers = _encoded(reply.headers) + self._extra
+        if reply.status not in (202, 204) or not reply.body:
+            headers = (*headers, (b"content-length", b"%d" % len(reply.body)))
+        await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await self._send({"type": "http.response.body", "body": reply.body})
 
     async def begin(self) -> None:
         """Begin a stream of events, unless it has begun."""
-        if self.begun or self._ended:
+        if self.begun or self.ended:
             return
         self.begun = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*STREAM, *self._extra]})
+        await self._send({"type": "http.response.start", "status": 200, "headers": STREAM + self._extra})
         await self._send({"type": "http.response.body", "body": b"", "more_body": True})
         self.wrote_at = asyncio.get_running_loop().time()
 
     async def event(self, raw: bytes) -> None:
         """One or more whole events, as they are."""
-        if self._ended or self.gone or not raw:
+        if self.ended or self.gone or not raw:
             return
         await self.begin()
         self.wrote_at = asyncio.get_running_loop().time()
@@ -182,7 +199,7 @@ class Downstream:
 
     async def end(self) -> None:
         """End the stream."""
-        if self._ended:
+        if self.ended:
             return
         self._finish()
         if self.begun:
@@ -192,16 +209,13 @@ class Downstream:
         """The exchange is over, however it went."""
         self._finish()
 
-    @property
-    def ended(self) -> bool:
-        """The answer is complete, or there will be no more of it."""
-        return self._ended
-
     def _finish(self) -> None:
-        self._ended = True
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self.ended = True
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+
+@lru_cache(maxsize=256)
+def _encoded(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers)

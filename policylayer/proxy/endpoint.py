@@ -15,8 +15,9 @@ from typing import Any, Final
 import structlog
 
 from policylayer.proxy import judged, judging, passed, rounds, session_streams
-from policylayer.proxy.admission import Refused, admit, refuse, refused
+from policylayer.proxy.admission import admit, refuse
 from policylayer.proxy.downstream import Downstream, Gone, Oversize, Receive, Send
+from policylayer.proxy.fitness import Refused, refused
 from policylayer.proxy.forwarding import session_not_found
 from policylayer.proxy.passed import end_at_server
 from policylayer.proxy.ports import Deps
@@ -63,30 +64,24 @@ class McpEndpoint:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """One HTTP request."""
-        down = Downstream(receive, send)
+        down = Downstream(receive, send, self.deps.patience)
         path: str = scope["path"]
         server = path[len(self._prefix) :] if path.startswith(self._prefix) else ""
         try:
             visit = await admit(self.deps, scope, down, server)
-            if visit is not None:
-                await self._admitted(visit, scope["method"])
+            if visit is None:
+                return
+            if scope["method"] == "POST":
+                await self._counted(visit)
+            else:
+                await self._of_session(visit, scope["method"])
         except Exception:
             # Whatever fails here has let nothing through; the agent learns no more than that.
-            self.deps.metrics.count("failures", place="endpoint")
+            self.deps.metrics.count("failures", "endpoint")
             structlog.get_logger().error("a request failed", exc_info=True)
             await down.reply(replies.unavailable(None, "engine_error"))
         finally:
             down.close()
-
-    async def _admitted(self, visit: Visit, method: str) -> None:
-        if method != "POST":
-            await self._of_session(visit, method)
-        elif self.deps.load.full:
-            self.deps.metrics.count("refused", reason="load")
-            await visit.down.reply(replies.unavailable(None, "overloaded"))
-        else:
-            with self.deps.load.entered():
-                await self._post(visit)
 
     # --- GET and DELETE -----------------------------------------------------------------------------------------------
 
@@ -125,6 +120,18 @@ class McpEndpoint:
 
     # --- POST ---------------------------------------------------------------------------------------------------------
 
+    async def _counted(self, visit: Visit) -> None:
+        load = self.deps.load
+        if load.full:
+            self.deps.metrics.count("refused", "load")
+            await visit.down.reply(replies.unavailable(None, "overloaded"))
+            return
+        load.inside += 1
+        try:
+            await self._post(visit)
+        finally:
+            load.inside -= 1
+
     async def _post(self, visit: Visit) -> None:
         body = await self._body(visit)
         if body is None:
@@ -136,16 +143,18 @@ class McpEndpoint:
         visit.client = message.client
         if message.era == "handshake" and message.method != "initialize" and not await self._bind(visit, message):
             return
-        self.deps.metrics.count("requests", treatment=message.treatment, kind=message.kind)
-        with visit.session.in_use() if visit.session else nullcontext():
+        self.deps.metrics.count("requests", message.treatment, message.kind)
+        if visit.session is None:
+            await self._message(visit, message)
+            return
+        with visit.session.in_use():
             await self._message(visit, message)
 
     async def _body(self, visit: Visit) -> bytes | None:
         """The body; None where there was none to go on with, which was told."""
         limits = self.deps.limits
-        length = visit.headers.get("content-length")
         try:
-            return await visit.down.body(length, limits.message.size, limits.body_timeout)
+            return await visit.down.body(visit.length, limits.message.size, limits.body_timeout)
         except Oversize:
             await self._refuse(visit, refused(413, "size", "the message is too large", ("Connection", "close")))
         except TimeoutError:
@@ -156,23 +165,26 @@ class McpEndpoint:
 
     async def _message(self, visit: Visit, message: Message) -> None:
         if message.kind == "request":
-            await self._request(visit, message)
+            if message.treatment in ("judged", "filtered"):
+                await self._judged(visit, message)
+            else:
+                await self._unjudged(visit, message)
         elif message.kind == "notification":
             await passed.notification(visit, message)
         elif not await passed.response(visit, message):
             await self._refuse(visit, refused(400, "response", "nothing was asked with this id"), message.raw)
 
-    async def _request(self, visit: Visit, message: Message) -> None:
+    async def _unjudged(self, visit: Visit, message: Message) -> None:
         if message.treatment == "passed":
             await passed.request(visit, message)
-        elif message.treatment == "denied":
+        else:
             denial = visit.frozen() or judging.unknown_method(visit)
             await judged.deny(visit, message, denial, call_of(message, visit.server.name))
-        else:
-            await self._judged(visit, message)
 
     async def _judged(self, visit: Visit, message: Message) -> None:
-        schema = await self._schema(visit, message)
+        schema = None
+        if message.era == "modern" and message.method == "tools/call" and visit.frozen() is None:
+            schema = await self._schema(visit, message)
         if isinstance(schema, Rejection):
             await self._reject(visit, schema, message.raw)
             return
@@ -184,10 +196,10 @@ class McpEndpoint:
 
     async def _schema(self, visit: Visit, message: Message) -> object | Rejection:
         """The tool's schema, by which its arguments are repeated in headers; a rejection where those differ."""
-        if message.era != "modern" or message.method != "tools/call" or visit.frozen() is not None:
-            return None
         tools, headers = self.deps.tools, visit.headers
-        tool = await tools.known(visit.upstream, visit.process_owner, message.target or "")
+        tool = tools.find(visit.server.name, message.target)
+        if tool is None:
+            tool = await tools.known(visit.upstream, visit.process_owner, message.target or "")
         if tool is not None:
             return check_params(message, headers, tool.schema) or tool.schema if tool.schema else None
         if tools.unsure(visit.server.name) and any(name.startswith(PARAM) for name in headers):
@@ -215,5 +227,5 @@ class McpEndpoint:
 def _length(visit: Visit, body: bytes | None) -> int:
     if body is not None:
         return len(body)
-    said = visit.headers.get("content-length") or ""
+    said = visit.length or ""
     return int(said) if said.isdigit() and len(said) <= 15 else 0

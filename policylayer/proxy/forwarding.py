@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 
 import structlog
 
@@ -29,105 +27,141 @@ from policylayer.wire.rejection import INVALID_REQUEST
 
 
 class Forwarding:
-    """One request on its way to the server and back."""
+    """One request on its way to the server and back.
 
-    def __init__(
-        self,
-        visit: Visit,
-        message: Message,
-        request: Request,
-        raw: bytes,
-        *,
-        schema: object = None,
-        endless: bool = False,
-        allowed: Callable[[], Awaitable[bool]] | None = None,
-        on_head: Callable[[Answer], None] | None = None,
-    ) -> None:
+    `endless`: its answer is a stream that lasts as long as its client; `allowed` says whether a long answer may go on;
+    `on_head` is told of an answer that begins.
+    """
+
+    __slots__ = (
+        "_cancelling",
+        "_is_cut",
+        "_message",
+        "_raw",
+        "_request",
+        "_revoked",
+        "_schema",
+        "_stream",
+        "_task",
+        "_visit",
+        "allowed",
+        "endless",
+        "on_head",
+    )
+
+    def __init__(self, visit: Visit, message: Message, request: Request, raw: bytes, schema: object = None) -> None:
         self._visit = visit
         self._message = message
         self._request = request
         self._raw = raw
         self._schema = schema
-        self._endless = endless
-        self._allowed = allowed or visit.allowed
-        self._on_head = on_head
-        self._scope: asyncio.Timeout | None = None
-        self._revoked = False
+        self.endless = False
+        self.allowed: Callable[[], Awaitable[bool]] = visit.allowed
+        self.on_head: Callable[[Answer], None] | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._cancelling = 0
+        self._stream: OpenStream | None = None
+        self._is_cut = self._revoked = False
 
     async def __call__(self, command: Forward | None = None) -> Outcome:
         """Send, relay, and say how it ended. Raises nothing."""
-        clock = self._visit.deps.clock
-        begun = clock.monotonic()
+        visit, row_id = self._visit, command.row_id if command else None
+        begun = visit.deps.clock.monotonic()
         if command is not None and command.decision.obligations.earn:
             # What it earns counts from when it is recorded; the agent's next call may depend on it.
-            self._visit.down.hold_back = True
+            visit.down.hold_back = True
         try:
-            outcome = await self._within(command.row_id if command else None)
+            outcome = await self._within(row_id)
         except (UpstreamError, Unusable) as error:
-            await self._visit.down.reply(reply_of(self._message.id, error, command.row_id if command else None))
+            await visit.down.reply(reply_of(self._message.id, error, row_id))
             outcome = outcome_of(error)
         except SessionOver:
             outcome = await self._session_over()
         except AuditUnavailable as error:
-            await self._visit.down.reply(replies.unavailable(self._message.id, error.code))
+            await visit.down.reply(replies.unavailable(self._message.id, error.code))
             outcome = Outcome(OutcomeState.UNKNOWN, error.message)
         except Exception:
-            self._visit.deps.metrics.count("failures", place="relay")
+            visit.deps.metrics.count("failures", "relay")
             structlog.get_logger().error("an answer could not be relayed", exc_info=True)
-            await self._visit.down.reply(replies.upstream_failed(self._message.id, INTERNAL))
+            await visit.down.reply(replies.upstream_failed(self._message.id, INTERNAL))
             outcome = Outcome(OutcomeState.UNKNOWN, INTERNAL)
-        return replace(outcome, upstream_us=int((clock.monotonic() - begun) * 1e6))
+        return outcome.after(int((visit.deps.clock.monotonic() - begun) * 1e6))
 
     async def _within(self, row_id: str | None) -> Outcome:
         """Exchange, until answered, or until the agent leaves or loses its right to the answer."""
         down, modern = self._visit.down, self._message.era == "modern"
+        if modern and down.gone:
+            return Outcome(OutcomeState.NEVER_SENT, "the client went away")
+        task = asyncio.current_task()
+        assert task is not None
+        self._task, self._cancelling = task, task.cancelling()
+        undo = down.when_gone(self._cut) if modern else None
         try:
-            async with asyncio.timeout(None) as scope:
-                self._scope = scope
-                undo = down.when_gone(self._cut) if modern else None
-                try:
-                    with self._visit.deps.streams.opened(self._open_stream(), capped=self._endless), self._load():
-                        return await self._exchange(row_id)
-                finally:
-                    if undo is not None:
-                        undo()
-        except TooManyStreams:
-            raise Unusable("too many streams", "too many streams are open", OutcomeState.NEVER_SENT) from None
-        except TimeoutError:
-            if not scope.expired():
+            if self.endless:
+                self._stay_open()
+            else:
+                down.when_long(self._stay_open)
+            return await self._exchange(row_id)
+        except asyncio.CancelledError:
+            if not self._is_cut or task.uncancel() > self._cancelling:
                 raise
+        finally:
+            self._task = None
+            self._close()
+            if undo is not None:
+                undo()
+        return await self._was_cut(modern)
+
+    async def _was_cut(self, modern: bool) -> Outcome:
         if self._revoked:
-            await down.reply(replies.error(self._message.id, replies.DENIED, "this is no longer allowed"))
+            await self._visit.down.reply(replies.error(self._message.id, replies.DENIED, "this is no longer allowed"))
             return Outcome(OutcomeState.CANCELLED if modern else OutcomeState.UNKNOWN, "it was no longer allowed")
-        if self._endless:
+        if self.endless:
             return Outcome(OutcomeState.EXECUTED, "the client ended the stream")
         return Outcome(OutcomeState.CANCELLED, "the client went away")
 
     async def _exchange(self, row_id: str | None) -> Outcome:
         visit = self._visit
         fields = outgoing(self._message, visit.headers, self._schema)
-        answer = await visit.send(fields, self._raw, self._endless)
+        answer = await visit.send(fields, self._raw, self.endless)
         try:
-            if self._on_head is not None:
-                self._on_head(answer)
-            return await Relay(visit, self._message, self._request, row_id, self._endless).run(answer)
+            if self.on_head is not None:
+                self.on_head(answer)
+            return await Relay(visit, self._message, self._request, row_id, self.endless).run(answer)
         finally:
             await answer.close()
 
-    def _open_stream(self) -> OpenStream:
-        return OpenStream(self._visit.owner, self._visit.down, self._allowed, self._revoke)
+    # --- what takes long ----------------------------------------------------------------------------------------------
 
-    def _load(self) -> AbstractContextManager[None]:
-        """A stream that stays open is no work."""
-        return self._visit.deps.load.left() if self._endless else nullcontext()
+    def _stay_open(self) -> None:
+        """Its right to be open is looked after from now on. A stream that stays open is no work."""
+        if self._task is None:
+            return
+        deps = self._visit.deps
+        stream = OpenStream(self._visit.owner, self._visit.down, self.allowed, self._revoke)
+        try:
+            deps.streams.enter(stream, capped=self.endless)
+        except TooManyStreams:
+            raise Unusable("too many streams", "too many streams are open", OutcomeState.NEVER_SENT) from None
+        self._stream = stream
+        if self.endless:
+            deps.load.inside -= 1
+
+    def _close(self) -> None:
+        if self._stream is not None:
+            self._visit.deps.streams.leave(self._stream, capped=self.endless)
+            self._stream = None
+            if self.endless:
+                self._visit.deps.load.inside += 1
 
     def _revoke(self) -> None:
         self._revoked = True
         self._cut()
 
     def _cut(self) -> None:
-        if self._scope is not None and self._scope.when() is None:
-            self._scope.reschedule(0)
+        if self._task is not None and not self._is_cut:
+            self._is_cut = True
+            self._task.cancel()
 
     async def _session_over(self) -> Outcome:
         visit = self._visit

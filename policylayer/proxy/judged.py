@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from policylayer.approvals.state import asked_digest
 from policylayer.core.call import Call
-from policylayer.core.commands import Forward, Outcome, Refused, Unavailable, Verdict
+from policylayer.core.commands import Forward, Hold, Outcome, Refused, Unavailable, Verdict, Waited
 from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.policy.texts import render
-from policylayer.proxy import judging, rounds, server_requests
-from policylayer.proxy.faults import Unusable
+from policylayer.proxy import judging, rounds
 from policylayer.proxy.forwarding import Forwarding
 from policylayer.proxy.guards import guard_of
 from policylayer.proxy.holding import Holding
-from policylayer.proxy.lists import filtered
 from policylayer.proxy.perform import Judge, Performer
 from policylayer.proxy.rounds import Attempt
-from policylayer.proxy.sessions import Request, Take, key_of
-from policylayer.proxy.treating import treating
+from policylayer.proxy.sessions import Request, key_of
+from policylayer.proxy.taking import Taking
 from policylayer.proxy.visit import Visit
 from policylayer.wire import replies
 from policylayer.wire.calls import calls_of
@@ -30,7 +27,6 @@ from policylayer.wire.lists import LISTS
 from policylayer.wire.message import Message
 from policylayer.wire.rejection import INVALID_PARAMS
 from policylayer.wire.replies import Reply
-from policylayer.wire.server_messages import ServerMessage
 
 LISTENING = "subscriptions/listen"
 ACCEPTED = Reply(202, (), b"")
@@ -38,43 +34,69 @@ FREE = frozenset({"resources/unsubscribe", "tasks/list"})
 """Nothing is gained by these but what is judged or filtered elsewhere."""
 
 
-async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
-    """One request that is judged, filtered or denied, from its decision to the end of its answer."""
-    message = tried.message
-    assert message.id is not None
-    request = Request(message.method or "")
-    judge = _judge(visit, tried)
-    sent: list[Forward] = []
-    request.take = treating(visit, tried.call, request, _take(visit, tried, sent))
-    if (listing := LISTS.get(request.method)) is not None:
-        request.lists[listing.items] = request.take
-    if visit.session is not None:
-        visit.session.remember(message.id, request, visit.deps.limits.remembered)
-    forwarding = Forwarding(
-        visit,
-        message,
-        request,
-        tried.raw,
-        schema=schema,
-        endless=message.method == LISTENING,
-        allowed=_still_allowed(visit, judge) if message.method == LISTENING else None,
-    )
+class Handling:
+    """One request on its way through `mediate`: how it is judged, sent, and kept waiting."""
 
-    async def send(command: Forward) -> Outcome:
-        sent.append(command)
+    __slots__ = ("_holding", "_judge", "_schema", "_taking", "_tried", "_visit", "request")
+
+    def __init__(self, visit: Visit, tried: Attempt, schema: object) -> None:
+        message = tried.message
+        method = message.method or ""
+        self._visit = visit
+        self._tried = tried
+        self._schema = schema
+        self._judge = _special_judge(visit, tried, method)
+        self._holding: Holding | None = None
+        self.request = request = Request(method)
+        self._taking = request.take = Taking(visit, tried, request)
+        if (listing := LISTS.get(method)) is not None:
+            request.lists[listing.items] = request.take
+        if visit.session is not None and message.id is not None:
+            visit.session.remember(message.id, request, visit.deps.limits.remembered)
+
+    async def judge(self, approved: frozenset[str], labels: frozenset[str]) -> Decision:
+        """Ask policy."""
+        if self._judge is not None:
+            return await self._judge(approved, labels)
+        visit = self._visit
+        return await visit.deps.engine.decide(visit.question(self._tried.call, approved, labels))
+
+    async def send(self, command: Forward) -> Outcome:
+        """Send what was let through, and relay what comes back."""
+        visit, tried, request = self._visit, self._tried, self.request
+        message = tried.message
+        self._taking.sent = command
         request.guard = guard_of(command.decision.obligations)
         if request.guard is not None and visit.session is not None and message.id is not None:
             visit.session.guards.put(key_of(message.id), request.guard)
+        forwarding = Forwarding(visit, message, request, tried.raw, self._schema)
+        if message.method == LISTENING:
+            assert self._judge is not None
+            forwarding.endless, forwarding.allowed = True, _still_allowed(visit, self._judge)
         return await forwarding(command)
 
-    holding = Holding(visit, tried, request)
-    performer = Performer(visit, tried.call, judge, send, holding, visit.down.release)
+    async def hold(self, command: Hold) -> Waited:
+        """Keep it waiting for a person."""
+        if self._holding is None:
+            self._holding = Holding(self._visit, self._tried, self.request)
+        return await self._holding(command)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether its client has cancelled it while it was held."""
+        return self._holding is not None and self._holding.cancelled
+
+
+async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
+    """One request that is judged, filtered or denied, from its decision to the end of its answer."""
+    handling, down = Handling(visit, tried, schema), visit.down
+    performer = Performer(visit, tried.call, handling.judge, handling.send, handling.hold, down.release)
     verdict = await performer.run(tried.round)
-    if holding.cancelled:
+    if handling.cancelled:
         # Who cancels a request is not answered.
-        await (visit.down.end() if visit.down.begun else visit.down.reply(ACCEPTED))
+        await (down.end() if down.begun else down.reply(ACCEPTED))
     elif (reply := _told(visit, tried, verdict)) is not None:
-        await visit.down.reply(reply)
+        await down.reply(reply)
 
 
 async def deny(visit: Visit, message: Message, decision: Decision, call: Call) -> None:
@@ -90,9 +112,9 @@ async def deny(visit: Visit, message: Message, decision: Decision, call: Call) -
 # --- what is asked of policy ------------------------------------------------------------------------------------------
 
 
-def _judge(visit: Visit, tried: Attempt) -> Judge:
+def _special_judge(visit: Visit, tried: Attempt, method: str) -> Judge | None:
+    """How all but plain calls are judged; None for these."""
     message, call = tried.message, tried.call
-    method = message.method or ""
     if message.treatment == "filtered" or method in FREE:
         return judging.of_list(visit)
     if method == LISTENING:
@@ -100,7 +122,7 @@ def _judge(visit: Visit, tried: Attempt) -> Judge:
     if method.startswith("tasks/"):
         task = visit.deps.tasks.find(call.server, call.target or "", visit.caller)
         return judging.of_task(visit, task, call.input)
-    return judging.of_call(visit, call)
+    return None
 
 
 def _judge_listening(visit: Visit, message: Message) -> Judge:
@@ -128,69 +150,6 @@ def _still_allowed(visit: Visit, judge: Judge) -> Callable[[], Awaitable[bool]]:
         return decision.enforced is not Effect.DENY
 
     return allowed
-
-
-# --- what becomes of the answer ---------------------------------------------------------------------------------------
-
-
-def _take(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
-    message = tried.message
-    method = message.method or ""
-    if message.treatment == "filtered" or method == "tasks/list":
-        return filtered(visit, method, message.protocol)
-    if message.era == "handshake":
-        return _handshake(visit.detached(), tried, sent)
-    return _modern(visit, tried, sent)
-
-
-def _modern(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
-    async def take(answer: ServerMessage) -> bytes:
-        if server_requests.urls_asked(answer) is not None:
-            raise Unusable("it asks for input where it may not")
-        if answer.result_type == "input_required":
-            return await rounds.ask_back(visit, tried, sent[0], answer)
-        if answer.result_type == "task" and answer.result is not None:
-            _keep_task(visit, tried.call, sent[0], answer.result.get("taskId"))
-        if answer.input_requests is not None:
-            return await _asked_by_task(visit, tried, sent[0], answer)
-        return answer.raw
-
-    return take
-
-
-async def _asked_by_task(visit: Visit, tried: Attempt, sent: Forward, answer: ServerMessage) -> bytes:
-    """A task's state may ask for input, which the client answers by `tasks/update`; nothing else may ask so."""
-    task = visit.deps.tasks.find(visit.server.name, tried.call.target or "", visit.caller)
-    if task is None or not (tried.message.method or "").startswith("tasks/"):
-        raise Unusable("it asks for input where it may not")
-    questions = answer.input_requests or {}
-    digest = asked_digest(questions)
-    if digest not in task.shown:
-        ended = await rounds.refused_by_policy(visit, tried.message, questions.values(), sent.row_id)
-        if ended is not None:
-            return ended
-        task.shown.add(digest)
-    return answer.raw
-
-
-def _handshake(visit: Visit, tried: Attempt, sent: list[Forward]) -> Take:
-    async def take(answer: ServerMessage) -> bytes:
-        pages = server_requests.urls_asked(answer)
-        if pages is not None:
-            ended = await rounds.refused_by_policy(visit, tried.message, pages, sent[0].row_id)
-            return answer.raw if ended is None else ended
-        task = answer.result.get("task") if answer.result is not None and "task" in tried.message.params else None
-        if type(task) is dict:
-            _keep_task(visit, tried.call, sent[0], task.get("taskId"))
-        return answer.raw
-
-    return take
-
-
-def _keep_task(visit: Visit, call: Call, sent: Forward, task_id: object) -> None:
-    guarded = guard_of(sent.decision.obligations) is not None
-    if not visit.deps.tasks.keep(task_id, visit.caller, call, sent.row_id, sent.rules, guarded):
-        visit.deps.metrics.count("dropped", reason="task")
 
 
 # --- what the agent is told -------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class Load:
-    """A counter with a limit."""
+    """A counter with a limit; `inside` is counted up and down by whoever lets calls in."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -20,15 +20,6 @@ class Load:
     def full(self) -> bool:
         """Whether one more is too many."""
         return self.inside >= self._most
-
-    @contextmanager
-    def entered(self) -> Iterator[None]:
-        """For as long as a call is under way."""
-        self.inside += 1
-        try:
-            yield
-        finally:
-            self.inside -= 1
 
     @contextmanager
     def left(self) -> Iterator[None]:

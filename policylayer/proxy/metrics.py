@@ -7,11 +7,26 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final, TypeAlias
 
-from policylayer.core.decision import Decision
+from policylayer.core.decision import Decision, RuleRef
 
 Key: TypeAlias = "tuple[str, tuple[tuple[str, str], ...]]"
+
+COUNTERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "requests": ("treatment", "kind"),
+    "refused": ("reason",),
+    "decisions": ("effect", "enforced", "reason_code"),
+    "rules": ("rule",),
+    "verdicts": ("verdict",),
+    "outcomes": ("state",),
+    "dropped": ("reason",),
+    "sessions_opened": ("server",),
+    "streams_closed": (),
+    "failures": ("place",),
+}
+"""The labels of each counter."""
 
 HELP: Final = {
     "requests": "messages of agents, by what was done with them",
@@ -25,7 +40,6 @@ HELP: Final = {
     "streams_closed": "open streams closed because they were no longer allowed",
     "failures": "failures inside the proxy, by place",
 }
-
 
 TIMES: Final = {
     "decide": "seconds that policy took to decide",
@@ -57,29 +71,39 @@ class Histogram:
 
 
 class Metrics:
-    """Counters by name and labels, and times by name."""
+    """Counters by name and the values of their labels, and times by name."""
 
     def __init__(self) -> None:
-        self.counts: Counter[Key] = Counter()
+        self._counts: dict[tuple[str, ...], int] = {}
         self.times = {name: Histogram() for name in TIMES}
-        self._rules: set[str] = set()
+        self._rules: dict[tuple[str, str], str] = {}
+
+    @property
+    def counts(self) -> Counter[Key]:
+        """All counters, with their labels by name."""
+        return Counter(
+            {(name, tuple(zip(COUNTERS[name], values, strict=True))): n for (name, *values), n in self._counts.items()}
+        )
 
     def decided(self, decision: Decision, decide_us: int | None, record_seconds: float) -> None:
         """A row that decides a call is durable."""
-        effect, enforced = decision.effect.value, decision.enforced.value
-        self.count("decisions", effect=effect, enforced=enforced, reason_code=decision.reason_code.value)
+        self.count("decisions", decision.effect, decision.enforced, decision.reason_code)
         for rule in decision.rules:
-            known = rule.name in self._rules or len(self._rules) < RULES
-            if known:
-                self._rules.add(rule.name)
-            self.count("rules", rule=rule.name if known else OTHERS)
+            self.count("rules", self._rules.get((rule.policy, rule.rule)) or self._named(rule))
         if decide_us is not None:
             self.times["decide"].add(decide_us / 1e6)
         self.times["record"].add(record_seconds)
 
-    def count(self, name: str, **labels: str) -> None:
-        """Add one."""
-        self.counts[name, tuple(labels.items())] += 1
+    def _named(self, rule: RuleRef) -> str:
+        if len(self._rules) >= RULES:
+            return OTHERS
+        return self._rules.setdefault((rule.policy, rule.rule), rule.name)
+
+    def count(self, name: str, *values: str) -> None:
+        """Add one, for these values of the counter's labels."""
+        key = (name, *values)
+        counts = self._counts
+        counts[key] = counts.get(key, 0) + 1
 
     def of(self, name: str, **labels: str) -> int:
         """How many so far, of all whose labels include these."""

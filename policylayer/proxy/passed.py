@@ -44,7 +44,7 @@ async def request(visit: Visit, message: Message) -> None:
 async def notification(visit: Visit, message: Message) -> None:
     """A notification: known ones are forwarded, others end here."""
     if message.treatment == "denied" or visit.frozen() is not None:
-        visit.deps.metrics.count("refused", reason="notification")
+        visit.deps.metrics.count("refused", "notification")
         await visit.down.reply(judged.ACCEPTED)
     elif message.method == "notifications/cancelled" and _cancel_wait(visit, message):
         await visit.down.reply(judged.ACCEPTED)
@@ -119,7 +119,9 @@ class Opening:
             await visit.down.reply(_full(message.id))
             return
         request = Request("initialize", self._answered)
-        await Forwarding(visit, message, request, message.raw, on_head=self._begun)()
+        forwarding = Forwarding(visit, message, request, message.raw)
+        forwarding.on_head = self._begun
+        await forwarding()
         if self._session is not None and not self._done:
             visit.deps.sessions.forget(self._session)
             spawn(end_at_server(visit.upstream, self._session), "end session")
@@ -159,7 +161,7 @@ class Opening:
             "ip": visit.ip,
         }
         await visit.deps.recorder.event("session.opened", visit.caller.subject.id, detail)
-        visit.deps.metrics.count("sessions_opened", server=visit.server.name)
+        visit.deps.metrics.count("sessions_opened", visit.server.name)
         self._done = True
         return answer.raw
 

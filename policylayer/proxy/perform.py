@@ -29,8 +29,11 @@ from policylayer.core.commands import (
     Record,
     Recorded,
     RecordOutcome,
+    Refused,
+    Relayed,
     Round,
     Seek,
+    Unavailable,
     Undecided,
     Unrecorded,
     Verdict,
@@ -72,19 +75,16 @@ class Performer:
                 command = steps.send(reply)
             except StopIteration as stop:
                 verdict: Verdict = stop.value
-                self.visit.deps.metrics.count("verdicts", verdict=type(verdict).__name__.lower())
+                self.visit.deps.metrics.count("verdicts", _VERDICTS[type(verdict)])
                 return verdict
-            reply = await self._perform(command)
-
-    async def _perform(self, command: Command) -> object:
-        try:
-            return await _DOERS[type(command)](self, command)
-        except AuditUnavailable as error:
-            return _failed(command, error.message)
-        except Exception:
-            self.visit.deps.metrics.count("failures", place=type(command).__name__.lower())
-            structlog.get_logger().error("a command failed", command=type(command).__name__, exc_info=True)
-            return _failed(command, "the proxy failed")
+            try:
+                reply = await _DOERS[type(command)](self, command)
+            except AuditUnavailable as error:
+                reply = _failed(command, error.message)
+            except Exception:
+                self.visit.deps.metrics.count("failures", type(command).__name__.lower())
+                structlog.get_logger().error("a command failed", command=type(command).__name__, exc_info=True)
+                reply = _failed(command, "the proxy failed")
 
     # --- one method a command -----------------------------------------------------------------------------------------
 
@@ -120,8 +120,8 @@ class Performer:
             deps.metrics.decided(written, self._decide_us, deps.clock.monotonic() - begun)
         return reply
 
-    async def _hold(self, command: Hold) -> Waited:
-        return await self.hold(command)
+    def _hold(self, command: Hold) -> Awaitable[Waited]:
+        return self.hold(command)
 
     async def _forward(self, command: Forward) -> Outcome:
         try:
@@ -133,11 +133,12 @@ class Performer:
             raise
 
     async def _outcome(self, command: RecordOutcome) -> Recorded | Unrecorded:
-        self.visit.deps.metrics.count("outcomes", state=str(command.outcome.state))
-        if command.outcome.upstream_us:
-            self.visit.deps.metrics.times["upstream"].add(command.outcome.upstream_us / 1e6)
+        deps, outcome = self.visit.deps, command.outcome
+        deps.metrics.count("outcomes", outcome.state)
+        if outcome.upstream_us:
+            deps.metrics.times["upstream"].add(outcome.upstream_us / 1e6)
         try:
-            return await self.visit.deps.recorder.outcome(command)
+            return await deps.recorder.outcome(command)
         finally:
             if self.then is not None:
                 await self.then()
@@ -151,6 +152,9 @@ _DOERS: dict[type, Callable[[Performer, Any], Awaitable[object]]] = {
     Forward: Performer._forward,
     RecordOutcome: Performer._outcome,
 }
+
+
+_VERDICTS = {Relayed: "relayed", Refused: "refused", Unavailable: "unavailable"}
 
 
 def _failed(command: Command, why: str) -> object:

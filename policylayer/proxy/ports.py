@@ -31,6 +31,7 @@ from policylayer.proxy.hosts import Hosts
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.load import Load
 from policylayer.proxy.metrics import Metrics
+from policylayer.proxy.patience import Patience
 from policylayer.proxy.sessions import Sessions
 from policylayer.proxy.streams import Streams
 from policylayer.proxy.task_owners import TaskOwners
@@ -151,6 +152,7 @@ class Deps:
     replicas: bool = False
 
     metrics: Metrics = field(default_factory=Metrics)
+    patience: Patience = field(default_factory=Patience)
     sessions: Sessions = field(init=False)
     streams: Streams = field(init=False)
     tasks: TaskOwners = field(init=False)

@@ -15,7 +15,7 @@ from typing import Final
 from policylayer.core.commands import Outcome, OutcomeState
 from policylayer.core.errors import Lost, UpstreamError
 from policylayer.proxy.faults import REFUSES_US, Unusable
-from policylayer.proxy.sessions import Request, key_of
+from policylayer.proxy.sessions import Request
 from policylayer.proxy.sift import Sift
 from policylayer.proxy.visit import Visit
 from policylayer.upstream.interface import Answer
@@ -77,7 +77,8 @@ class Relay:
         assert self.message.id is not None
         if message.error is not None and status >= 400 and message.id in (None, "server-error"):
             return True
-        return message.id is not None and key_of(message.id) == key_of(self.message.id)
+        # JSON-RPC ids are equal only if their types are.
+        return type(message.id) is type(self.message.id) and message.id == self.message.id
 
     # --- a stream -----------------------------------------------------------------------------------------------------
 

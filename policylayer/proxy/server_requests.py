@@ -150,13 +150,13 @@ async def may_pass(visit: Visit, message: ServerMessage, protocol: str, parent: 
             return False
     if session is not None and session.show(message.id, message.method, visit.deps.limits.outstanding):
         return True
-    visit.deps.metrics.count("dropped", reason="too_many_questions" if session else "no_session")
+    visit.deps.metrics.count("dropped", "too_many_questions" if session else "no_session")
     _tell(visit, _error(message.id, replies.DENIED, "the client cannot be asked now"), protocol)
     return False
 
 
 def _refuse(visit: Visit, message: ServerMessage, protocol: str) -> None:
-    visit.deps.metrics.count("dropped", reason="server_request")
+    visit.deps.metrics.count("dropped", "server_request")
     if message.method not in NEEDS:
         _tell(visit, _error(message.id, METHOD_NOT_FOUND, "Method not found"), protocol)
     else:

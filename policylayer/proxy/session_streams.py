@@ -53,7 +53,7 @@ class SessionStream:
         except (UpstreamError, Unusable) as error:
             await self._failed(error)
         except Exception:
-            visit.deps.metrics.count("failures", place="stream")
+            visit.deps.metrics.count("failures", "stream")
             structlog.get_logger().error("a stream could not be relayed", exc_info=True)
             await self._failed(Unusable("internal", state=OutcomeState.UNKNOWN))
         await self._close()

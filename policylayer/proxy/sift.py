@@ -84,7 +84,7 @@ class Sift:
         return await self._notified(message)
 
     def _drop(self, reason: str) -> bytes:
-        self._visit.deps.metrics.count("dropped", reason=reason)
+        self._visit.deps.metrics.count("dropped", reason)
         return b""
 
     # --- responses ----------------------------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ class Sift:
         try:
             await visit.deps.recorder.event("server.request_dropped", visit.caller.subject.id, detail)
         except AuditUnavailable:
-            visit.deps.metrics.count("failures", place="event")
+            visit.deps.metrics.count("failures", "event")
 
     # --- notifications ------------------------------------------------------------------------------------------------
 
@@ -203,7 +203,7 @@ class Sift:
         try:
             decision = visit.frozen() or await visit.deps.engine.decide(visit.question(call, labels=labels))
         except Exception:
-            visit.deps.metrics.count("failures", place="decide")
+            visit.deps.metrics.count("failures", "decide")
             return False
         return decision.enforced is not Effect.DENY
 

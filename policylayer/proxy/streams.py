@@ -73,28 +73,30 @@ class Streams:
     @contextmanager
     def opened(self, stream: OpenStream, capped: bool = True) -> Iterator[None]:
         """For as long as it is open. Raises `TooManyStreams` where it is `capped` and the caller has too many."""
-        if capped:
-            self._enter(stream.owner)
-        self._open.add(stream)
+        self.enter(stream, capped)
         try:
             yield
         finally:
-            self._open.discard(stream)
-            if capped:
-                self._leave(stream.owner)
-            if stream.pinging is not None:
-                stream.pinging.cancel()
+            self.leave(stream, capped)
 
-    def _enter(self, owner: Owner) -> None:
-        count = self._owners.get(owner, 0)
-        if count >= self._limits.streams_per_owner:
-            raise TooManyStreams
-        self._owners[owner] = count + 1
+    def enter(self, stream: OpenStream, capped: bool = True) -> None:
+        """It is open. Raises `TooManyStreams` where it is `capped` and the caller has too many."""
+        if capped:
+            count = self._owners.get(stream.owner, 0)
+            if count >= self._limits.streams_per_owner:
+                raise TooManyStreams
+            self._owners[stream.owner] = count + 1
+        self._open.add(stream)
 
-    def _leave(self, owner: Owner) -> None:
-        self._owners[owner] -= 1
-        if not self._owners[owner]:
-            del self._owners[owner]
+    def leave(self, stream: OpenStream, capped: bool = True) -> None:
+        """It is not any more."""
+        self._open.discard(stream)
+        if capped:
+            self._owners[stream.owner] -= 1
+            if not self._owners[stream.owner]:
+                del self._owners[stream.owner]
+        if stream.pinging is not None:
+            stream.pinging.cancel()
 
     async def _look_after(self) -> None:
         while True:

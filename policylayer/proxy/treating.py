@@ -1,4 +1,6 @@
-"""Masks and cuts answers as the decisions on their requests say, before anything else is made of them.
+"""Masks and cuts answers as the decisions on their requests say.
+
+`taking.py` has it done before anything else is made of an answer.
 
 What cannot be done lets nothing through. Must not know how an answer is masked or cut (`wire/results.py`), nor why.
 """
@@ -17,7 +19,6 @@ from policylayer.core.commands import OutcomeState
 from policylayer.core.masking import masker
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.guards import Guard
-from policylayer.proxy.sessions import Request, Take
 from policylayer.proxy.visit import Visit
 from policylayer.wire import server_messages
 from policylayer.wire.results import CannotCut, Treatment, treat
@@ -28,20 +29,6 @@ INLINE: Final = 64 * 1024
 
 TOO_LARGE: Final = "its answer is larger than policy lets pass"
 UNTREATED: Final = "its answer could not be masked"
-
-
-def treating(visit: Visit, call: Call, request: Request, take: Take) -> Take:
-    """`take`, of an answer to which has been done what the request's guard says."""
-    visit = visit.detached()
-
-    async def treated_first(answer: ServerMessage) -> bytes:
-        if request.guard is None:
-            return await take(answer)
-        treated, done = await treated_by(visit, answer, request.guard, _schema(visit, call))
-        request.treated = done or request.treated
-        return await take(treated)
-
-    return treated_first
 
 
 async def treated_by(
@@ -65,11 +52,11 @@ async def treated_by(
     return again, done.done
 
 
-def _schema(visit: Visit, call: Call) -> bytes | None:
+def schema_of(visit: Visit, call: Call) -> bytes | None:
     """The outputSchema of the tool that was called, as last listed: empty where it has none, None where unknown."""
     if call.method.startswith("tasks/"):
         task = visit.deps.tasks.find(call.server, call.target or "", visit.caller)
-        return None if task is None else _schema(visit, task.call)
+        return None if task is None else schema_of(visit, task.call)
     if call.method != "tools/call":
         return b""
     tool = visit.deps.tools.find(call.server, call.target)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from policylayer.audit.context import CallContext
@@ -41,7 +41,8 @@ NOWHERE: Final = Downstream(_never, _nowhere)
 class Visit:
     """One request. `session` is the handshake session it belongs to, if any; `authorization` as presented.
 
-    `client` is the client's own claim of its name; `streams` says whether it reads streams of events.
+    `length` is what the request says of its body's; `client` is the client's own claim of its name; `streams` says
+    whether it reads streams of events.
     """
 
     deps: Deps
@@ -52,9 +53,10 @@ class Visit:
     down: Downstream
     authorization: bytes | None = None
     ip: str | None = None
+    length: str | None = None
+    streams: bool = True
     session: Session | None = None
     client: str | None = None
-    streams: bool = True
 
     @property
     def owner(self) -> Owner:
@@ -72,7 +74,10 @@ class Visit:
 
     def detached(self) -> Visit:
         """The same caller and server without the exchange: for what outlives it."""
-        return replace(self, down=NOWHERE, headers=NO_HEADERS)
+        made = Visit(self.deps, self.caller, self.server, self.upstream, NO_HEADERS, NOWHERE)
+        made.authorization, made.ip, made.streams = self.authorization, self.ip, self.streams
+        made.session, made.client = self.session, self.client
+        return made
 
     # --- the right to ask ---------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from policylayer.proxy.admission import accepts
+from policylayer.proxy.fitness import accepts
 from policylayer.wire.fields import Headers
 from tests.proxy.rig import Open, Rig, call
 

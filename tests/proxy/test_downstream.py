@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from policylayer.proxy.downstream import WATCH_AFTER, Downstream, Gone, Oversize
+from policylayer.proxy.downstream import Downstream, Gone, Oversize
+from policylayer.proxy.patience import LONG
 from policylayer.wire.replies import Reply
 
 pytestmark = pytest.mark.anyio
@@ -78,14 +79,17 @@ async def test_a_whole_answer_is_sent_once() -> None:
     await wire.down.reply(Reply(200, JSON, b"{}"))
     await wire.down.reply(Reply(500, JSON, b"again"))
     assert [event["type"] for event in wire.sent] == ["http.response.start", "http.response.body"]
-    assert wire.sent[0]["headers"] == [(b"Content-Type", b"application/json"), (b"content-length", b"2")]
+    assert wire.sent[0]["headers"] == (
+        (b"Content-Type", b"application/json"),
+        (b"content-length", b"2"),
+    )
     assert wire.down.ended
 
 
 async def test_an_empty_answer() -> None:
     wire = Wire()
     await wire.down.reply(Reply(202, (), b""))
-    assert wire.sent[0]["headers"] == [(b"content-length", b"0")]
+    assert wire.sent[0]["headers"] == ((b"content-length", b"0"),)
 
 
 async def test_after_a_stream_has_begun_an_answer_is_its_last_event() -> None:
@@ -138,7 +142,7 @@ async def test_a_quick_answer_costs_no_watching() -> None:
     wire = Wire()
     wire.down.when_gone(lambda: pytest.fail("nobody left"))
     await wire.down.reply(Reply(200, JSON, b"{}"))
-    await asyncio.sleep(WATCH_AFTER * 2)
+    await asyncio.sleep(LONG * 3)
     assert wire.receiving == 0
 
 
@@ -146,7 +150,7 @@ async def test_the_end_of_an_exchange_is_no_leaving() -> None:
     wire = Wire()
     wire.down.when_gone(lambda: pytest.fail("nobody left"))
     while not wire.receiving:
-        await asyncio.sleep(WATCH_AFTER)
+        await asyncio.sleep(LONG)
     wire.down.close()
     wire.left.set()
     await asyncio.sleep(0)

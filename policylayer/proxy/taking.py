@@ -1,0 +1,107 @@
+"""What becomes of a server's answer before the agent gets it: by its method, its era, and what the decision wants.
+
+One `Taking` for one request. In a handshake session an answer may come again on another stream, long after its own
+exchange: there it holds on to nothing of that (`Visit.detached`). Must not know how an answer travels (`relay.py`).
+"""
+
+from __future__ import annotations
+
+from policylayer.approvals.state import asked_digest
+from policylayer.core.call import Call
+from policylayer.core.commands import Forward
+from policylayer.proxy import rounds, server_requests
+from policylayer.proxy.faults import Unusable
+from policylayer.proxy.guards import guard_of
+from policylayer.proxy.lists import filtered
+from policylayer.proxy.rounds import Attempt
+from policylayer.proxy.sessions import Request, Take
+from policylayer.proxy.treating import schema_of, treated_by
+from policylayer.proxy.visit import Visit
+from policylayer.wire.server_messages import ServerMessage
+
+
+class Taking:
+    """The `Take` of one request. `sent` is the command by which it was forwarded."""
+
+    __slots__ = ("_made", "_request", "_tried", "_visit", "sent")
+
+    def __init__(self, visit: Visit, tried: Attempt, request: Request) -> None:
+        message = tried.message
+        self._visit = visit if visit.session is None else visit.detached()
+        self._tried = tried
+        self._request = request
+        self.sent: Forward | None = None
+        self._made: Take
+        if message.treatment == "filtered" or message.method == "tasks/list":
+            self._made = filtered(visit, message.method or "", message.protocol)
+        else:
+            self._made = self._handshake if message.era == "handshake" else self._modern
+
+    async def __call__(self, answer: ServerMessage) -> bytes:
+        """What the agent gets of it: masked and cut first, where the decision wants that. Raises `Unusable`."""
+        guard = self._request.guard
+        if guard is not None:
+            schema = schema_of(self._visit, self._tried.call)
+            answer, done = await treated_by(self._visit, answer, guard, schema)
+            self._request.treated = done or self._request.treated
+        return await self._made(answer)
+
+    # --- 2026-07-28 ---------------------------------------------------------------------------------------------------
+
+    async def _modern(self, answer: ServerMessage) -> bytes:
+        if server_requests.urls_asked(answer) is not None:
+            raise Unusable("it asks for input where it may not")
+        result = answer.result
+        if result is None:
+            return answer.raw
+        kind = answer.result_type
+        if kind == "input_required":
+            return await rounds.ask_back(self._visit, self._tried, self._forward, answer)
+        if kind == "task":
+            self._keep_task(result.get("taskId"))
+        if "inputRequests" in result and answer.input_requests is not None:
+            return await self._asked_by_task(answer)
+        return answer.raw
+
+    async def _asked_by_task(self, answer: ServerMessage) -> bytes:
+        """A task's state may ask for input, which the client answers by `tasks/update`; nothing else may ask so."""
+        visit, message = self._visit, self._tried.message
+        task = visit.deps.tasks.find(visit.server.name, self._tried.call.target or "", visit.caller)
+        if task is None or not (message.method or "").startswith("tasks/"):
+            raise Unusable("it asks for input where it may not")
+        questions = answer.input_requests or {}
+        digest = asked_digest(questions)
+        if digest not in task.shown:
+            ended = await rounds.refused_by_policy(visit, message, questions.values(), self._forward.row_id)
+            if ended is not None:
+                return ended
+            task.shown.add(digest)
+        return answer.raw
+
+    # --- the handshake era --------------------------------------------------------------------------------------------
+
+    async def _handshake(self, answer: ServerMessage) -> bytes:
+        pages = server_requests.urls_asked(answer)
+        if pages is not None:
+            ended = await rounds.refused_by_policy(self._visit, self._tried.message, pages, self._forward.row_id)
+            return answer.raw if ended is None else ended
+        result = answer.result
+        task = result.get("task") if result is not None and "task" in self._tried.message.params else None
+        if type(task) is dict:
+            self._keep_task(task.get("taskId"))
+        return answer.raw
+
+    # --- both ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _forward(self) -> Forward:
+        if self.sent is None:
+            raise Unusable("it answers what was not sent")
+        return self.sent
+
+    def _keep_task(self, task_id: object) -> None:
+        call: Call = self._tried.call
+        sent, visit = self._forward, self._visit
+        guarded = guard_of(sent.decision.obligations) is not None
+        if not visit.deps.tasks.keep(task_id, visit.caller, call, sent.row_id, sent.rules, guarded):
+            visit.deps.metrics.count("dropped", "task")
