@@ -62,6 +62,10 @@ class Recorder:
         """Settle what an earlier process left without outcome. Before the first call is taken."""
         await self._settling.start()
 
+    async def drained(self) -> None:
+        """Wait until every outcome that was told is durable."""
+        await self._settling.drained()
+
     async def close(self) -> None:
         """Write what is still owed. Before the store is closed."""
         await self._rejections.close()
@@ -151,20 +155,24 @@ class Recorder:
 
     async def outcome(self, cmd: RecordOutcome) -> Recorded | Unrecorded:
         """Perform `RecordOutcome`. One that cannot be written now is written when the database answers again."""
-        record_us = self._settling.end(cmd.row_id)
+        settling = self._settling
         stamp = Stamp(self._clock.new_id(), self._clock.time_us())
-        row = self._rows.outcome(cmd.row_id, cmd.outcome, stamp, record_us)
+        row = self._rows.outcome(cmd.row_id, cmd.outcome, stamp, settling.record_us(cmd.row_id))
+        gives_back = cmd.decision.charges and cmd.outcome.state is OutcomeState.NEVER_SENT
+        earns = cmd.outcome.succeeded and cmd.decision.obligations.earn and self.hooks.labels is not None
+        if not (gives_back or earns):
+            # The answer has left, and nothing depends on its outcome.
+            settling.write_later(row)
+            return Recorded(row.id)
         try:
-            if cmd.decision.charges and cmd.outcome.state is OutcomeState.NEVER_SENT:
-                await self._settling.write(row)
-            elif self.hooks.labels is not None and cmd.outcome.succeeded and cmd.decision.obligations.earn:
+            if self.hooks.labels is not None and earns:
                 await self._earned(self.hooks.labels, cmd, row)
             else:
-                # The answer has left, and nothing depends on its outcome.
-                await self._store.append((row,), later=True)
+                await settling.write(row)
         except AuditUnavailable as error:
-            self._settling.owe(row)
+            settling.owe(row)
             return Unrecorded(error.message)
+        settling.end(cmd.row_id)
         return Recorded(row.id)
 
     async def _earned(self, labels: Labels, cmd: RecordOutcome, row: Row) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -38,6 +39,10 @@ MARK_EVERY: Final = 5_000
 WATCH: Final = 10.0
 """Seconds between looks for replicas that ended without a word."""
 
+PATIENCE: Final = 5.0
+"""Seconds that an end waits for outcomes that are on their way to the database."""
+
+BREATH: Final = 0.01
 PAGE: Final = 500
 CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
 CRASHED: Final = Outcome(OutcomeState.UNKNOWN, "the proxy ended before the outcome was written")
@@ -62,6 +67,7 @@ class Settling:
         self._owed: deque[Row] = deque(maxlen=OWED)
         self._paying: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._writing = 0
         self._since_mark = 0
         self._last = ""
 
@@ -87,10 +93,30 @@ class Settling:
         if parent is not None and parent in self._held:
             self.end(parent)
 
-    def end(self, row_id: str) -> int | None:
-        """It has its outcome, or was not written; how long recording took."""
+    def record_us(self, row_id: str) -> int | None:
+        """How long recording it took; None where it was not recorded by this process."""
+        return self._open.get(row_id)
+
+    def end(self, row_id: str) -> None:
+        """It has its outcome, or was not written."""
         self._held.discard(row_id)
-        return self._open.pop(row_id, None)
+        self._open.pop(row_id, None)
+
+    def write_later(self, row: Row) -> None:
+        """Write an outcome that nothing depends on: its row is open until it is durable."""
+        try:
+            self._store.append_later((row,), self._written)
+            self._writing += 1
+        except AuditUnavailable:
+            self.owe(row)
+
+    def _written(self, rows: tuple[Row, ...], error: BaseException | None) -> None:
+        self._writing -= 1
+        for row in rows:
+            if error is not None:
+                self.owe(row)
+            elif row.parent is not None:
+                self.end(row.parent)
 
     async def write(self, row: Row) -> None:
         """Write an outcome; with that of a call that was never sent, what it had charged is given back."""
@@ -108,6 +134,8 @@ class Settling:
     def owe(self, row: Row) -> None:
         """This outcome could not be written; try until it is."""
         self._owed.append(row)
+        if row.parent is not None:
+            self.end(row.parent)
         if self._paying is None:
             self._paying = spawn(self._pay(), "owed-outcomes")
 
@@ -115,8 +143,14 @@ class Settling:
         """These rows are durable though their callers were told otherwise: nothing was sent for them."""
         for row in rows:
             if row.kind in CALLS and row.enforced != Effect.DENY.value:
-                self.end(row.id)
                 self.owe(self._rows.outcome(row.id, TOO_LATE, self._stamp()))
+
+    async def drained(self) -> None:
+        """Wait until no outcome is on its way to the database, or for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                while self._writing:
+                    await asyncio.sleep(BREATH)
 
     async def close(self) -> None:
         """Try once more to write what is owed; close the chains of this process if nothing is open."""
@@ -124,6 +158,7 @@ class Settling:
             if task is not None:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
+        await self.drained()
         if not await self._pay_once() or self._open:
             return
         try:

@@ -87,7 +87,7 @@ class Lane:
     def put(self, item: Item) -> None:
         """Queue an item."""
         self._queue.append(item)
-        if not item.later:
+        if item.future is not None:
             self._news.set()
         elif len(self._queue) == 1:
             asyncio.get_running_loop().call_later(LATER, self._news.set)
@@ -145,7 +145,7 @@ class Lane:
     async def _write(self, batch: list[Item]) -> None:
         live = []
         for item in batch:
-            if item.future.done():
+            if item.given_up:
                 item.error = AuditUnavailable("given up before it was written")
             else:
                 live.append(item)
@@ -178,7 +178,7 @@ class Lane:
             if self._place and mark:
                 self._place.back(mark)
             good = await self._undo(error)
-            if good and isinstance(error, AGAIN) and not all(item.future.done() for item in items):
+            if good and isinstance(error, AGAIN) and not all(item.given_up for item in items):
                 return False
             own = good and len(items) == 1 and (items[0].fn is not None or isinstance(error, ITEMS_OWN))
             if own and not isinstance(error, AGAIN) and not _is_databases(error):

@@ -26,7 +26,7 @@ from policylayer.store.partitions import ensure
 from policylayer.store.roles import may_create
 from policylayer.store.rows import Row
 from policylayer.store.schema import prepare
-from policylayer.store.store import TOPICS, Add, Program, T, Topic
+from policylayer.store.store import TOPICS, Add, Program, T, Told, Topic
 from policylayer.store.waiting import Item, Waiting
 from policylayer.tasks import spawn
 
@@ -124,10 +124,15 @@ class PostgresStore:
         result: T = await self._waiting.submit(Item(fn=fn, topics=topics))
         return result
 
-    async def append(self, rows: tuple[Row, ...], *, later: bool = False) -> None:
+    async def append(self, rows: tuple[Row, ...]) -> None:
         """Append rows with whatever else waits."""
         self._need_started()
-        await self._waiting.submit(Item(rows, later=later))
+        await self._waiting.submit(Item(rows))
+
+    def append_later(self, rows: tuple[Row, ...], told: Told) -> None:
+        """The same, with nobody waiting for it."""
+        self._need_started()
+        self._waiting.submit_later(Item(rows, told=told))
 
     def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after changes of `topic`, ours and other replicas'."""

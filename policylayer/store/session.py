@@ -1,7 +1,7 @@
 """A SQLite connection that writes: durable by its settings, or refused; for plain rows and SQLAlchemy functions alike.
 
-Used by one thread (`writer.py`). Rows go in by one statement for many, so that the interpreter's lock changes hands
-once a batch, not once a row. Must not know who waits.
+Used by one thread (`writer.py`). Rows go in by one statement for many (`inserting.py`), so that the interpreter's lock
+changes hands a few times a batch, not with each row. Must not know who waits.
 """
 
 from __future__ import annotations
@@ -16,20 +16,9 @@ from sqlalchemy import Connection, StaticPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from policylayer.core.errors import ConfigError
-from policylayer.store.rows import COLUMNS, Place, Row
+from policylayer.store.inserting import TOGETHER, statements
+from policylayer.store.rows import Place, Row
 from policylayer.store.store import Add
-
-SIZES: Final = (64, 32, 16, 8, 4, 2, 1)
-"""How many rows one prepared statement takes; a batch is cut into these. 64 rows stay below the limit of variables."""
-
-ALONE: Final = 32
-"""So many rows, or fewer, go in by one statement of just their number, which is a transaction of its own."""
-
-_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
-INSERT: Final = {
-    size: f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES {', '.join([_ROW] * size)}"
-    for size in (*SIZES, *range(1, ALONE + 1))
-}
 
 WHOLE: Final = frozenset(
     {
@@ -179,33 +168,29 @@ class Session:
     def insert(self, rows: Sequence[Row]) -> None:
         """Append rows, all or (raising) possibly some: the caller holds a savepoint or undoes everything."""
         assert self.place is not None
-        seal, at, left = self.place.seal, 0, len(rows)
-        for size in SIZES:
-            while left >= size:
-                values: list[Any] = []
-                for row in rows[at : at + size]:
-                    values += seal(row)
-                self.raw.execute(INSERT[size], values)
-                at, left = at + size, left - size
+        for statement, values in statements(list(map(self.place.seal, rows))):
+            self.raw.execute(statement, values)
 
     def insert_alone(self, rows: Sequence[Row]) -> bool:
-        """Append at most `ALONE` rows as a transaction of their own, durable on return. False: one of them cannot be.
+        """Append rows as a transaction of their own, durable on return. False: one of them cannot be.
 
-        One statement outside a transaction is begun, done and committed in one go, so that the interpreter's lock
-        changes hands once, where the same step by step takes five. Raises where the database itself fails.
+        Few go in by one statement outside a transaction, which is begun, done and committed in one go, so that the
+        interpreter's lock changes hands once. Raises where the database itself fails.
         """
-        assert self.place is not None
-        mark, seal = self.place.mark(), self.place.seal
+        mark = self.mark()
+        few = len(rows) <= TOGETHER
         try:
-            values: list[Any] = []
-            for row in rows:
-                values += seal(row)
-            self.raw.execute(INSERT[len(rows)], values)
+            if not few:
+                self.begin()
+            self.insert(rows)
         except Exception as error:
-            if code_of(error) in WHOLE:
+            if self.is_whole(error) if not few else code_of(error) in WHOLE:
                 raise
+            self.rollback()
             self.back(mark)
             return False
+        if not few:
+            self.commit()
         return True
 
     def apart(self, work: Callable[[], Any]) -> Any:

@@ -24,7 +24,7 @@ from policylayer.store.meter import Meter
 from policylayer.store.opening import unclosed
 from policylayer.store.rows import Row
 from policylayer.store.session import connect, create_file
-from policylayer.store.store import TOPICS, Add, Program, T, Topic
+from policylayer.store.store import TOPICS, Add, Program, T, Told, Topic
 from policylayer.store.waiting import Item, Waiting
 from policylayer.store.writer import BUSY, Writer
 
@@ -103,10 +103,15 @@ class SqliteStore:
         result: T = await self._waiting.submit(Item(fn=fn, topics=topics))
         return result
 
-    async def append(self, rows: tuple[Row, ...], *, later: bool = False) -> None:
-        """Append rows with the writer's next transaction; `later`: one that something else needs, if one comes soon."""
+    async def append(self, rows: tuple[Row, ...]) -> None:
+        """Append rows with whatever else waits."""
         self._need_started()
-        await self._waiting.submit(Item(rows, later=later))
+        await self._waiting.submit(Item(rows))
+
+    def append_later(self, rows: tuple[Row, ...], told: Told) -> None:
+        """The same, with nobody waiting for it."""
+        self._need_started()
+        self._waiting.submit_later(Item(rows, told=told))
 
     def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` after changes of `topic`; another process's commit counts as a change of every topic."""
@@ -152,7 +157,7 @@ class SqliteStore:
             callback(rows)
 
     def _reader(self) -> sqlite3.Connection:
-        raw = connect(self._path, BUSY)
+        raw = connect(self._path, self._program.limits.patience * BUSY)
         raw.execute("PRAGMA query_only = ON")
         return raw
 

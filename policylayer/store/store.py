@@ -25,6 +25,9 @@ T = TypeVar("T")
 Add: TypeAlias = Callable[[Row], None]
 """Appends one row to the decision log, in the transaction of the function it is handed to."""
 
+Told: TypeAlias = Callable[[tuple[Row, ...], BaseException | None], None]
+"""Hears what became of rows that nobody waits for: why they are not there, or None."""
+
 Topic = Literal["approvals", "grants", "freezes", "labels", "policies"]
 TOPICS: Final[tuple[Topic, ...]] = ("approvals", "grants", "freezes", "labels", "policies")
 
@@ -72,10 +75,15 @@ class Store(Protocol):
     async def record(self, fn: Callable[[Connection, Add], T], *, topics: tuple[Topic, ...] = ()) -> T:
         """Like `write`, and `fn` may append rows to the decision log."""
 
-    async def append(self, rows: tuple[Row, ...], *, later: bool = False) -> None:
-        """Append rows to the decision log, all or none; return when they are durable. The fast way.
+    async def append(self, rows: tuple[Row, ...]) -> None:
+        """Append rows to the decision log, all or none; return when they are durable. The fast way."""
 
-        `later`: nobody waits for it, so it may wait a few milliseconds to be written with something else.
+    def append_later(
+        self, rows: tuple[Row, ...], told: Callable[[tuple[Row, ...], BaseException | None], None]
+    ) -> None:
+        """Append rows that nobody waits for, with something else if that comes within a few milliseconds.
+
+        `told` hears when they are durable, or why they are not. Raises where as much waits as may.
         """
 
     def subscribe(self, topic: Topic, callback: Callable[[], None]) -> Callable[[], None]:

@@ -16,7 +16,7 @@ from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
 from policylayer.store.meter import Meter
 from policylayer.store.rows import Row
-from policylayer.store.store import Limits, Topic
+from policylayer.store.store import Limits, Told, Topic
 
 SWEEP: Final = 0.2
 """Seconds between looks for items that waited too long, while any waits."""
@@ -28,11 +28,11 @@ ROW_SIZE: Final = 1024
 class Item:
     """One caller's wish: rows to append, or a function to run (with or without `Add`). Slots, not frozen: it travels.
 
-    `rows` of a function are those it added; `later` says that nobody waits for it. The writer sets `result` or
-    `error`, the loop owns `future`.
+    `rows` of a function are those it added. The writer sets `result` or `error`; the loop owns `future`, which somebody
+    waits for, or else calls `told` when it is over.
     """
 
-    __slots__ = ("adds", "error", "fn", "future", "later", "result", "rows", "since", "size", "topics")
+    __slots__ = ("adds", "error", "fn", "future", "result", "rows", "since", "size", "told", "topics")
 
     def __init__(
         self,
@@ -40,10 +40,10 @@ class Item:
         fn: Callable[..., Any] | None = None,
         adds: bool = True,
         topics: tuple[Topic, ...] = (),
-        later: bool = False,
+        told: Told | None = None,
     ) -> None:
         self.rows = rows
-        self.later = later
+        self.told = told
         self.fn = fn
         self.adds = adds
         self.topics = topics
@@ -53,7 +53,12 @@ class Item:
         for row in rows:
             self.size += ROW_SIZE + len(row.arguments or "") + len(row.detail or "")
         self.since = 0.0
-        self.future: asyncio.Future[Any]
+        self.future: asyncio.Future[Any] | None = None
+
+    @property
+    def given_up(self) -> bool:
+        """Whether its caller has left."""
+        return self.future is not None and self.future.done()
 
 
 class Waiting:
@@ -71,44 +76,57 @@ class Waiting:
         self._late: list[Callable[[tuple[Row, ...]], None]] = []
         self._closed = False
         self._meter = meter or Meter()
-        self.count = 0
-        self.bytes = 0
 
     def submit(self, item: Item) -> asyncio.Future[Any]:
         """Queue an item; its future ends with the result, the item's own error, or `AuditUnavailable`."""
-        if self._closed:
-            raise AuditUnavailable("the database is closed")
-        if self.count >= self._limits.waiting or self.bytes + item.size > self._limits.bytes:
-            self._meter.shed += 1
-            raise AuditUnavailable("too much waits for the database", "see whether its disk or server is slow")
-        item.future = self._loop.create_future()
+        self._take_in(item)
+        future = item.future = self._loop.create_future()
         item.since = self._clock.monotonic()
-        self.count += 1
-        self.bytes += item.size
-        self._weigh()
         self._items.append(item)
         if not self._sweeping:
             self._sweeping = True
             self._loop.call_later(SWEEP, self._sweep)
         self._hand_over(item)
-        return item.future
+        return future
+
+    def submit_later(self, item: Item) -> None:
+        """Queue an item that nobody waits for; it may wait a little longer, for company. Raises `AuditUnavailable`."""
+        self._take_in(item)
+        self._hand_over(item)
+
+    def _take_in(self, item: Item) -> None:
+        if self._closed:
+            raise AuditUnavailable("the database is closed")
+        if self._meter.waiting >= self._limits.waiting or self._meter.waiting_bytes + item.size > self._limits.bytes:
+            self._meter.shed += 1
+            raise AuditUnavailable("too much waits for the database", "see whether its disk or server is slow")
+        self._meter.waiting += 1
+        self._meter.waiting_bytes += item.size
 
     def finish(self, items: Sequence[Item]) -> None:
         """Tell the callers of a batch how it ended."""
-        good = [item for item in items if item.error is None]
-        self._meter.committed(len(good), sum(len(item.rows) for item in good))
+        callers = rows = 0
         for item in items:
-            self.count -= 1
-            self.bytes -= item.size
-            future = item.future
-            if future.done():
-                if item.error is None and item.rows:
-                    self.report_late(item.rows)
-            elif item.error is not None:
-                future.set_exception(item.error)
-            else:
-                future.set_result(item.result)
-        self._weigh()
+            self._meter.waiting -= 1
+            self._meter.waiting_bytes -= item.size
+            if item.error is None:
+                callers += 1
+                rows += len(item.rows)
+            self._tell(item)
+        self._meter.committed(callers, rows)
+
+    def _tell(self, item: Item) -> None:
+        future, error = item.future, item.error
+        if future is None:
+            if item.told is not None:
+                item.told(item.rows, error)
+        elif future.done():
+            if error is None and item.rows:
+                self.report_late(item.rows)
+        elif error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(item.result)
 
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Whom to tell of late rows."""
@@ -123,16 +141,13 @@ class Waiting:
         """Take no more."""
         self._closed = True
 
-    def _weigh(self) -> None:
-        self._meter.waiting, self._meter.waiting_bytes = self.count, self.bytes
-
     def _sweep(self) -> None:
         """Give up on what waited too long; the writer skips what it has not begun."""
         oldest = self._clock.monotonic() - self._limits.patience
         items = self._items
-        while items and (items[0].future.done() or items[0].since < oldest):
+        while items and (items[0].given_up or items[0].since < oldest):
             item = items.popleft()
-            if not item.future.done():
+            if item.future is not None and not item.future.done():
                 self._meter.shed += 1
                 item.future.set_exception(
                     AuditUnavailable("the database did not answer in time", "see whether its disk or server is slow")

@@ -1,7 +1,7 @@
 """The one thread that writes to a SQLite file: it takes whatever waits, in one transaction, one commit, one wake-up.
 
 No timer: while one commit is under way the next batch gathers by itself, on the loop, so that the thread is woken once
-a batch; only what nobody waits for (`Item.later`) may wait a little for company. One item's failure undoes that item
+a batch; only what nobody waits for (`Item.told`) may wait a little for company. One item's failure undoes that item
 alone; a failed transaction fails all of its items. After an I/O error nothing is retried: the connection is
 discarded, and what became of the batch is read back by id once the file answers again. Must not know what the rows
 mean.
@@ -27,12 +27,12 @@ from policylayer.keys import Keys
 from policylayer.store.opening import check_key, open_chain
 from policylayer.store.rows import Row
 from policylayer.store.schema import prepare
-from policylayer.store.session import ALONE, PASSING, Mark, Session, code_of
+from policylayer.store.session import PASSING, Mark, Session, code_of
 from policylayer.store.store import TOPICS, Program, Topic
 from policylayer.store.waiting import Item
 
-BUSY: Final = 1.5
-"""Seconds to wait for another process's transaction: less than any caller's patience."""
+BUSY: Final = 0.8
+"""How much of a caller's patience another process's transaction may take."""
 
 POLL: Final = 0.2
 """Seconds between looks for other processes' commits, whether or not there is something to write."""
@@ -90,7 +90,7 @@ class Writer:
     def put(self, item: Item) -> None:
         """Queue an item. The thread is woken once for all that the loop has gathered, never while it is at work."""
         self._gathered.append(item)
-        if not item.later:
+        if item.future is not None:
             self._urgent = True
             if not self._away:
                 self._away = True
@@ -109,7 +109,7 @@ class Writer:
         """Hand a batch to the thread."""
         most = self._program.limits.batch
         batch, self._gathered = self._gathered[:most], self._gathered[most:]
-        self._urgent = any(not item.later for item in self._gathered)
+        self._urgent = any(item.future is not None for item in self._gathered)
         self._away = bool(batch)
         if batch:
             self._queue.put(batch)
@@ -161,7 +161,7 @@ class Writer:
         """One transaction for all that is still wanted."""
         live = []
         for item in batch:
-            if item.future.done():
+            if item.given_up:
                 item.error = AuditUnavailable("given up before it was written")
             else:
                 live.append(item)
@@ -260,7 +260,7 @@ class Writer:
 
     def _open(self) -> Session:
         """A fresh connection, its schema and key checked."""
-        session = Session(self._path, BUSY)
+        session = Session(self._path, self._program.limits.patience * BUSY)
         try:
             session.begin()
             prepare(session.connection)
@@ -326,11 +326,10 @@ def _refusal(path: Path, error: BaseException) -> BaseException:
 
 
 def only_rows(items: list[Item]) -> list[Row] | None:
-    """The rows of these items, where there is nothing else to them and they are few: what one statement can write."""
-    if len(items) > ALONE or any(item.fn is not None for item in items):
+    """The rows of these items, where there is nothing else to them."""
+    if any(item.fn is not None for item in items):
         return None
-    rows = [row for item in items for row in item.rows]
-    return rows if 0 < len(rows) <= ALONE else None
+    return [row for item in items for row in item.rows] or None
 
 
 def run_items(session: Session, items: list[Item]) -> None:

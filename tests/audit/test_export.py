@@ -29,6 +29,7 @@ async def write(recorder: Recorder, count: int) -> list[str]:
     ids = [reply.row_id for reply in replies if isinstance(reply, Recorded)]
     for row_id in ids[:3]:
         await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+        await recorder.drained()
     return ids
 
 

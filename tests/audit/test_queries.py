@@ -50,6 +50,7 @@ async def recorder(store: SqliteStore) -> AsyncIterator[Recorder]:
 async def test_a_decision_has_the_interfaces_form(store: SqliteStore, recorder: Recorder) -> None:
     row_id = await written(recorder)
     await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    await recorder.drained()
     item = await one(store, row_id)
     documented = "id kind parent time principal for grant server method target effect enforced would reason_code reason"
     documented += " rules revision arguments digest approval_id outcome latency_us"
@@ -92,12 +93,14 @@ async def test_a_held_call_that_was_given_up_says_so(store: SqliteStore, recorde
     await store.append((Row(id="01", kind="decision", time_us=1, enforced="require_approval"),))
     assert (await one(store, "01"))["outcome"] is None
     await recorder.outcome(RecordOutcome("01", Outcome(OutcomeState.NEVER_SENT, "pending"), decision()))
+    await recorder.drained()
     assert (await one(store, "01"))["outcome"]["reason"] == "pending"
 
 
 async def test_what_is_no_decision_is_not_shown_as_one(store: SqliteStore, recorder: Recorder) -> None:
     row_id = await written(recorder)
     await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    await recorder.drained()
     await recorder.event("grant.created", "user:a", {})
     assert await found(store) == [row_id]
     for name in ("nothing", (await store.read(queries.events)).items[0]["id"]):

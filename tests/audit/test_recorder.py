@@ -87,6 +87,7 @@ async def test_an_outcome_names_its_row_and_the_latencies(recorder: Recorder, sq
     reply = await recorder.record(record(), context())
     assert isinstance(reply, Recorded)
     outcome = await recorder.outcome(RecordOutcome(reply.row_id, EXECUTED, decision()))
+    await recorder.drained()
     assert isinstance(outcome, Recorded)
     row = row_of(sql, outcome.row_id)
     assert (row["kind"], row["parent"], row["state"]) == ("outcome", reply.row_id, "executed")
@@ -98,6 +99,7 @@ async def test_an_outcome_names_its_row_and_the_latencies(recorder: Recorder, sq
 @pytest.mark.parametrize("state", list(OutcomeState))
 async def test_every_way_to_end_is_written(recorder: Recorder, sql: Sql, state: OutcomeState) -> None:
     reply = await recorder.outcome(RecordOutcome("r-1", Outcome(state, "why"), decision()))
+    await recorder.drained()
     assert isinstance(reply, Recorded)
     assert (row_of(sql, reply.row_id)["state"], row_of(sql, reply.row_id)["reason"]) == (state.value, "why")
 

@@ -14,11 +14,12 @@ from policylayer.audit import settling
 from policylayer.audit.hooks import Hooks
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
-from policylayer.core.commands import Kind, Recorded, RecordOutcome, Unrecorded
+from policylayer.core.commands import Kind, Recorded, RecordOutcome
 from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable
 from policylayer.store.rows import Row
 from policylayer.store.sqlite import SqliteStore
+from policylayer.store.store import Told
 from tests.audit.support import EXECUTED, KEYS, context, decision, record
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +52,7 @@ async def test_what_a_crash_left_open_is_settled_as_unknown(store: SqliteStore, 
     recorder = Recorder(store, KEYS, Clock())
     done = await written(recorder)
     await recorder.outcome(RecordOutcome(done, EXECUTED, decision()))
+    await recorder.drained()
     left = await written(recorder)
     observed = await written(recorder, Effect.DENY, enforced=Effect.ALLOW)
     await written(recorder, Effect.DENY)
@@ -91,6 +93,7 @@ async def test_a_start_looks_only_behind_the_mark(
     recorder = Recorder(store, KEYS, Clock())
     first = await written(recorder)
     await recorder.outcome(RecordOutcome(first, EXECUTED, decision()))
+    await recorder.drained()
     second = await written(recorder)
     await written(recorder)
     for _ in range(100):
@@ -109,6 +112,7 @@ async def test_a_clean_end_leaves_nothing_to_settle(store: SqliteStore, sql: Sql
     recorder = Recorder(store, KEYS, Clock())
     row_id = await written(recorder)
     await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    await recorder.drained()
     await recorder.close()
     assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is not None
 
@@ -119,6 +123,7 @@ async def test_a_hold_ends_with_the_row_that_releases_it(store: SqliteStore, sql
     held = await written(recorder, Effect.REQUIRE_APPROVAL, hold=True)
     released = await written(recorder, kind=Kind.RELEASE, parent=held, consume="apr_1")
     await recorder.outcome(RecordOutcome(released, EXECUTED, decision()))
+    await recorder.drained()
     await recorder.close()
     assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is not None
 
@@ -128,6 +133,7 @@ async def test_a_row_that_lets_through_stays_open_when_a_question_hangs_below_it
     call = await written(recorder)
     question = await written(recorder, parent=call)
     await recorder.outcome(RecordOutcome(question, EXECUTED, decision()))
+    await recorder.drained()
     await recorder.close()
     assert sql("SELECT closed_us FROM chains")[0]["closed_us"] is None
 
@@ -140,8 +146,9 @@ async def test_an_end_with_open_rows_leaves_the_chain_to_be_settled(store: Sqlit
 
 
 @pytest.mark.shows("audit.1")
+@pytest.mark.parametrize("at_once", [True, False])
 async def test_an_outcome_that_cannot_be_written_is_written_later(
-    store: SqliteStore, sql: Sql, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, sql: Sql, monkeypatch: pytest.MonkeyPatch, at_once: bool
 ) -> None:
     """AUD-04."""
     monkeypatch.setattr(settling, "AGAIN", 0.02)
@@ -150,15 +157,22 @@ async def test_an_outcome_that_cannot_be_written_is_written_later(
     real = store.append
     failures = 3
 
-    async def failing(rows: tuple[Row, ...], *, later: bool = False) -> None:
+    async def failing(rows: tuple[Row, ...]) -> None:
         nonlocal failures
         if failures:
             failures -= 1
             raise AuditUnavailable("not now")
         await real(rows)
 
+    def failing_later(rows: tuple[Row, ...], told: Told) -> None:
+        if at_once:
+            raise AuditUnavailable("not now")
+        told(rows, AuditUnavailable("not now"))
+
     monkeypatch.setattr(store, "append", failing)
-    assert isinstance(await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision())), Unrecorded)
+    monkeypatch.setattr(store, "append_later", failing_later)
+    await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    await recorder.drained()
     for _ in range(200):
         if sql(OUTCOMES):
             break

@@ -244,6 +244,7 @@ async def test_the_recorder_and_the_queries_work_alike(store: PostgresStore) -> 
     reply = await recorder.record(record(Effect.ALLOW, reason=odd), context({odd: odd}, target=odd))
     assert isinstance(reply, Recorded)
     await recorder.outcome(RecordOutcome(reply.row_id, EXECUTED, decision()))
+    await recorder.drained()
     found = await store.read(
         partial(queries.decisions, filters=queries.Filters(q="é%_", rule="payments/small-refunds"))
     )
@@ -301,6 +302,7 @@ async def test_the_proxys_role_can_add_records_and_nothing_else(cluster: Server,
     reply = await recorder.record(record(), context())
     assert isinstance(reply, Recorded)
     await recorder.outcome(RecordOutcome(reply.row_id, EXECUTED, decision()))
+    await recorder.drained()
     await recorder.close()
     partition = cluster.sql("SELECT tableoid::regclass FROM records LIMIT 1", name)
     for table in ("records", partition):

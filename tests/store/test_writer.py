@@ -19,8 +19,9 @@ from policylayer.audit.verify import verify
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.store import session as session_module
+from policylayer.store.inserting import TOGETHER
 from policylayer.store.rows import Row
-from policylayer.store.session import ALONE, Session, connect, create_file
+from policylayer.store.session import Session, connect, create_file
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Limits, Program
 from policylayer.store.tables import meta
@@ -138,7 +139,7 @@ async def test_a_file_that_cannot_grow_fails_closed_and_serves_again(store: Sqli
 @pytest.mark.shows("audit.1")
 @pytest.mark.parametrize(
     ("word", "rows"),
-    [("INSERT", ALONE), ("BEGIN", ALONE + 1), ("INSERT", ALONE + 1), ("SAVEPOINT", ALONE + 1), ("COMMIT", ALONE + 1)],
+    [("INSERT", TOGETHER), ("BEGIN", TOGETHER + 1), ("INSERT", TOGETHER + 1), ("COMMIT", TOGETHER + 1)],
 )
 async def test_an_io_error_discards_the_connection_and_retries_nothing(
     store: SqliteStore, sql: Sql, word: str, rows: int
@@ -159,7 +160,7 @@ async def test_an_io_error_discards_the_connection_and_retries_nothing(
 
 
 @pytest.mark.shows("audit.1")
-@pytest.mark.parametrize(("word", "count"), [("INSERT", 5), ("COMMIT", ALONE + 1)])
+@pytest.mark.parametrize(("word", "count"), [("INSERT", TOGETHER), ("COMMIT", TOGETHER + 1)])
 async def test_a_commit_of_unknown_fate_is_read_back_before_anyone_is_told(
     store: SqliteStore, sql: Sql, word: str, count: int
 ) -> None:
@@ -343,7 +344,7 @@ def test_a_session_is_durable_by_its_settings(path: Path) -> None:
     session.close()
 
 
-@pytest.mark.parametrize(("step", "rows"), [("insert_alone", 1), ("commit", ALONE + 1)])
+@pytest.mark.parametrize(("step", "rows"), [("insert_alone", 1), ("commit", TOGETHER + 1)])
 async def test_nobody_is_told_before_the_commit_returns(store: SqliteStore, step: str, rows: int) -> None:
     told: list[str] = []
     session = store._writer._session
