@@ -30,7 +30,7 @@ from policylayer.core.commands import Record, Recorded, RecordOutcome
 from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.identity import grants
 from policylayer.serve.http_protocol import StrictHttpProtocol
-from policylayer.serve.server import Hooks, Listen, settings
+from policylayer.serve.server import Hooks, Listen, settings, settle_memory
 from policylayer.upstream.faces import Plain
 from policylayer.upstream.interface import Exchange
 
@@ -203,6 +203,7 @@ async def inside(folder: Path, rules: int = 100) -> AsyncIterator[Inside]:
     backstage.Clock = CalmClock  # type: ignore[misc]
     service = Service(load(config), "http://127.0.0.1:80")
     await service.start()
+    settle_memory()
     try:
         store, clock = service.backstage.store, service.backstage.clock
         _, token = await store.write(

@@ -6,7 +6,6 @@ Must not know its parts (`app.py`) nor HTTP (`serve/`).
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable
 
 import structlog
@@ -34,19 +33,12 @@ async def serve_config(config: Config, ready: Callable[[str], None]) -> None:
         await service.start()
         try:
             _warn(config)
-            _settle_memory()
             hooks = Hooks(ready=ready, stopping=service.stopping, refused=service.refused)
             await serve(service.app, listen, bound, hooks)
         finally:
             await service.close()
     finally:
         bound.close()
-
-
-def _settle_memory() -> None:
-    """What is there when all has begun stays: that the collector walks it again and again takes 5 % of each call."""
-    gc.collect()
-    gc.freeze()
 
 
 def _warn(config: Config) -> None:

@@ -211,6 +211,7 @@ class Downstream:
 
     def _finish(self) -> None:
         self.ended = True
+        self._long = self._leaving = None
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

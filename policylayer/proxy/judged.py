@@ -81,6 +81,12 @@ class Handling:
             self._holding = Holding(self._visit, self._tried, self.request)
         return await self._holding(command)
 
+    def over(self) -> None:
+        """No more of it will come; what holds on to each other lets go, so that no collector need look for it."""
+        if self._visit.session is None:
+            self.request.take = None
+            self.request.lists.clear()
+
     @property
     def cancelled(self) -> bool:
         """Whether its client has cancelled it while it was held."""
@@ -92,6 +98,7 @@ async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
     handling, down = Handling(visit, tried, schema), visit.down
     performer = Performer(visit, tried.call, handling.judge, handling.send, handling.hold, down.release)
     verdict = await performer.run(tried.round)
+    handling.over()
     if handling.cancelled:
         # Who cancels a request is not answered.
         await (down.end() if down.begun else down.reply(ACCEPTED))

@@ -23,7 +23,7 @@ from policylayer.wire.server_messages import ServerMessage
 class Taking:
     """The `Take` of one request. `sent` is the command by which it was forwarded."""
 
-    __slots__ = ("_made", "_request", "_tried", "_visit", "sent")
+    __slots__ = ("_listed", "_request", "_tried", "_visit", "sent")
 
     def __init__(self, visit: Visit, tried: Attempt, request: Request) -> None:
         message = tried.message
@@ -31,11 +31,8 @@ class Taking:
         self._tried = tried
         self._request = request
         self.sent: Forward | None = None
-        self._made: Take
-        if message.treatment == "filtered" or message.method == "tasks/list":
-            self._made = filtered(visit, message.method or "", message.protocol)
-        else:
-            self._made = self._handshake if message.era == "handshake" else self._modern
+        is_list = message.treatment == "filtered" or message.method == "tasks/list"
+        self._listed: Take | None = filtered(visit, message.method or "", message.protocol) if is_list else None
 
     async def __call__(self, answer: ServerMessage) -> bytes:
         """What the agent gets of it: masked and cut first, where the decision wants that. Raises `Unusable`."""
@@ -44,7 +41,9 @@ class Taking:
             schema = schema_of(self._visit, self._tried.call)
             answer, done = await treated_by(self._visit, answer, guard, schema)
             self._request.treated = done or self._request.treated
-        return await self._made(answer)
+        if self._listed is not None:
+            return await self._listed(answer)
+        return await (self._modern(answer) if self._tried.message.era == "modern" else self._handshake(answer))
 
     # --- 2026-07-28 ---------------------------------------------------------------------------------------------------
 
