@@ -9,15 +9,19 @@ import os
 import threading
 import time
 from datetime import UTC, datetime
+from typing import Final
 
 
 class Clock:
     """Wall time, monotonic time and ids."""
 
+    monotonic = staticmethod(time.monotonic)
+    """Seconds that never go back."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last = 0
-        self._random = b""
+        self._random: list[str] = []
 
     def now(self) -> datetime:
         """The wall clock, aware, in UTC."""
@@ -27,24 +31,29 @@ class Clock:
         """The wall clock in microseconds since 1970."""
         return time.time_ns() // 1000
 
-    def monotonic(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
     def new_id(self) -> str:
         """A UUIDv7 in its textual form, larger than all before it in this process."""
         with self._lock:
             if not self._random:
                 # Asked for in stock: each asking lets other threads run first, which costs more than the bytes.
-                self._random = os.urandom(4096)
-            random, self._random = self._random[:8], self._random[8:]
-            self._last = max(time.time_ns() // 250, self._last + 1)
-            return uuid7(self._last, int.from_bytes(random, "big") & 0x3FFFFFFFFFFFFFFF)
+                digits = os.urandom(4096).hex()
+                self._random = [digits[at : at + DIGITS] for at in range(0, len(digits), DIGITS)]
+            random = self._random.pop()
+            self._last = last = max(time.time_ns() // 250, self._last + 1)
+        return uuid7(last, random)
 
 
-def uuid7(quarter_us: int, random: int) -> str:
-    """RFC 9562 version 7: `quarter_us` counts 250 ns since 1970 (12 bits below 1 ms), `random` has 62 bits."""
+DIGITS: Final = 16
+"""Random digits, hexadecimal, of an id; two bits of the first are the variant's."""
+
+_VARIANT: Final = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+
+
+def uuid7(quarter_us: int, random: str = "0" * DIGITS) -> str:
+    """RFC 9562 version 7: `quarter_us` counts 250 ns since 1970 (12 bits below 1 ms); `random` are 16 hex digits.
+
+    Without them it is the first id of its time.
+    """
     milliseconds, fraction = divmod(quarter_us, 4000)
-    value = (milliseconds & 0xFFFFFFFFFFFF) << 80 | 0x7 << 76 | fraction << 64
-    digits = f"{value | 0b10 << 62 | random:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    stamp = f"{milliseconds & 0xFFFFFFFFFFFF:012x}"
+    return f"{stamp[:8]}-{stamp[8:]}-7{fraction:03x}-{_VARIANT[random[0]]}{random[1:4]}-{random[4:]}"

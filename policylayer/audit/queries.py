@@ -133,7 +133,7 @@ def relatives(connection: Connection, ids: Collection[str]) -> Family:
 
 def first_id(time_us: int) -> str:
     """The smallest id of this time."""
-    return uuid7(max(time_us, 0) * 4, 0)
+    return uuid7(max(time_us, 0) * 4)
 
 
 def _names_rule(name: str) -> ColumnElement[bool]:

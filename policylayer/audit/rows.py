@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from typing import Final
 
 import orjson
 
@@ -20,7 +21,8 @@ from policylayer.core.redact import Redactor, View
 from policylayer.keys import Keys, text
 from policylayer.store.rows import Row, storable
 
-MARK_SIZE = 16
+OUTCOME: Final = Kind.OUTCOME.value
+MARK_SIZE: Final = 16
 """Bytes of the keyed digest that stands for a masked value."""
 
 
@@ -57,7 +59,7 @@ class RowMaker:
         grant, user = caller.grant, caller.on_behalf_of
         return Row(
             id=stamp.id,
-            kind=cmd.kind.value,
+            kind=cmd.kind._value_,
             time_us=stamp.time_us,
             parent=cmd.parent,
             principal=storable(caller.subject.id),
@@ -66,10 +68,10 @@ class RowMaker:
             server=call.server,
             method=storable(call.method),
             target=None if call.target is None else storable(call.target),
-            effect=decision.effect.value,
-            enforced=decision.enforced.value,
-            would=None if decision.would is None else decision.would.value,
-            reason_code=decision.reason_code.value,
+            effect=decision.effect._value_,
+            enforced=decision.enforced._value_,
+            would=None if decision.would is None else decision.would._value_,
+            reason_code=decision.reason_code._value_,
             reason=storable(decision.reason) or None,
             rules=_refs(decision.rules),
             observed=_refs(decision.observed),
@@ -94,10 +96,10 @@ class RowMaker:
         """The row of what became of the row `parent`."""
         return Row(
             id=stamp.id,
-            kind=Kind.OUTCOME.value,
+            kind=OUTCOME,
             time_us=stamp.time_us,
             parent=parent,
-            state=outcome.state.value,
+            state=outcome.state._value_,
             reason=storable(outcome.detail) or None,
             record_us=record_us,
             upstream_us=outcome.upstream_us,

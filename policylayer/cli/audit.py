@@ -135,7 +135,7 @@ def export(
     """All decisions, oldest first; memory stays flat."""
     asked = _query(principal, server, method, target, effect, reason_code, rule, since, until, None)
     with reach(config, url, token, "audit export") as proxy:
-        write(out, format, _onward(proxy, asked, str(uuid7(0, 0))))
+        write(out, format, _onward(proxy, asked, str(uuid7(0))))
 
 
 app.command("verify")(verify_command)
@@ -187,14 +187,14 @@ def _following(proxy: Reach, asked: dict[str, str], begin: str | None) -> Iterat
     seen: dict[str, None] = {}
     at_us = clock.time_us()
     query = {**asked, **({"since": ago(begin)} if begin else {})}
-    after = str(uuid7(0, 0)) if begin else str(uuid7(at_us * 4, 0))
+    after = str(uuid7(0)) if begin else str(uuid7(at_us * 4))
     while True:
         began_us = clock.time_us()
         for each in _onward(proxy, query, after):
             if each["id"] not in seen:
                 seen[each["id"]] = None
                 yield each
-        after = str(uuid7(max(at_us, began_us - OVERLAP_US) * 4, 0))
+        after = str(uuid7(max(at_us, began_us - OVERLAP_US) * 4))
         query = asked
         while len(seen) > 100_000:
             del seen[next(iter(seen))]

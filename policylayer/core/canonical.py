@@ -27,17 +27,20 @@ _LONGEST_PLAIN: Final = 21
 _MOST_LEADING_ZEROS: Final = 6
 
 
-def canonical(value: Json | Mapping[str, Json]) -> bytes:
-    """The canonical form of `value`. ValueError for what is no JSON: NaN, infinity, a lone surrogate."""
+def canonical(value: Json | Mapping[str, Json], plain: bool = False) -> bytes:
+    """The canonical form of `value`. ValueError for what is no JSON: NaN, infinity, a lone surrogate.
+
+    `plain`: it is known to hold no number but integers of 64 bits, and so nothing that we write in a way of our own.
+    """
     try:
-        return orjson.dumps(_prepared(value), option=_OPTIONS)
+        return orjson.dumps(value if plain else _prepared(value), option=_OPTIONS)
     except TypeError as error:
         raise ValueError(f"no canonical form: {error}") from None
 
 
-def digest(value: Json | Mapping[str, Json]) -> bytes:
+def digest(value: Json | Mapping[str, Json], plain: bool = False) -> bytes:
     """The SHA-256 of the canonical form."""
-    return hashlib.sha256(canonical(value)).digest()
+    return hashlib.sha256(canonical(value, plain)).digest()
 
 
 def _prepared(value: Any) -> Any:

@@ -17,7 +17,7 @@ import orjson
 
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
-from policylayer.core.secret_shapes import decoded, is_secret_key, mask_spans, plain, squeeze
+from policylayer.core.secret_shapes import decoded, is_secret_key, mask_spans, names_secret, plain, squeeze
 
 Mode: TypeAlias = Literal["none", "digest", "read", "redacted", "full"]
 Mark: TypeAlias = Callable[[Json], str]
@@ -110,9 +110,10 @@ class Redactor:
             item = stack.pop()
             if isinstance(item, dict):
                 for key, below in item.items():
-                    if is_secret_key(key, below, extra):
+                    if names_secret(key, extra) and is_secret_key(key, below, extra):
                         return True
-                    if isinstance(below, dict | list):
+                    kind = type(below)
+                    if kind is dict or kind is list:
                         stack.append(below)
             elif isinstance(item, list):
                 stack.extend(below for below in item if isinstance(below, dict | list))

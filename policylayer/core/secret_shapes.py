@@ -64,14 +64,15 @@ def squeeze(name: str) -> str:
 
 def is_secret_key(key: str, value: object, extra: frozenset[str] = frozenset()) -> bool:
     """Whether what stands under this key is to be masked, whatever it is. `extra` are further names, squeezed."""
-    if not _names_secret(key, extra):
+    if not names_secret(key, extra):
         return False
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return value is not None and not (number and _COUNTS.search(squeeze(key)))
 
 
 @lru_cache(maxsize=4096)
-def _names_secret(key: str, extra: frozenset[str]) -> bool:
+def names_secret(key: str, extra: frozenset[str]) -> bool:
+    """Whether a key names a secret, but for counts of tokens."""
     plain = key if key.isascii() else unicodedata.normalize("NFKC", key)
     squeezed = squeeze(plain)
     if squeezed in extra:

@@ -48,7 +48,7 @@ def ensure(connection: Connection, now_us: int, ahead: int = AHEAD) -> list[str]
 
 def first_id(year: int, month: int) -> str:
     """The smallest id of a month."""
-    return uuid7(int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 4_000_000, 0)
+    return uuid7(int(datetime(year, month, 1, tzinfo=UTC).timestamp()) * 4_000_000)
 
 
 def _months(now_us: int, ahead: int) -> list[tuple[int, int]]:

@@ -32,7 +32,7 @@ def calls_of(message: Message, server: str) -> tuple[Call, ...]:
     """
     if message.method is None:
         raise ValueError("a response is not a call")
-    call = _call(server, message.method, message.params, message.protocol)
+    call = _call(server, message.method, message.params, message.protocol, message.plain)
     if message.method != "subscriptions/listen" or message.treatment != "judged":
         return (call,)
     wanted = message.params["notifications"].get("resourceSubscriptions", ())
@@ -47,7 +47,7 @@ def call_of_server_request(method: str, params: Mapping[str, Any] | None, server
     return _call(server, method, params or {}, protocol)
 
 
-def _call(server: str, method: str, params: Mapping[str, Any], protocol: str) -> Call:
+def _call(server: str, method: str, params: Mapping[str, Any], protocol: str, plain: bool = False) -> Call:
     digested = {name: value for name, value in params.items() if name not in _NOT_DIGESTED}
     if method in _OWN_ARGUMENTS:
         # Absent, null and empty arguments are the same call.
@@ -55,7 +55,7 @@ def _call(server: str, method: str, params: Mapping[str, Any], protocol: str) ->
         digested["arguments"] = arguments
     else:
         arguments = {name: value for name, value in params.items() if name not in _NOT_ARGUMENTS}
-    whole = digest({"method": method, "params": digested})
+    whole = digest({"method": method, "params": digested}, plain)
     responses = digested.pop("inputResponses", None)
     return Call(
         server=server,
@@ -63,7 +63,7 @@ def _call(server: str, method: str, params: Mapping[str, Any], protocol: str) ->
         target=target_of(method, params),
         arguments=arguments,
         digest=whole,
-        asked_digest=whole if responses is None else digest({"method": method, "params": digested}),
+        asked_digest=whole if responses is None else digest({"method": method, "params": digested}, plain),
         protocol=protocol,
         input=responses if type(responses) is dict else {},
     )

@@ -60,6 +60,8 @@ def is_id(id: object, limits: Limits) -> TypeGuard[Id]:
 
 
 def _members(value: dict[str, Any], strict: bool) -> tuple[str, str] | None:
+    if value.keys() <= _MEMBERS:
+        return None
     for name in value:
         if name not in _MEMBERS:
             if fold(name) in _FOLDED:

@@ -49,7 +49,7 @@ def version_of(headers: Headers) -> str | Rejection:
 
 def agree(headers: Headers, meta: Mapping[str, Any], kind: Kind, id: Id | None) -> str | Rejection:
     """The revision that header and `_meta` agree on."""
-    header = None if headers.repeated(HEADER) else headers.get(HEADER)
+    header = headers.single.get(HEADER)
     if header is None and HEADER in headers:
         return Rejection(400, HEADER_MISMATCH, "header_mismatch", f"the {HEADER} header is repeated", id)
     if header == MODERN:

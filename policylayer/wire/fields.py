@@ -18,29 +18,24 @@ _EDGES: Final = " \t"
 class Headers:
     """Header fields by lower-case name, each with all its values, without the whitespace around them.
 
-    Values are read as Latin-1, as ASGI hands them over; nothing that compares them can match beyond ASCII.
+    Values are read as Latin-1, as ASGI hands them over; nothing that compares them can match beyond ASCII. `single` are
+    the fields that came just once; `travelling` is for `headers.py`, which works out once what of them is forwarded.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_values", "single", "travelling")
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         values: dict[str, list[str]] = {}
         for name, value in pairs:
             values.setdefault(name.lower(), []).append(value.strip(_EDGES))
         self._values = values
+        self.single = {name: found[0] for name, found in values.items() if len(found) == 1}
+        self.travelling: list[tuple[str, str]] | None = None
 
     @classmethod
     def of(cls, raw: Iterable[tuple[bytes, bytes]]) -> Headers:
         """From an ASGI scope's `headers`."""
-        headers = cls()
-        values = headers._values
-        for name, value in raw:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(_EDGES)
-            if key in values:
-                values[key].append(text)
-            else:
-                values[key] = [text]
-        return headers
+        return cls((name.decode("latin-1"), value.decode("latin-1")) for name, value in raw)
 
     def get(self, name: str) -> str | None:
         """The value, or None where the field is absent. Of a repeated field the first: ask `repeated` too."""
@@ -74,6 +69,11 @@ def encode_value(value: str) -> str:
     if plain and not _is_wrapped(value):
         return value
     return f"{_OPEN}{base64.b64encode(value.encode()).decode()}{_CLOSE}"
+
+
+def is_as_it_is(value: str) -> bool:
+    """Whether a value of a field means just itself, and could be written so."""
+    return value.isascii() and value.isprintable() and not _is_wrapped(value)
 
 
 def decode_value(value: str) -> str | None:

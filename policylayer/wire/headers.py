@@ -108,6 +108,14 @@ def outgoing(
 
 def forwardable(inbound: Headers, extra: Iterable[str] = ()) -> list[tuple[str, str]]:
     """What travels on of a request's fields, also of one without a message (GET, DELETE)."""
+    if extra:
+        return _forwardable(inbound, extra)
+    if inbound.travelling is None:
+        inbound.travelling = _forwardable(inbound, ())
+    return inbound.travelling
+
+
+def _forwardable(inbound: Headers, extra: Iterable[str]) -> list[tuple[str, str]]:
     dropped = _named_by_connection(inbound)
     names = {name: written for name, written in FORWARDED.items() if name in inbound and name not in dropped}
     names.update((name, name) for name in extra if may_travel(name) and name not in dropped)

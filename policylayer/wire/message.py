@@ -30,7 +30,7 @@ class Message:
     `protocol` is the revision it speaks. `params`, `meta` are `{}` where there are none. `target` is what it asks for,
     where its method has one. `progress_token` is an id by which progress may be told. `client_capabilities` and
     `client` (a name that nobody vouches for) are known of modern requests and of `initialize`. Responses have no method
-    but a `result` or an `error`.
+    but a `result` or an `error`. `plain` says that it surely holds no number but short integers.
     """
 
     kind: Kind
@@ -48,6 +48,7 @@ class Message:
     client: str | None = None
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    plain: bool = False
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -58,7 +59,8 @@ class Message:
 
 def decode(body: bytes, headers: Headers, limits: Limits = DEFAULT) -> Message | Rejection:
     """The message of a POST's body and headers, or why it is refused."""
-    value = strict_json.parse(body, limits)
+    plain = strict_json.is_plain(body, limits.depth)
+    value = strict_json.parse(body, limits, plain)
     if isinstance(value, strict_json.Fault):
         return _unreadable(value)
     envelope = open_envelope(value, limits)
@@ -79,7 +81,7 @@ def decode(body: bytes, headers: Headers, limits: Limits = DEFAULT) -> Message |
         fault = params.check_members(entry, envelope.params, limits)
         if fault is not None:
             return Rejection(400, INVALID_PARAMS, *fault, envelope.id)
-    message = _message(envelope, protocol, entry, meta, body)
+    message = _message(envelope, protocol, entry, meta, body, plain)
     return check_routing(message, headers) or message
 
 
@@ -98,7 +100,9 @@ def _out_of_place(envelope: Envelope, protocol: str) -> Rejection | None:
     return None
 
 
-def _message(envelope: Envelope, protocol: str, entry: Entry | None, meta: Mapping[str, Any], raw: bytes) -> Message:
+def _message(
+    envelope: Envelope, protocol: str, entry: Entry | None, meta: Mapping[str, Any], raw: bytes, plain: bool
+) -> Message:
     method = envelope.method
     if method == "initialize":
         capabilities, info = envelope.params.get("capabilities"), envelope.params.get("clientInfo")
@@ -125,4 +129,5 @@ def _message(envelope: Envelope, protocol: str, entry: Entry | None, meta: Mappi
         client=name[:128] if type(name) is str else None,
         result=envelope.result,
         error=envelope.error,
+        plain=plain,
     )

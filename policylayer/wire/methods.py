@@ -120,13 +120,26 @@ SERVER_NOTIFICATIONS: Final = (
 
 @immutable
 class Entry:
-    """One method at one revision: `members` are those its params may have, `folded` what they fold to."""
+    """One method at one revision: `members` are those its params may have, `folded` what they fold to.
+
+    `needed` are those that must be there.
+    """
 
     method: str
     treatment: Treatment
     target: str | None
     members: frozenset[str]
     folded: Mapping[str, str]
+    needed: tuple[str, ...]
+
+
+_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
+    "initialize": ("protocolVersion",),
+    "completion/complete": ("ref", "argument"),
+    "subscriptions/listen": ("notifications",),
+    "tasks/update": ("inputResponses",),
+}
+"""What must be there besides the target."""
 
 
 _Table: TypeAlias = dict[tuple[str, str], Entry]
@@ -137,7 +150,8 @@ def _by_revision(methods: tuple[Method, ...]) -> _Table:
     for row in methods:
         for revision in row.revisions:
             members = frozenset({"_meta", *(name for name, known in row.members.items() if revision in known)})
-            entry = Entry(row.name, row.treatment, row.target, members, folds(members))
+            needed = (*((row.target,) if row.target else ()), *_REQUIRED.get(row.name, ()))
+            entry = Entry(row.name, row.treatment, row.target, members, folds(members), needed)
             table[(revision, row.name)] = entry
     return table
 

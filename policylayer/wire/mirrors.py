@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from policylayer.core.immutable import immutable
-from policylayer.wire.fields import Headers, decode_value, encode_value
+from policylayer.wire.fields import Headers, decode_value, encode_value, is_as_it_is
 from policylayer.wire.methods import ROUTED
 from policylayer.wire.rejection import HEADER_MISMATCH, Id, Rejection
 
@@ -75,6 +75,9 @@ def check_routing(message: Message, headers: Headers) -> Rejection | None:
 
 
 def _compare(headers: Headers, name: str, expected: str | None, required: bool, wrapped: bool = False) -> str | None:
+    said = headers.single.get(name)
+    if said is not None and said == expected and is_as_it_is(said):
+        return None
     values = headers.get_all(name)
     if not values:
         return f"the {name} header is missing" if required else None

@@ -43,14 +43,6 @@ _FOLDED_META: Final = folds(_META)
 _TRACE: Final = {"traceparent": 256, "tracestate": 2048, "baggage": 8192}
 """Trace context goes to every log on the way: text, and no more of it than its specification allows."""
 
-_REQUIRED: Final[dict[str, tuple[str, ...]]] = {
-    "initialize": ("protocolVersion",),
-    "completion/complete": ("ref", "argument"),
-    "subscriptions/listen": ("notifications",),
-    "tasks/update": ("inputResponses",),
-}
-"""What must be there besides the target."""
-
 _REFS: Final = {"ref/prompt": frozenset({"type", "name", "title"}), "ref/resource": frozenset({"type", "uri"})}
 _NESTED: Final = {"argument": frozenset({"name", "value"}), "context": frozenset({"arguments"})}
 _FLAGS: Final = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged"})
@@ -66,8 +58,8 @@ def check_members(entry: Entry, params: Mapping[str, Any], limits: Limits) -> Fa
         form = _FORMS.get(name)
         if form is not None and name in entry.members and not form(value, limits):
             return name, f"{name} is missing or not in its form"
-    for needed in (entry.target, *_REQUIRED.get(entry.method, ())):
-        if needed is not None and needed not in params:
+    for needed in entry.needed:
+        if needed not in params:
             return needed, f"{needed} is missing or not in its form"
     return None
 
@@ -82,9 +74,10 @@ def check_meta(params: Mapping[str, Any], raw_size: int, limits: Limits) -> Faul
     # Only a message that is larger than the cap can hold a `_meta` that is.
     if raw_size > limits.meta and len(orjson.dumps(meta)) > limits.meta:
         return "meta_size", "_meta is too large"
-    for name in meta:
-        if name not in _META and fold(name) in _FOLDED_META:
-            return "folded_member", "a member of _meta is written almost like one of the protocol"
+    if not meta.keys() <= _META:
+        for name in meta:
+            if name not in _META and fold(name) in _FOLDED_META:
+                return "folded_member", "a member of _meta is written almost like one of the protocol"
     if "progressToken" in meta and not is_id(meta["progressToken"], limits):
         return "progress_token", "the progress token must be a string or an integer"
     for name, longest in _TRACE.items():
@@ -94,6 +87,8 @@ def check_meta(params: Mapping[str, Any], raw_size: int, limits: Limits) -> Faul
 
 
 def _names(entry: Entry, params: Mapping[str, Any]) -> Fault | None:
+    if params.keys() <= entry.members:
+        return None
     if len(params) > _MOST_MEMBERS:
         return "members", "params have too many members"
     for name in params:

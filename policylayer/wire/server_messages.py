@@ -67,6 +67,23 @@ class ServerMessage:
         return method == "tasks/result" or (not method.startswith("tasks/") and type(result.get("task")) is not dict)
 
 
+_USUAL = frozenset(
+    (
+        *(
+            "resultType",
+            "inputRequests",
+            "requestState",
+            "isError",
+            "_meta",
+            "content",
+            "structuredContent",
+            "nextCursor",
+        ),
+        *("ttlMs", "cacheScope", "tools", "prompts", "resources", "resourceTemplates", "contents", "messages"),
+    )
+)
+"""Members of results, none of which is like one that the proxy acts on, or is that one."""
+
 _RESULT_MEMBERS = frozenset({"resulttype", "inputrequests", "requeststate", "iserror"})
 
 
@@ -93,5 +110,7 @@ def decode(raw: bytes, limits: Limits = SERVER) -> ServerMessage | Rejection:
 
 def _disguised(result: Mapping[str, Any]) -> bool:
     """Whether a careless client would read a member as one that the proxy acts on."""
+    if result.keys() <= _USUAL:
+        return False
     known = ("resultType", "inputRequests", "requestState", "isError")
     return any(name not in known and len(name) < 64 and fold(name) in _RESULT_MEMBERS for name in result)

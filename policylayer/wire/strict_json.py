@@ -7,7 +7,8 @@ accepted: they are compared exactly.
 Theory of operation. `jiter` refuses broken syntax, broken UTF-8 (BOM, UTF-16, surrogates), control characters,
 duplicate keys (also by escape), NaN, and nesting beyond its own limit before anything is built. The ladder after it
 refuses what is left, in one walk over the values: nesting over the cap, integers beyond 64 bits, and non-integer
-literals that are not the shortest form of their double; the other literals become floats in place.
+literals that are not the shortest form of their double; the other literals become floats in place. Most messages hold
+nothing of the kind, which a look at their bytes can tell (`is_plain`): those are not walked.
 
 Must not know what a message is (`envelope`), nor answer anyone (`rejection`).
 """
@@ -33,6 +34,11 @@ _STRINGS: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 _SAFE_LENGTH: Final = 16
 """A point and 15 digits: so many survive the way into a double and back, whatever they are."""
+
+_SIGNS: Final = bytes.maketrans(b"123456789.eE", b"000000000...")
+_FRACTION: Final = b"0."
+_LONG: Final = b"0" * 19
+"""So many digits make an integer that may need more than 64 bits."""
 
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**64 - 1
@@ -66,9 +72,15 @@ _BY_PARSER_MESSAGE: Final = (
 """How the parser words what it refuses; anything else is a syntax error. Its words never reach the sender."""
 
 
-def parse(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
-    """The value of `raw`, or why it is refused."""
-    return _parse(raw, limits, "lossless-float")
+def is_plain(raw: bytes, depth: int) -> bool:
+    """Whether `raw` surely holds no number but integers of less than 19 digits, and is nested no deeper than this."""
+    signs = raw.translate(_SIGNS)
+    return _FRACTION not in signs and _LONG not in signs and raw.count(b"{") + raw.count(b"[") <= depth
+
+
+def parse(raw: bytes, limits: Limits = DEFAULT, plain: bool | None = None) -> Json | Fault:
+    """The value of `raw`, or why it is refused. `plain` is what `is_plain` said, where it was asked already."""
+    return _parse(raw, limits, "lossless-float", plain)
 
 
 def parse_lenient(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
@@ -77,16 +89,16 @@ def parse_lenient(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
     Policy compares nothing of a server's answer, and its bytes are relayed as they are; so only what would let two
     readers see two different messages is refused.
     """
-    return _parse(raw, limits, "float")
+    return _parse(raw, limits, "float", None)
 
 
-def _parse(raw: bytes, limits: Limits, mode: _Mode) -> Json | Fault:
+def _parse(raw: bytes, limits: Limits, mode: _Mode, plain: bool | None) -> Json | Fault:
     if len(raw) > limits.size:
         return SIZE
     if len(raw) > limits.nodes and _over(raw, limits.nodes):
         return NODES
     try:
-        value = jiter.from_json(
+        value: Json = jiter.from_json(
             raw,
             allow_inf_nan=False,
             cache_mode="keys",
@@ -95,6 +107,8 @@ def _parse(raw: bytes, limits: Limits, mode: _Mode) -> Json | Fault:
         )
     except ValueError as error:
         return _fault(raw, str(error))
+    if is_plain(raw, limits.depth) if plain is None else plain:
+        return value
     holder = [value]
     fault = _walk(holder, limits.depth, mode == "lossless-float")
     return holder[0] if fault is None else fault

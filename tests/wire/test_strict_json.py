@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from policylayer.core.canonical import digest
 from policylayer.wire import strict_json
 from policylayer.wire.limits import DEFAULT, Limits
 from policylayer.wire.strict_json import Fault, parse, parse_lenient
@@ -173,3 +178,41 @@ def test_no_bytes_raise() -> None:
     source = random.Random(1)
     for _ in range(2000):
         parse(source.randbytes(source.randrange(40)))
+
+
+NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([2**63, -(2**64)]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=8),
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=4), below, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.builds(lambda value: {"a": value}, VALUES))
+def test_what_is_plain_needs_no_second_look(value: dict[str, Any]) -> None:
+    raw = json.dumps(value).encode()
+    if not strict_json.is_plain(raw, 3):
+        return
+    walked = strict_json.parse(raw, replace(DEFAULT, depth=3), plain=False)
+    assert strict_json.parse(raw, replace(DEFAULT, depth=3)) == walked
+    assert not isinstance(walked, strict_json.Fault)
+    assert digest(value, plain=True) == digest(value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (b'{"a": 1, "b": "2026-07-28", "c": true}', True),
+        (b'{"a": 1.5}', False),
+        (b'{"a": -0}', True),
+        (b'{"a": 1e5}', False),
+        (b'{"a": 1E5}', False),
+        (b'{"a": 999999999999999999}', True),
+        (b'{"a": 9223372036854775807}', False),
+        (b'{"a": "v1.5"}', False),
+        (b'{"a": [[[1]]]}', False),
+        (b'{"a": [[1]]}', True),
+    ],
+)
+def test_what_is_plain(raw: bytes, plain: bool) -> None:
+    assert strict_json.is_plain(raw, 3) is plain
