@@ -6,7 +6,7 @@ know any path below its prefixes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,12 +32,14 @@ class Front:
         self._hosts = hosts
         self._behind_proxy = behind_proxy
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """One request."""
         path: str = scope["path"]
         if path.startswith(AGENTS):
-            await self._agents(scope, receive, send)
-            return
+            return self._agents(scope, receive, send)
+        return self._other(path, scope, receive, send)
+
+    async def _other(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope)
         if refusal is not None and path not in PROBES:
             await _answer(refusal, send)

@@ -43,7 +43,7 @@ async def ask_modern(
     try:
         return await response_of(answer, limits)
     finally:
-        await answer.close()
+        answer.close()
 
 
 async def response_of(answer: Answer, limits: Limits) -> ServerMessage:

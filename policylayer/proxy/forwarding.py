@@ -101,7 +101,14 @@ class Forwarding:
                 self._stay_open()
             else:
                 down.when_long(self._stay_open)
-            return await self._exchange(row_id)
+            fields = outgoing(self._message, self._visit.headers, self._schema)
+            answer = await self._visit.send(fields, self._raw, self.endless)
+            try:
+                if self.on_head is not None:
+                    self.on_head(answer)
+                return await Relay(self._visit, self._message, self._request, row_id, self.endless).run(answer)
+            finally:
+                answer.close()
         except asyncio.CancelledError:
             if not self._is_cut or task.uncancel() > self._cancelling:
                 raise
@@ -119,17 +126,6 @@ class Forwarding:
         if self.endless:
             return Outcome(OutcomeState.EXECUTED, "the client ended the stream")
         return Outcome(OutcomeState.CANCELLED, "the client went away")
-
-    async def _exchange(self, row_id: str | None) -> Outcome:
-        visit = self._visit
-        fields = outgoing(self._message, visit.headers, self._schema)
-        answer = await visit.send(fields, self._raw, self.endless)
-        try:
-            if self.on_head is not None:
-                self.on_head(answer)
-            return await Relay(visit, self._message, self._request, row_id, self.endless).run(answer)
-        finally:
-            await answer.close()
 
     # --- what takes long ----------------------------------------------------------------------------------------------
 

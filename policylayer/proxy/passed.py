@@ -84,7 +84,7 @@ async def _forward(visit: Visit, message: Message) -> None:
     try:
         await visit.down.reply(_status_of(visit, answer))
     finally:
-        await answer.close()
+        answer.close()
 
 
 def _status_of(visit: Visit, answer: Answer) -> Reply:
@@ -171,7 +171,7 @@ async def end_at_server(upstream: Upstream, session: Session) -> None:
     headers = [("Mcp-Session-Id", session.upstream_id), ("MCP-Protocol-Version", session.protocol)]
     with contextlib.suppress(UpstreamError):
         answer = await upstream.exchange(Exchange("DELETE", headers, owner="\n".join(session.owner), timeout=10.0))
-        await answer.close()
+        answer.close()
 
 
 def _full(id: Id | None) -> Reply:

@@ -6,7 +6,7 @@ not know how any of it is done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
@@ -46,7 +46,7 @@ class Engine(Protocol):
     def revision(self) -> str:
         """Which one it is."""
 
-    async def decide(self, question: Question) -> Decision:
+    def decide(self, question: Question) -> Awaitable[Decision]:
         """What it says. Whatever it raises means that there is no decision."""
 
     async def listed(self, question: Question) -> bool:

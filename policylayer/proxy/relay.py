@@ -8,6 +8,7 @@ without a message) are not the agent's business. Must not know policy; what is i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -42,15 +43,15 @@ class Relay:
     row_id: str | None = None
     endless: bool = False
 
-    async def run(self, answer: Answer) -> Outcome:
+    def run(self, answer: Answer) -> Awaitable[Outcome]:
         """Relay it; how it ended. Raises `UpstreamError`, `Unusable` or `SessionOver`."""
         if answer.status in (401, 403):
             raise Unusable(f"status {answer.status}", REFUSES_US, OutcomeState.UPSTREAM_REFUSED)
         if answer.status == 404 and self.visit.session is not None:
             raise SessionOver
         if answer.status == 200 and answer.content_type == EVENTS:
-            return await self._stream(answer)
-        return await self._whole(answer)
+            return self._stream(answer)
+        return self._whole(answer)
 
     # --- a whole answer -----------------------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class SessionStream:
             else:
                 await visit.down.reply(refused(visit, answer))
         finally:
-            await answer.close()
+            answer.close()
 
     async def _relay(self, answer: Answer) -> None:
         visit = self._visit
@@ -118,7 +118,7 @@ async def delete(visit: Visit) -> None:
         else:
             await visit.down.reply(refused(visit, answer))
     finally:
-        await answer.close()
+        answer.close()
 
 
 def refused(visit: Visit, answer: Answer) -> Reply:

@@ -7,7 +7,7 @@ question to policy is made of; decides nothing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -142,10 +142,10 @@ class Visit:
             return fields
         return [*fields, ("Mcp-Session-Id", self.session.upstream_id)]
 
-    async def send(self, fields: list[tuple[str, str]], body: bytes, endless: bool = False) -> Answer:
+    def send(self, fields: list[tuple[str, str]], body: bytes, endless: bool = False) -> Awaitable[Answer]:
         """Post a message to the server. Raises `UpstreamError`."""
         headers = self.server_headers(fields)
-        return await self.upstream.exchange(Exchange("POST", headers, body, self.process_owner, endless=endless))
+        return self.upstream.exchange(Exchange("POST", headers, body, self.process_owner, endless))
 
     async def tell_server(self, body: bytes, protocol: str) -> None:
         """Post a message of our own to the session; that it does not arrive is the server's loss."""
@@ -156,7 +156,7 @@ class Visit:
         ]
         with contextlib.suppress(UpstreamError):
             answer = await self.send(fields, body)
-            await answer.close()
+            answer.close()
 
 
 def refusal(code: ReasonCode, reason: str, revision: str = "") -> Decision:

@@ -8,16 +8,13 @@ each kind has statements that say the others' NULL themselves. Must not know con
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
-from itertools import compress, groupby, repeat
+from itertools import compress, repeat
 from operator import is_not
 from typing import Any, Final, TypeAlias
 
 from policylayer.store.rows import COLUMNS
 
 Sealed: TypeAlias = tuple[str | int | bytes | None, ...]
-Shape: TypeAlias = tuple[bool, ...]
-"""Which columns a row has."""
 
 TOGETHER: Final = 3
 """So many rows of whatever shapes go in by one statement of just their shapes."""
@@ -25,42 +22,76 @@ TOGETHER: Final = 3
 SIZES: Final = (32, 16, 8, 4, 2, 1)
 """How many rows of one shape a statement takes; a batch is cut into these. They stay below the limit of variables."""
 
+MOST: Final = 512
+"""Shapes, and statements for a few rows, that are kept; far more than there are."""
+
 _INTO: Final = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES "
 
 
-def statements(rows: Iterable[Sealed]) -> Iterator[tuple[str, list[Any]]]:
-    """What is to be executed, with its values."""
-    shaped = [(tuple(map(is_not, row, repeat(None))), row) for row in rows]
-    if not shaped:
-        return
-    if len(shaped) <= TOGETHER:
-        yield _for(tuple(shape for shape, _ in shaped)), _values(shaped)
-        return
-    shaped.sort(key=_shape)
-    for shape, several in groupby(shaped, _shape):
-        yield from _of_one(shape, list(several))
+class _Shape:
+    """Which columns a row has, and the statements for so many rows that have the same."""
+
+    __slots__ = ("statements", "there", "values")
+
+    def __init__(self, there: tuple[bool, ...]) -> None:
+        self.there = there
+        self.values = f"({', '.join('?' if each else 'NULL' for each in there)})"
+        self.statements = {size: _INTO + ", ".join([self.values] * size) for size in SIZES}
 
 
-def _of_one(shape: Shape, rows: Sequence[tuple[Shape, Sealed]]) -> Iterator[tuple[str, list[Any]]]:
-    at = 0
+class Statements:
+    """Makes them, and keeps those that were made."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[tuple[bool, ...], _Shape] = {}
+        self._few: dict[tuple[_Shape, ...], str] = {}
+
+    def of(self, rows: Iterable[Sealed]) -> Iterator[tuple[str, list[Any]]]:
+        """What is to be executed, with its values."""
+        shaped = [(self._shape(row), row) for row in rows]
+        if len(shaped) > TOGETHER:
+            by_shape: dict[_Shape, list[Sealed]] = {}
+            for shape, row in shaped:
+                by_shape.setdefault(shape, []).append(row)
+            for shape, several in by_shape.items():
+                yield from _of_one(shape, several)
+        elif shaped:
+            values: list[Any] = []
+            for shape, row in shaped:
+                values += _values(shape, row)
+            yield self._for(tuple(shape for shape, _ in shaped)), values
+
+    def _shape(self, row: Sealed) -> _Shape:
+        there = tuple(map(is_not, row, repeat(None)))
+        shape = self._shapes.get(there)
+        if shape is None:
+            if len(self._shapes) >= MOST:
+                self._shapes.clear()
+            shape = self._shapes[there] = _Shape(there)
+        return shape
+
+    def _for(self, shapes: tuple[_Shape, ...]) -> str:
+        statement = self._few.get(shapes)
+        if statement is None:
+            if len(self._few) >= MOST:
+                self._few.clear()
+            statement = self._few[shapes] = _INTO + ", ".join(shape.values for shape in shapes)
+        return statement
+
+
+def _of_one(shape: _Shape, rows: Sequence[Sealed]) -> Iterator[tuple[str, list[Any]]]:
+    at, left = 0, len(rows)
     for size in SIZES:
-        while len(rows) - at >= size:
-            yield _for((shape,) * size), _values(rows[at : at + size])
-            at += size
+        while left >= size:
+            values: list[Any] = []
+            for row in rows[at : at + size]:
+                values += _values(shape, row)
+            yield shape.statements[size], values
+            at, left = at + size, left - size
 
 
-def _shape(shaped: tuple[Shape, Sealed]) -> Shape:
-    return shaped[0]
-
-
-def _values(shaped: Iterable[tuple[Shape, Sealed]]) -> list[Any]:
-    values: list[Any] = []
-    for shape, row in shaped:
-        values += compress(row, shape)
+def _values(shape: _Shape, row: Sealed) -> list[Any]:
+    values: list[Any] = list(compress(row, shape.there))
     # The link, the last column, is bytes, for which an adapter would be looked for too.
-    return [bytearray(value) if type(value) is bytes else value for value in values]
-
-
-@lru_cache(maxsize=256)
-def _for(shapes: tuple[Shape, ...]) -> str:
-    return _INTO + ", ".join(f"({', '.join('?' if there else 'NULL' for there in shape)})" for shape in shapes)
+    values[-1] = bytearray(values[-1])
+    return values

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, StaticPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from policylayer.core.errors import ConfigError
-from policylayer.store.inserting import TOGETHER, statements
+from policylayer.store.inserting import TOGETHER, Statements
 from policylayer.store.rows import Place, Row
 from policylayer.store.store import Add
 
@@ -135,6 +135,7 @@ class Session:
             self._pin.close()
             raise
         self.place: Place | None = None
+        self._statements = Statements()
         self._version = self._data_version()
 
     def mark(self) -> Mark:
@@ -168,7 +169,7 @@ class Session:
     def insert(self, rows: Sequence[Row]) -> None:
         """Append rows, all or (raising) possibly some: the caller holds a savepoint or undoes everything."""
         assert self.place is not None
-        for statement, values in statements(list(map(self.place.seal, rows))):
+        for statement, values in self._statements.of(list(map(self.place.seal, rows))):
             self.raw.execute(statement, values)
 
     def insert_alone(self, rows: Sequence[Row]) -> bool:

@@ -53,10 +53,10 @@ class Reply:
         self.begun = self.complete = False
         self.fault: Fault | None = None
 
-    async def more(self) -> None:
-        """Wait until something changes."""
+    def more(self) -> asyncio.Future[None]:
+        """Done when something changes."""
         self._waiter = asyncio.get_running_loop().create_future()
-        await self._waiter
+        return self._waiter
 
     def wake(self) -> None:
         """Something has changed."""

@@ -46,7 +46,7 @@ class Plain:
         if self._body:
             yield self._body
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Nothing is open."""
 
 
@@ -82,7 +82,7 @@ class Stream:
         async for chunk in self.chunks():
             size += len(chunk)
             if size > limit:
-                await self.close()
+                self.close()
                 raise ProtocolFault(f"server `{self._name}` answered with more than {limit} bytes")
             parts.append(chunk)
         return b"".join(parts)
@@ -93,9 +93,9 @@ class Stream:
         while message is not None or (message := await self._next()) is not None:
             yield sse.encode(message, event="message")
             message = None
-        await self.close()
+        self.close()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Stop listening."""
         if not self._closed:
             self._closed = True
@@ -105,5 +105,5 @@ class Stream:
         try:
             return await self._mailbox.get(self._deadline)
         except TimeoutError:
-            await self.close()
+            self.close()
             raise TimedOut(f"server `{self._name}` did not answer in time") from None

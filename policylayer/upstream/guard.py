@@ -5,7 +5,7 @@ Knows nothing of how a server is spoken to; wraps any `Upstream` and every `Answ
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 
 from policylayer.core.errors import UpstreamError
 from policylayer.core.immutable import immutable
@@ -52,22 +52,23 @@ class Guarded:
 
     async def exchange(self, exchange: Exchange) -> Answer:
         """Send it once, or say why not now."""
-        leave = self._enter(exchange.endless)
+        endless = exchange.endless
+        self._enter(endless)
         try:
             answer = await self._inner.exchange(exchange)
         except BaseException as error:
-            leave(error)
+            self.leave(endless, error)
             raise
         if answer.status not in GATEWAY_FAILURES:
             self._breaker.began()
-        return _GuardedAnswer(answer, leave)
+        return _GuardedAnswer(self, answer, endless)
 
     async def close(self) -> None:
         """End all that is open."""
         await self._inner.close()
 
-    def _enter(self, endless: bool) -> Callable[[BaseException | int], None]:
-        """Count one in; what it returns counts it out, once, with what became of it."""
+    def _enter(self, endless: bool) -> None:
+        """Count one in, or say why not."""
         full = self._streams >= self._limits.max_streams if endless else self._calls >= self._limits.max_calls
         if full:
             what = "streams" if endless else "calls"
@@ -82,16 +83,11 @@ class Guarded:
                 retry_after=wait,
             )
         self._count(endless, 1)
-        left = False
 
-        def leave(how: BaseException | int) -> None:
-            nonlocal left
-            if not left:
-                left = True
-                self._count(endless, -1)
-                self._judge(how)
-
-        return leave
+    def leave(self, endless: bool, how: BaseException | int) -> None:
+        """Count one out, with what became of it."""
+        self._count(endless, -1)
+        self._judge(how)
 
     def _count(self, endless: bool, by: int) -> None:
         if endless:
@@ -114,25 +110,18 @@ class Guarded:
 
 
 class _GuardedAnswer:
-    """An answer whose end is counted."""
+    """An answer whose end is counted, once."""
 
-    __slots__ = ("_inner", "_leave")
+    __slots__ = ("_endless", "_guard", "_inner", "_left", "content_type", "headers", "status")
 
-    def __init__(self, inner: Answer, leave: Callable[[BaseException | int], None]) -> None:
+    def __init__(self, guard: Guarded, inner: Answer, endless: bool) -> None:
+        self._guard = guard
         self._inner = inner
-        self._leave = leave
-
-    @property
-    def status(self) -> int:
-        return self._inner.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self._inner.headers
-
-    @property
-    def content_type(self) -> str:
-        return self._inner.content_type
+        self._endless = endless
+        self._left = False
+        self.status = inner.status
+        self.headers = inner.headers
+        self.content_type = inner.content_type
 
     async def read(self, limit: int) -> bytes:
         try:
@@ -140,7 +129,7 @@ class _GuardedAnswer:
         except UpstreamError as error:
             self._leave(error)
             raise
-        self._leave(self._inner.status)
+        self._leave(self.status)
         return body
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -150,9 +139,14 @@ class _GuardedAnswer:
         except UpstreamError as error:
             self._leave(error)
             raise
-        self._leave(self._inner.status)
+        self._leave(self.status)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """A head arrived and nothing failed since: the server is well, whoever ends the answer."""
-        self._leave(self._inner.status)
-        await self._inner.close()
+        self._leave(self.status)
+        self._inner.close()
+
+    def _leave(self, how: BaseException | int) -> None:
+        if not self._left:
+            self._left = True
+            self._guard.leave(self._endless, how)

@@ -12,7 +12,7 @@ import asyncio
 import os
 import re
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Final
 
 from yarl import URL
@@ -150,7 +150,7 @@ class HttpAnswer:
         while True:
             size += reply.buffered
             if size > limit:
-                await self.close()
+                self.close()
                 raise ProtocolFault(f"server `{self._name}` answered with more than {limit} bytes")
             if reply.parts:
                 parts.append(reply.take())
@@ -166,7 +166,7 @@ class HttpAnswer:
             if reply.parts:
                 size += reply.buffered
                 if not self._endless and size > self._most:
-                    await self.close()
+                    self.close()
                     raise ProtocolFault(f"server `{self._name}` answered with more than {self._most} bytes")
                 yield reply.take()
             elif reply.complete:
@@ -174,14 +174,14 @@ class HttpAnswer:
             else:
                 await self._more()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Without its end, the connection ends here."""
         self._reply.close()
 
-    async def _more(self) -> None:
+    def _more(self) -> Awaitable[None]:
         if self._reply.fault is not None:
             raise _told(self._name, self._reply.fault)
-        await self._reply.more()
+        return self._reply.more()
 
 
 def _unusable(answer: HttpAnswer) -> str | None:

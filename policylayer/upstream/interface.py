@@ -54,7 +54,7 @@ class Answer(Protocol):
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives, nothing kept back. Raises `Lost`, `TimedOut` or `ProtocolFault`."""
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End it. Before its end this aborts the connection, or cancels the request."""
 
 

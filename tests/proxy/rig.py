@@ -265,7 +265,7 @@ class FakeAnswer:
                 raise piece
             yield piece
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self.closed.set()
 
 

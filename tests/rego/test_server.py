@@ -98,8 +98,8 @@ async def test_a_policy_that_fails_is_indeterminate_and_the_server_in_order(tmp_
 @pytest.mark.shows("rego.3")
 async def test_a_stopped_and_a_frozen_server_deny_and_recover(tmp_path: Path) -> None:
     (tmp_path / "a.rego").write_text(RULES)
-    async with opa(str(tmp_path)) as running, engine(running.url, deadline=0.3) as server:
-        await server.findings(question(arguments={"amount": 1}), describe)
+    async with opa(str(tmp_path)) as running, engine(running.url, deadline=1.0) as server:
+        await _until_allowed(server)
         running.process.send_signal(signal.SIGSTOP)
         (frozen,) = await server.findings(question(arguments={"amount": 1}), describe)
         assert (frozen.failure, frozen.reason) == ("engine_error", "the Rego engine timed out")

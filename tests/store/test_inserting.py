@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine
 
-from policylayer.store.inserting import SIZES, TOGETHER, statements
+from policylayer.store.inserting import MOST, SIZES, TOGETHER, Statements
 from policylayer.store.rows import COLUMNS, Place, Row
 from policylayer.store.schema import create
 
@@ -37,7 +37,7 @@ def test_what_goes_in_comes_out(batch: list[Row]) -> None:
         create(connection)
         raw = connection.connection.driver_connection
         assert isinstance(raw, sqlite3.Connection)
-        done = [raw.execute(statement, values) for statement, values in statements(sealed)]
+        done = [raw.execute(statement, values) for statement, values in Statements().of(sealed)]
         found = raw.execute(f"SELECT {', '.join(COLUMNS)} FROM records ORDER BY id").fetchall()
     engine.dispose()
     assert found == sealed
@@ -47,16 +47,27 @@ def test_what_goes_in_comes_out(batch: list[Row]) -> None:
 
 def test_few_statements_do_for_any_batch() -> None:
     place = Place("chain", b"k" * 32, "key")
-    seen = set()
+    seen, made = set(), Statements()
     for count in range(TOGETHER + 1, 130):
         sealed = [place.seal(Row(f"id-{number}", "decision", number)) for number in range(count)]
-        seen |= {statement for statement, _ in statements(sealed)}
+        seen |= {statement for statement, _ in made.of(sealed)}
     assert len(seen) == len(SIZES)
 
 
 def test_no_value_needs_an_adapter() -> None:
     """NULL and bytes would each be looked up; that is what this is all for."""
     sealed = Place("chain", b"k" * 32, "key").seal(Row("id", "decision", 1, reason="x"))
-    ((statement, values),) = statements([sealed])
+    ((statement, values),) = Statements().of([sealed])
     assert {type(value) for value in values} <= {str, int, bytearray}
     assert statement.count("?") == len(values)
+
+
+def test_only_so_many_are_kept() -> None:
+    made, place = Statements(), Place("chain", b"k" * 32, "key")
+    for number in range(2**11):
+        names = [name for bit, name in enumerate(OPTIONAL[:11]) if number >> bit & 1]
+        sealed = place.seal(Row("id", "decision", 1, **dict.fromkeys(names, "x")))
+        ((_, values),) = made.of([sealed])
+        assert len(values) == 8 + len(names)
+    assert len(made._shapes) <= MOST
+    assert len(made._few) <= MOST

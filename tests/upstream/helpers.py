@@ -45,7 +45,7 @@ async def whole(upstream: Upstream, exchange: Exchange, limit: int = 1 << 24) ->
     try:
         return answer, await answer.read(limit)
     finally:
-        await answer.close()
+        answer.close()
 
 
 async def text_of(upstream: Upstream, body: bytes) -> str:

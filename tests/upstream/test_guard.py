@@ -51,9 +51,9 @@ async def test_over_the_cap_a_call_is_not_sent() -> None:
     assert isinstance(caught.value, NotSent)
     assert guard.inner.asked == 2
     await answers[0].read(100)
-    await answers[0].close()
+    answers[0].close()
     await whole(guard.guarded, post(call()))
-    await answers[1].close()
+    answers[1].close()
     assert guard.guarded.condition.calls == 0
 
 
@@ -63,7 +63,7 @@ async def test_streams_are_counted_apart() -> None:
     await whole(guard.guarded, post(call()))
     with pytest.raises(Overloaded, match="as many streams open"):
         await guard.guarded.exchange(Exchange("GET", [], endless=True))
-    await stream.close()
+    stream.close()
     assert guard.guarded.condition.streams == 0
 
 
@@ -92,7 +92,7 @@ async def test_a_long_answer_as_probe_does_not_keep_others_out() -> None:
     guard.now, guard.inner.next = 1.0, 200
     stream = await guard.guarded.exchange(Exchange("GET", [], endless=True))
     await whole(guard.guarded, post(call()))
-    await stream.close()
+    stream.close()
 
 
 async def test_being_full_is_no_failure_of_the_server() -> None:

@@ -102,7 +102,7 @@ async def test_each_piece_of_a_stream_is_passed_on_as_it_comes() -> None:
         assert await anext(chunks) == b"data: 1\n\n"
         more.set()
         assert [chunk async for chunk in chunks] == [b"data: 2\n\n"]
-        await got.close()
+        got.close()
 
 
 @pytest.mark.shows("proxy.5")
@@ -120,7 +120,7 @@ async def test_closing_an_answer_early_ends_its_connection() -> None:
     async with server, upstream_to(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", Limits()) as upstream:
         got = await upstream.exchange(Exchange("POST", [], b"", endless=True))
         assert await anext(aiter(got.chunks())) == b": open\n\n"
-        await got.close()
+        got.close()
         async with asyncio.timeout(5):
             await gone.wait()
 

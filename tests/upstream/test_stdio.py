@@ -68,7 +68,7 @@ class Session:
     async def open(cls, upstream: Upstream, owner: str = "grant-1") -> Session:
         answer = await upstream.exchange(Exchange("POST", [], INITIALIZE, owner=owner))
         assert json.loads(await answer.read(10_000))["result"]["serverInfo"]["name"] == "plain"
-        await answer.close()
+        answer.close()
         return cls(upstream, answer.headers["mcp-session-id"])
 
     async def send(self, body: bytes, verb: Any = "POST", **more: Any) -> Answer:
@@ -81,14 +81,14 @@ async def text(answer: Answer) -> str:
         found: str = json.loads(await answer.read(1 << 24))["result"]["content"][0]["text"]
         return found
     finally:
-        await answer.close()
+        answer.close()
 
 
 async def events(answer: Answer) -> list[dict[str, Any]]:
     """All messages of a stream."""
     parser = Parser(1 << 20)
     found = [json.loads(event.data or b"") async for chunk in answer.chunks() for event in parser.feed(chunk)]
-    await answer.close()
+    answer.close()
     return found
 
 
@@ -162,7 +162,7 @@ async def test_a_request_of_the_server_is_answered_by_a_post() -> None:
         told = await session.send(b'{"jsonrpc":"2.0","id":"ask-1","result":{"roots":[]}}')
         assert (told.status, await told.read(10)) == (202, b"")
         assert b'{\\"roots\\": []}' in await anext(chunks)
-        await answer.close()
+        answer.close()
 
 
 @pytest.mark.shows("proxy.5")
@@ -177,10 +177,10 @@ async def test_what_belongs_to_no_call_goes_to_the_open_stream_or_is_kept_for_it
         assert answer.content_type == "application/json"
         await text(answer)
         assert b"list_changed" in await anext(chunks)
-        await listening.close()
+        listening.close()
         again = await session.send(b"", "GET", endless=True)
         assert again.status == 200
-        await again.close()
+        again.close()
 
 
 async def test_a_log_message_during_the_only_call_is_that_call_s() -> None:
@@ -306,7 +306,7 @@ async def test_a_subscription_keeps_the_id_its_client_knows() -> None:
             assert method.encode() in chunk
             data = Parser(1 << 16).feed(chunk)[0].data
             assert json.loads(data or b"")["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == "sub-1"
-        await stream.close()
+        stream.close()
         assert len(json.loads(await text(await upstream.exchange(modern(call("cancelled")))))) == 1
 
 
@@ -316,7 +316,7 @@ async def test_there_is_only_post_and_no_session() -> None:
             assert (await upstream.exchange(Exchange(verb, [MODERN]))).status == 405  # type: ignore[arg-type]
         answer = await upstream.exchange(modern(call("echo")))
         assert "mcp-session-id" not in answer.headers
-        await answer.close()
+        answer.close()
 
 
 async def test_errors_have_the_status_of_their_code() -> None:
@@ -416,7 +416,7 @@ async def test_an_open_stream_is_not_idle() -> None:
         listening = await session.send(b"", "GET", endless=True)
         await asyncio.sleep(0.2)
         assert json.loads(await text(await session.send(call("echo", id="still"))))["id"] == "still"
-        await listening.close()
+        listening.close()
 
 
 @pytest.mark.parametrize("how", [("stubborn", "family"), ("family",), ("family", "apart")])
