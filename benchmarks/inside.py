@@ -29,6 +29,7 @@ from policylayer.core.call import Question
 from policylayer.core.commands import Record, Recorded, RecordOutcome
 from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.identity import grants
+from policylayer.proxy import patience
 from policylayer.serve.http_protocol import StrictHttpProtocol
 from policylayer.serve.server import Hooks, Listen, settings, settle_memory
 from policylayer.store import soon
@@ -201,9 +202,9 @@ async def inside(folder: Path, rules: int = 100) -> AsyncIterator[Inside]:
     """Start one in an empty folder."""
     policies(folder / "policies", rules)
     config = write_config(folder, 9, f"sqlite:///{folder / 'policylayer.db'}")
-    # A counted program is slow: nothing in it is to run out of patience.
+    # A counted program is slow: nothing in it is to take long, or to run out of patience.
     backstage.Clock = CalmClock  # type: ignore[misc]
-    soon.PATIENCE = 600.0  # type: ignore[misc]
+    soon.PATIENCE = patience.LONG = 600.0  # type: ignore[misc]
     service = Service(load(config), "http://127.0.0.1:80")
     await service.start()
     settle_memory()
