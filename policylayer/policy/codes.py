@@ -11,7 +11,7 @@ from enum import StrEnum
 
 class Code(StrEnum):
     """PL10x-11x the text of a file, 12x shapes, 13x files, 14x names, 15x rules, 16x conditions, 17x patterns,
-    18x limits, 19x tests and activation."""
+    18x limits, 19x tests and activation, 40x-41x what servers list. (2xx is the configuration, 3xx is Rego.)"""
 
     SYNTAX = "PL101"
     ENCODING = "PL102"
@@ -68,6 +68,7 @@ class Code(StrEnum):
     OPENS_WITH_MEMBERSHIP = "PL155"
     CLIENT_CLAIM = "PL156"
     QUORUM = "PL157"
+    ALWAYS_BEATEN = "PL158"
 
     BAD_PATH = "PL160"
     UNKNOWN_PATH = "PL161"
@@ -96,3 +97,17 @@ class Code(StrEnum):
     TEST_FAILED = "PL190"
     TESTS_STOPPED = "PL191"
     NOT_LOADED = "PL192"
+
+    UNKNOWN_TOOL = "PL401"
+    MATCHES_NO_TOOL = "PL402"
+    UNCOVERED_TOOL = "PL403"
+    UNKNOWN_ARGUMENT = "PL404"
+    ARGUMENT_MISSING = "PL405"
+    ARGUMENT_TYPE = "PL406"
+    LIST_ARGUMENT = "PL407"
+    IMPOSSIBLE_VALUE = "PL408"
+    NO_CALL_FITS = "PL409"
+    ARGUMENT_PERHAPS = "PL410"
+    TOOLS_UNREADABLE = "PL411"
+    TOOLS_CHANGED = "PL412"
+    BAD_INPUT_SCHEMA = "PL413"

@@ -173,7 +173,7 @@ def _test(test: ast.Test, sink: list[Diagnostic], item: str | None) -> Node:
     try:
         if reader(test.path) is None or (test.path[0] == "item" and item is None):
             raise site.refuse(Code.UNKNOWN_PATH, test.span, f"there is no path `{text_of(test.path)}`")
-        judged = _judged(test, site)
+        judged = judge_all(test, site)
     except Refused:
         return _refused()
     truth = _read_and_judged(test.path, judged)
@@ -223,7 +223,7 @@ def _possibilities(
     path, in_list = test.path, test.path[0] == "item"
     later, compared_later = path[0] in UNKNOWN_ROOTS, unknown(inner)
     needs_value = test.absent is None and not any(matcher.name == "exists" for matcher in test.matchers)
-    in_files = _reads_files(test)
+    in_files = reads_files(test)
 
     def possible(ctx: Context) -> int:
         not_known = ctx.unknown
@@ -245,11 +245,11 @@ def _possibilities(
     return possible
 
 
-def _reads_files(test: ast.Test) -> bool:
+def reads_files(test: ast.Test) -> bool:
     """Whether a test reads file paths, which may be relative to a server's directory."""
     return any(
         matcher.name in ("within", "path_glob")
-        or (isinstance(matcher.value, ast.Each) and any(map(_reads_files, _tests_in(matcher.value))))
+        or (isinstance(matcher.value, ast.Each) and any(map(reads_files, _tests_in(matcher.value))))
         for matcher in test.matchers
     )
 
@@ -275,7 +275,8 @@ class Judged:
     reads: frozenset[ast.Path]
 
 
-def _judged(test: ast.Test, site: Site) -> Judged:
+def judge_all(test: ast.Test, site: Site) -> Judged:
+    """All matchers of a test; raises `Refused` after reporting."""
     absent = None if test.absent is None else test.absent == "match"
     missing: Truth = site.missing if absent is None else absent
     parts = [_matcher(matcher, site, missing) for matcher in test.matchers]
@@ -325,7 +326,7 @@ def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> tuple[Check, W
         check, reads = _each(matcher, site, missing)
         return check, missing, reads
     check = build(matcher, site)
-    refs = _refs(matcher)
+    refs = refs_in(matcher)
     if not refs:
         return check, missing, frozenset()
     problems = tuple(ref_problem(ref, site) for ref in refs)
@@ -338,11 +339,12 @@ def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> tuple[Check, W
     return check, when_missing, frozenset(ref.path for ref in refs)
 
 
-def _refs(matcher: ast.Matcher) -> list[ast.Ref]:
+def refs_in(matcher: ast.Matcher) -> list[ast.Ref]:
+    """The paths that a matcher compares with."""
     if isinstance(matcher.value, ast.Ref):
         return [matcher.value]
     nested = matcher.value if isinstance(matcher.value, tuple) else ()
-    return [ref for part in nested if isinstance(part, ast.Matcher) for ref in _refs(part)]
+    return [ref for part in nested if isinstance(part, ast.Matcher) for ref in refs_in(part)]
 
 
 # --- every, some ------------------------------------------------------------------------------------------------------
@@ -377,7 +379,7 @@ def _element(matcher: ast.Matcher, site: Site) -> tuple[Callable[[Context, Any],
         raise site.refuse(Code.BAD_OPERAND, matcher.span, f"`{matcher.name}` takes matchers or conditions on `item`")
     if each.element is not None:
         inner = Site(name, site.sink, each.element.ignore_case, name)
-        judged = _judged(each.element, inner)
+        judged = judge_all(each.element, inner)
 
         def by_matchers(ctx: Context, value: Any) -> Truth:
             ctx.item = value

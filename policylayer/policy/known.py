@@ -14,8 +14,8 @@ from policylayer.core.immutable import immutable
 
 @immutable
 class Known:
-    """`tools` maps server to tool to its input schema, as last listed."""
+    """`tools` maps server to tool to its input schema, as last listed; `True` stands for one that cannot be read."""
 
     servers: frozenset[str] | None = None
     methods: frozenset[str] | None = None
-    tools: Mapping[str, Mapping[str, Mapping[str, Json]]] = field(default_factory=dict)
+    tools: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)

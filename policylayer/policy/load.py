@@ -14,10 +14,12 @@ from typing import Final, TypeVar
 
 from policylayer.core.immutable import immutable
 from policylayer.policy import ast
+from policylayer.policy.check_beaten import check_beaten
 from policylayer.policy.check_ends import check_ends
 from policylayer.policy.check_limits import check_limits
 from policylayer.policy.check_names import check_names
 from policylayer.policy.check_tests import REGO, check_tests
+from policylayer.policy.check_tools import check_tools
 from policylayer.policy.codes import Code
 from policylayer.policy.compile import compile as compile_policies
 from policylayer.policy.diagnostics import Diagnostic, error, ordered, quote, warning
@@ -114,14 +116,17 @@ class _Folder:
         check_names(policies, directory, self.known, self.sink)
         check_ends(policies, directory, self.sink)
         check_limits(policies, self.sink)
+        check_beaten(policies, self.sink)
         if whole:
-            check_tests(tests, policies, directory, self.sink, rego=bool(self.of_kind("rego")))
+            rego = bool(self.of_kind("rego"))
+            check_tests(tests, policies, directory, self.sink, rego)
+            check_tools(policies, directory, self.known, self.sink, rego)
         policy_set = self.compile(policies, directory, revision)
         found = ordered(self.sink)
         if any(finding.is_error for finding in found):
             policy_set = None
-        rego = {path: self.above(path) for path in self.of_kind("rego")}
-        return Loaded(revision, policy_set, found, tests, policies, directory, rego)
+        scopes = {path: self.above(path) for path in self.of_kind("rego")}
+        return Loaded(revision, policy_set, found, tests, policies, directory, scopes)
 
     def compile(self, policies: tuple[ast.Policy, ...], directory: ast.Directory, revision: str) -> PolicySet | None:
         """Compile, and add what the compiler found where nothing has been said yet."""

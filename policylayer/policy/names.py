@@ -25,6 +25,23 @@ def refused(pattern: str) -> str | None:
     return next((char for char in pattern if char in REFUSED), None)
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """Whether every name that `narrow` means is one that `wide` means.
+
+    A `*` of `narrow` is taken as a sign that only a `*` of `wide` can stand for; names may hold any sign at all.
+    """
+    return matcher(wide)(narrow)
+
+
+def meet(one: str, other: str) -> bool:
+    """Whether there may be a name that both mean."""
+    if not is_glob(one) or not is_glob(other):
+        return covers(one, other) or covers(other, one)
+    firsts, lasts = (one.split("*")[0], other.split("*")[0]), (one.split("*")[-1], other.split("*")[-1])
+    begin = firsts[0].startswith(firsts[1]) or firsts[1].startswith(firsts[0])
+    return begin and (lasts[0].endswith(lasts[1]) or lasts[1].endswith(lasts[0]))
+
+
 def matcher(pattern: str) -> Matches:
     """A function that tells whether a name matches; linear in the name for each `*`."""
     pieces = pattern.split("*")

@@ -160,6 +160,11 @@ def compile_facts(selection: Selection, sink: list[Diagnostic]) -> Node | None:
     return every_part(parts) if parts else None
 
 
+def has_no_facts(selection: Selection) -> bool:
+    """Whether nothing is asked of what a tool is known to be."""
+    return selection.risk is None and selection.traits is None and selection.annotations is None
+
+
 def _items(selection: Selection) -> list[tuple[str, bool]]:
     annotations: Mapping[str, bool] = selection.annotations or {}
     return sorted(annotations.items())

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from policylayer.core.call import Json
+from policylayer.policy import tool_lists
 from policylayer.policy.codes import Code
-from policylayer.policy.diagnostics import render
+from policylayer.policy.diagnostics import Diagnostic, render
 from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
 
@@ -24,6 +27,18 @@ NAMES = sorted(
     for path in CASES.iterdir()
     if path.suffix == ".yaml" or (path.is_dir() and path.name != "base")
 )
+
+
+def tools_of(server: str) -> Mapping[str, Json]:
+    """The input schemas that `base` has recorded of a server."""
+    sink: list[Diagnostic] = []
+    name = f"{server}.tools.json"
+    found = tool_lists.read(name, (CASES / "base" / name).read_bytes(), sink)
+    assert found is not None
+    assert not sink
+    return found.schemas
+
+
 EVERYTHING = frozenset(
     {"limits", "label", "earn", "mask", "cap", "risk", "traits", "annotations", "session", "for", "rego"}
 )
@@ -31,12 +46,22 @@ KNOWN = Known(
     servers=frozenset({"shop", "stripe"}),
     methods=frozenset({"tools/call", "tools/list", "sampling/createMessage"}),
 )
+LISTED = Known(servers=frozenset({"shop", "stripe"}), tools={"stripe": tools_of("stripe")})
+"""What is known to the cases whose names begin with `tool-`."""
 WITHOUT_ERRORS = {"hidden-direction", "no-reason", "client-claim", "limit-warnings", "opens-with-membership"} | {
-    "configuration"
+    "configuration",
+    "beaten",
+    "tool-fine",
+    "tool-never",
+    "tool-uncovered",
 }
 """Cases whose findings are all warnings."""
-RAISED_ELSEWHERE = {Code.TEST_FAILED, Code.TESTS_STOPPED, Code.NOT_LOADED, Code.UNREADABLE}
-"""Codes of `revisions/`, which its own tests show."""
+RAISED_ELSEWHERE = {Code.TEST_FAILED, Code.TESTS_STOPPED, Code.NOT_LOADED, Code.UNREADABLE} | {
+    Code.TOOLS_UNREADABLE,
+    Code.TOOLS_CHANGED,
+    Code.BAD_INPUT_SCHEMA,
+}
+"""Codes of `revisions/` and of recorded tools, which tests of their own show."""
 
 
 def files_of(name: str) -> dict[str, bytes]:
@@ -51,7 +76,8 @@ def files_of(name: str) -> dict[str, bytes]:
 def loaded(name: str) -> tuple[Loaded, dict[str, bytes]]:
     """The case, loaded by a build that enforces all of the language, or nothing of it."""
     files = files_of(name)
-    return load(files, KNOWN, EVERYTHING if name in ("not-enforced", "unknown-files") else frozenset()), files
+    known = LISTED if name.startswith("tool-") else KNOWN
+    return load(files, known, EVERYTHING if name in ("not-enforced", "unknown-files") else frozenset()), files
 
 
 @pytest.mark.shows("proxy.9", "policy.5")
