@@ -356,7 +356,7 @@ Some of the tools that the rule concerns have no such argument, and a missing on
 - {tools: ["*"], when: {args.path: {within: /etc}}, effect: deny}
 + {tools: ["*"], when: {args.path: {within: /etc, absent: no_match}}, effect: deny}
 PL406 an argument of another type
-Nothing is coerced: such a comparison is an error on every call that fits the tool's schema.
+Nothing is coerced: of a value of the type that the tool's schema gives it, such a comparison is always an error.
 - args.amount: {gt: 0, neq: "5000"}
 + args.amount: {gt: 0, neq: 5000}
 PL407 an argument that is a list

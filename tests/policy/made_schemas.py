@@ -134,13 +134,9 @@ class Schemas:
         if "enum" in schema:
             return self.pick(schema["enum"])
         parts = [schema]
-        for key in ("anyOf", "oneOf"):
-            if key in schema:
-                parts.append(self.pick(schema[key]))
+        parts += [self.pick(schema[key]) for key in ("anyOf", "oneOf") if key in schema]
         parts += schema.get("allOf", [])
-        for key in ("then", "else"):
-            if key in schema and self.odds(0.5):
-                parts.append(schema[key])
+        parts += [schema[key] for key in ("then", "else") if key in schema and self.odds(0.5)]
         return self.fitting([part for part in parts if isinstance(part, dict)], root, depth)
 
     def fitting(self, parts: list[dict[str, Any]], root: Any, depth: int) -> Any:

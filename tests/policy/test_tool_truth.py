@@ -36,7 +36,7 @@ def may(schema: Any, conditions: Mapping[str, Any]) -> int:
     return fold(when(conditions), lambda test: of_test(test, here))
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(SEEDS)
 def test_nothing_that_comes_about_is_left_out(seed: int) -> None:
     made = Schemas(seed)
