@@ -50,8 +50,8 @@ async def _all(client: Client) -> tuple[Tool, ...]:
     for _ in range(PAGES):
         page = await client.list_tools(cursor=cursor)
         for tool in page.tools:
-            annotations = tool.annotations.model_dump(by_alias=True, exclude_none=True) if tool.annotations else {}
-            found.append(Tool(tool.name, tool.description or "", annotations))
+            listed = tool.model_dump(mode="json", by_alias=True, exclude_none=True)
+            found.append(Tool(tool.name, tool.description or "", listed.get("annotations", {}), listed))
         cursor = page.next_cursor
         if not cursor or len(found) > TOOLS:
             break

@@ -64,8 +64,8 @@ def folder_options(parser: ArgumentParser) -> None:
 
 def place_of(policies: str | None, config: Path | None) -> Place:
     """The source that `--policies` names, or the configured one."""
-    if config is None and policies is None and CONFIG.exists():
-        config = CONFIG
+    if policies is None:
+        config = config_of(config)
     if config is None:
         return Place(policies or str(FOLDER), Known(), {})
     loaded = load_config(config)
@@ -75,13 +75,18 @@ def place_of(policies: str | None, config: Path | None) -> Place:
 
 def folders_of(given: list[str] | None, config: Path | None) -> tuple[list[str], Known]:
     """The sources that are meant, and what else is known: with `-c`, or in a proxy's folder, its servers."""
-    if config is None and not given and CONFIG.exists():
-        config = CONFIG
+    if not given:
+        config = config_of(config)
     if config is None:
         return list(given or [str(FOLDER)]), Known()
     loaded = load_config(config)
     known = Known(servers=frozenset(server.name for server in loaded.servers))
     return list(given or [_shown(loaded.policies)]), known
+
+
+def config_of(given: Path | None) -> Path | None:
+    """The configuration that is named, or the one here."""
+    return CONFIG if given is None and CONFIG.exists() else given
 
 
 def _shown(source: str) -> str:

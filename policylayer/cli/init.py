@@ -129,7 +129,7 @@ def _tell(found: Found, folder: Path, written: list[Path]) -> None:
         say(f"The header `{name}` is not written down: export {variable(found.name, name)}=… before `serve`.")
     where = "" if folder == Path() else f"cd {folder} && "
     say("The server is in observe mode: nothing is denied, the log says what would have been. Next:")
-    say(f"  {where}policylayer check policies && policylayer test policies")
+    say(f"  {where}policylayer check && {where}policylayer test")
     say(f"  {where}policylayer grant create my-agent --principal {AGENT} --servers {found.name} -c policylayer.yaml")
     say(f"  {where}policylayer token create --role approver --principal {PERSON} -c policylayer.yaml")
     say(f"  {where}policylayer serve -c policylayer.yaml")

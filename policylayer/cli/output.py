@@ -19,6 +19,12 @@ def say(text: str = "") -> None:
     sys.stdout.write("\n".join(map(visible, text.split("\n"))) + "\n")
 
 
+def write(text: str) -> None:
+    """A document on standard output, as it is."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def note(text: str) -> None:
     """A line on standard error."""
     sys.stderr.write("\n".join(map(visible, text.split("\n"))) + "\n")

@@ -24,7 +24,6 @@ from policylayer.policy.tool_words import (
     Spot,
     any_of,
     is_list,
-    kinds_of,
     of,
     tools_named,
 )
@@ -74,10 +73,10 @@ def _check_read(
     path: ast.Path, wanted: frozenset[str], limit: ast.Limit, spots: Sequence[Spot], asking: Asking
 ) -> None:
     found = _path(path, limit.span, spots, asking, ast.Test(path, (), limit.span), False)
-    wrong = [(spot, place) for spot, place in found if kinds_of(place) and not kinds_of(place) & wanted]
+    wrong = [(spot, place) for spot, place in found if place.kinds and not place.kinds & wanted]
     if wrong:
         needs = "one value" if wanted == SCALARS else any_of(wanted, WORDS)
-        is_ = f"{of(wrong, path)} is {any_of(kinds_of(wrong[0][1]), WORDS)}"
+        is_ = f"{of(wrong, path)} is {any_of(wrong[0][1].kinds, WORDS)}"
         message = f"{is_}, where the limit needs {needs}: every call is denied"
         asking.say(True, Code.ARGUMENT_TYPE, limit.span, message)
 
@@ -149,7 +148,7 @@ def _say_through(path: ast.Path, span: ast.Span, found: Found, asking: Asking, i
     """It leads through what is no object."""
     spot, place = found[0]
     before = path[: place.lost]
-    kinds = kinds_of(spot.scene.at(before)) or frozenset(("string",))
+    kinds = spot.scene.at(before).kinds or frozenset(("string",))
     if kinds == {"array"}:
         message = f"{of(found, before)} is a list, and its elements have no names"
         asking.say(is_error, Code.LIST_ARGUMENT, span, message, "ask them with `some` or `every`: {item.x: …}")

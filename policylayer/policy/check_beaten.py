@@ -7,7 +7,8 @@ wherever the one concerns, the other does too.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import cached_property, lru_cache
 from typing import Final
 
 from policylayer.core.canonical import canonical
@@ -18,39 +19,39 @@ from policylayer.policy.diagnostics import Diagnostic, quote, warning
 from policylayer.policy.directory import GROUP
 from policylayer.policy.selectors import PROMPTS, TOOLS, has_no_facts
 
-Patterns = tuple[ast.Pattern, ...]
+Texts = tuple[str, ...]
 
 EVERYTHING: Final = "**"
 
 
-@dataclass(frozen=True, slots=True)
 class Stated:
-    """A rule with the file that it is in."""
+    """A rule with the file that it is in. `servers` are lists all of which must match; `files` and `own` those of
+    principals that the files and the rule give.
+    """
 
-    policy: ast.Policy
-    rule: ast.Rule
+    def __init__(self, policy: ast.Policy, rule: ast.Rule) -> None:
+        selection = rule.selection
+        scopes = (policy.applies_to, *policy.scopes)
+        self.rule = rule
+        self.name = f"{policy.name}/{rule.id}"
+        self.servers = [_texts(scope.servers) for scope in scopes]
+        self.files = [_texts(scope.principals) for scope in scopes]
+        if selection.servers is not None:
+            self.servers.append(_texts(selection.servers))
+        self.principals = None if selection.principals is None else _texts(selection.principals)
+        self.users = None if selection.on_behalf_of is None else _texts(selection.on_behalf_of)
+        self.lists = [*self.files, *(each for each in (self.principals, self.users) if each is not None)]
 
-    @property
-    def name(self) -> str:
-        """`policy/rule`."""
-        return f"{self.policy.name}/{self.rule.id}"
+    @cached_property
+    def conditions(self) -> frozenset[object]:
+        """The parts of `when`, all of which must hold, without their places."""
+        when = self.rule.selection.when
+        parts = when.parts if isinstance(when, ast.All) else () if when is None else (when,)
+        return frozenset(map(_without_places, parts))
 
-    @property
-    def servers(self) -> list[Patterns]:
-        """The lists of servers, all of which must match."""
-        own = [] if self.rule.selection.servers is None else [self.rule.selection.servers]
-        return [self.policy.applies_to.servers, *(scope.servers for scope in self.policy.scopes), *own]
 
-    @property
-    def files(self) -> list[Patterns]:
-        """The lists of principals that the files give."""
-        return [self.policy.applies_to.principals, *(scope.principals for scope in self.policy.scopes)]
-
-    @property
-    def own(self) -> list[Patterns]:
-        """The rule's own lists of principals and users."""
-        selection = self.rule.selection
-        return [each for each in (selection.principals, selection.on_behalf_of) if each is not None]
+def _texts(patterns: Iterable[ast.Pattern]) -> Texts:
+    return tuple(pattern.text for pattern in patterns)
 
 
 def check_beaten(policies: Sequence[ast.Policy], sink: list[Diagnostic]) -> None:
@@ -83,30 +84,29 @@ class _Beaters:
 
     def __init__(self, rules: Sequence[Stated]) -> None:
         self._exact: dict[str, list[Stated]] = {}
-        self._wide: list[Stated] = []
+        self._globs: dict[str, list[Stated]] = {}
+        self._others: list[Stated] = []
         for each in rules:
-            tools = each.rule.selection.tools or ()
-            for pattern in tools:
-                if not names.is_glob(pattern.text):
-                    self._exact.setdefault(pattern.text, []).append(each)
-            if each.rule.selection.methods or any(names.is_glob(pattern.text) for pattern in tools) or not tools:
-                self._wide.append(each)
+            for pattern in each.rule.selection.tools or ():
+                table = self._globs if names.is_glob(pattern.text) else self._exact
+                table.setdefault(pattern.text, []).append(each)
+            if each.rule.selection.methods or each.rule.selection.resources or each.rule.selection.prompts:
+                self._others.append(each)
 
-    def of_tool(self, pattern: str) -> Iterable[Stated]:
-        """Those that may cover a tool."""
-        return (*self._exact.get(pattern, ()), *self._wide)
-
-    def of_anything(self) -> Iterable[Stated]:
-        """Those that may cover something else."""
-        return self._wide
+    def of(self, kind: str, pattern: ast.Pattern | None) -> Iterable[Stated]:
+        """Those that may cover a target."""
+        if kind != "tools":
+            return self._others
+        text = "*" if pattern is None else pattern.text
+        wide = [each for glob, rules in self._globs.items() if names.covers(glob, text) for each in rules]
+        return (*self._exact.get(text, ()), *wide, *self._others)
 
 
 def _check(each: Stated, beaters: _Beaters, sink: list[Diagnostic]) -> None:
     beaten: list[tuple[ast.Pattern | None, Stated]] = []
     kept = 0
     for kind, pattern in _targets(each.rule.selection):
-        found = beaters.of_tool(pattern.text) if kind == "tools" and pattern else beaters.of_anything()
-        beater = next((other for other in found if _beats(other, each, kind, pattern)), None)
+        beater = next((other for other in beaters.of(kind, pattern) if _beats(other, each, kind, pattern)), None)
         if beater is None:
             kept += 1
         else:
@@ -148,12 +148,13 @@ def _beats(one: Stated, other: Stated, kind: str, pattern: ast.Pattern | None) -
     """Whether `one` fires on every call that `other` concerns by this target."""
     if one.rule is other.rule or not _outranks(one.rule, other.rule):
         return False
+    if one.rule.selection.when is not None and not one.conditions <= other.conditions:
+        return False
     return (
         _covers_target(one.rule.selection, kind, pattern)
         and not any(_may_excuse(block, kind, pattern) for block in one.rule.except_)
         and all(any(_covers(wide, narrow) for narrow in other.servers) for wide in one.servers)
         and _covers_askers(one, other)
-        and _conditions(one.rule) <= _conditions(other.rule)
     )
 
 
@@ -165,37 +166,37 @@ def _outranks(one: ast.Rule, other: ast.Rule) -> bool:
     return other.effect is Effect.ALLOW and not any(duties)
 
 
-def _covers(wide: Patterns, narrow: Patterns) -> bool:
+@lru_cache(maxsize=4096)
+def _covers(wide: Texts, narrow: Texts) -> bool:
     """Whether whatever the narrow list names, the wide one does."""
-    return all(any(names.covers(one.text, each.text) for one in wide) for each in narrow)
+    return all(any(names.covers(one, each) for one in wide) for each in narrow)
 
 
-def _covers_who(wide: Patterns, narrow: Patterns) -> bool:
+@lru_cache(maxsize=4096)
+def _covers_who(wide: Texts, narrow: Texts) -> bool:
     """The same of principals: what begins with `group:` is about groups, and all else about names."""
     return all(
         any(
-            not one.text.strip("*") or (names.covers(one.text, each.text) and _is_group(one) is _is_group(each))
+            not one.strip("*") or (names.covers(one, each) and one.startswith(GROUP) is each.startswith(GROUP))
             for one in wide
         )
         for each in narrow
     )
 
 
-def _is_group(pattern: ast.Pattern) -> bool:
-    return pattern.text.startswith(GROUP)
-
-
 def _covers_target(selection: ast.Selection, kind: str, pattern: ast.Pattern | None) -> bool:
-    methods = selection.methods or ()
-    if kind == "methods":
-        return pattern is not None and _covers(methods, (pattern,))
-    reached = {"tools": (TOOLS,), "prompts": (PROMPTS,)}.get(kind, tuple(resources.METHODS))
-    if all(any(names.covers(one.text, method) for one in methods) for method in reached):
-        return True
-    own: Patterns = getattr(selection, kind) or ()
+    own = _texts(getattr(selection, kind) or ())
     if kind == "resources":
-        return any(one.text in (EVERYTHING, pattern.text if pattern else None) for one in own)
-    return _covers(own, (pattern,)) if pattern else any(one.text == "*" for one in own)
+        covered = any(text in (EVERYTHING, pattern.text if pattern else None) for text in own)
+    else:
+        covered = _covers(own, (pattern.text,)) if pattern else "*" in own
+    return covered or (kind != "methods" and selection.methods is not None and _covers_methods(selection.methods, kind))
+
+
+def _covers_methods(methods: Iterable[ast.Pattern], kind: str) -> bool:
+    """Whether every method by which such a target is called is named."""
+    reached = {"tools": (TOOLS,), "prompts": (PROMPTS,)}.get(kind, tuple(resources.METHODS))
+    return _covers(_texts(methods), reached)
 
 
 def _may_excuse(block: ast.Selection, kind: str, pattern: ast.Pattern | None) -> bool:
@@ -209,23 +210,14 @@ def _may_excuse(block: ast.Selection, kind: str, pattern: ast.Pattern | None) ->
 
 def _covers_askers(one: Stated, other: Stated) -> bool:
     """Whether whoever the other concerns, the one does: each list of the one is as wide as some list of the other."""
-    lists = [*other.files, *other.own]
-    if not all(any(_covers_who(wide, narrow) for narrow in lists) for wide in one.files):
+    if not all(any(_covers_who(wide, narrow) for narrow in other.lists) for wide in one.files):
         return False
-    mine, yours = one.rule.selection, other.rule.selection
-    if mine.on_behalf_of is None:
-        return mine.principals is None or any(_covers_who(mine.principals, narrow) for narrow in lists)
+    if one.users is None:
+        return one.principals is None or any(_covers_who(one.principals, narrow) for narrow in other.lists)
     # Only delegated calls: the user and the actor each by their own list.
-    if yours.on_behalf_of is None or not _covers_who(mine.on_behalf_of, yours.on_behalf_of):
+    if other.users is None or not _covers_who(one.users, other.users):
         return False
-    return mine.principals is None or (yours.principals is not None and _covers_who(mine.principals, yours.principals))
-
-
-def _conditions(rule: ast.Rule) -> frozenset[object]:
-    """The parts of `when`, all of which must hold, without their places."""
-    when = rule.selection.when
-    parts = when.parts if isinstance(when, ast.All) else () if when is None else (when,)
-    return frozenset(map(_without_places, parts))
+    return one.principals is None or (other.principals is not None and _covers_who(one.principals, other.principals))
 
 
 def _without_places(part: object) -> object:

@@ -15,7 +15,7 @@ from policylayer.policy.diagnostics import did_you_mean, nearest, quote
 from policylayer.policy.matchers_scalar import fold
 from policylayer.policy.tool_truth import FALSE, SCALARS, of_number, takes
 from policylayer.policy.tool_ways import Bounds, Way, kind_of
-from policylayer.policy.tool_words import PLURAL, WORDS, Asking, Found, any_of, is_stated, kinds_of, of, shown
+from policylayer.policy.tool_words import PLURAL, WORDS, Asking, Found, any_of, is_stated, of, shown
 from policylayer.policy.values import text_of
 
 COMPARED: Final = ("eq", "neq", "in", "not_in")
@@ -25,15 +25,15 @@ CALLED: Final = ("server", "method", "target")
 
 def check_matcher(test: ast.Test, matcher: ast.Matcher, found: Found, asking: Asking) -> None:
     """Hold one matcher against what its path leads to."""
-    known = [(spot, place) for spot, place in found if place.said()]
+    known = [(spot, place) for spot, place in found if place.kinds]
     taken = takes(matcher)
-    wrong = [(spot, place) for spot, place in known if not kinds_of(place) & taken]
+    wrong = [(spot, place) for spot, place in known if not place.kinds & taken]
     if wrong:
         is_error = asking.guards or len(wrong) == len(found)
         _say_type(test, matcher, wrong, asking, is_error)
         return
     if asking.guards:
-        odd = [(spot, place) for spot, place in known if is_stated(place) and not kinds_of(place) <= taken]
+        odd = [(spot, place) for spot, place in known if is_stated(place) and not place.kinds <= taken]
         if odd:
             _say_perhaps(test, matcher, odd, taken, asking)
     if known and len(known) == len(found) and test.path[0] not in CALLED:
@@ -44,7 +44,7 @@ def check_matcher(test: ast.Test, matcher: ast.Matcher, found: Found, asking: As
 
 def _say_type(test: ast.Test, matcher: ast.Matcher, wrong: Found, asking: Asking, is_error: bool) -> None:
     """A value of this type never meets the matcher: it is an error each time."""
-    kinds = kinds_of(wrong[0][1])
+    kinds = wrong[0][1].kinds
     what = f"{of(wrong, test.path)} is {any_of(kinds, WORDS)}"
     if kinds == {"array"}:
         help_ = "write `some: …` or `every: …` with what an element must be"
@@ -88,7 +88,7 @@ def _is_bare(text: str, kinds: frozenset[str]) -> bool:
 
 def _say_perhaps(test: ast.Test, matcher: ast.Matcher, odd: Found, taken: frozenset[str], asking: Asking) -> None:
     """A value may also be of a type that the matcher does not take."""
-    kinds = frozenset().union(*(kinds_of(place) for _, place in odd)) - taken
+    kinds = frozenset().union(*(place.kinds for _, place in odd)) - taken
     then = "such a call is denied" if asking.rule.effect is Effect.REQUIRE_APPROVAL else asking.consequence
     message = f"{of(odd, test.path)} may also be {any_of(kinds, WORDS)}, which `{matcher.name}` does not take: {then}"
     asking.say(False, Code.ARGUMENT_PERHAPS, matcher.span, message, "say by `any` and `type` what each type means")
@@ -97,14 +97,14 @@ def _say_perhaps(test: ast.Test, matcher: ast.Matcher, odd: Found, taken: frozen
 def check_ref(test: ast.Test, matcher: ast.Matcher, ref: ast.Ref, found: Found, others: Found, asking: Asking) -> None:
     """Two paths of one call that are never of one type."""
     if matcher.name in ("in", "not_in"):
-        wrong = [(spot, place) for spot, place in others if kinds_of(place) and "array" not in kinds_of(place)]
+        wrong = [(spot, place) for spot, place in others if place.kinds and "array" not in place.kinds]
         if wrong:
-            message = f"{of(wrong, ref.path)} is {any_of(kinds_of(wrong[0][1]), WORDS)}, where a list is needed"
+            message = f"{of(wrong, ref.path)} is {any_of(wrong[0][1].kinds, WORDS)}, where a list is needed"
             asking.say(True, Code.ARGUMENT_TYPE, ref.span, message)
         return
     if matcher.name in ("decimal", "length") or not found or not others:
         return
-    own, other = kinds_of(found[0][1]) & SCALARS, kinds_of(others[0][1])
+    own, other = found[0][1].kinds & SCALARS, others[0][1].kinds
     if own and other and not own & other:
         right = f"{quote(text_of(ref.path))} is {any_of(other, WORDS)}"
         message = f"{of([found[0]], test.path)} is {any_of(own, WORDS)}, and {right}"
@@ -115,7 +115,7 @@ def check_ref(test: ast.Test, matcher: ast.Matcher, ref: ast.Ref, found: Found, 
 
 
 def _check_values(test: ast.Test, matcher: ast.Matcher, known: Found, asking: Asking) -> None:
-    ways = [way for _, place in known for way, _ in place.said()]
+    ways = [way for _, place in known for way in place.said()]
     if matcher.name in COMPARED:
         literals = matcher.value if isinstance(matcher.value, tuple) else (matcher.value,)
         for literal in literals:
@@ -149,7 +149,7 @@ def _admits(way: Way, literal: Any, ignore_case: bool) -> bool:
 
 
 def _say_never(test: ast.Test, matcher: ast.Matcher, literal: Any, known: Found, asking: Asking) -> None:
-    listed = [value for _, place in known for way, _ in place.said() for value in way.values or ()]
+    listed = [value for _, place in known for way in place.said() for value in way.values or ()]
     texts = dict.fromkeys(value for value in listed if isinstance(value, str))
     near = nearest(literal, texts) if isinstance(literal, str) else None
     if texts:
@@ -157,7 +157,7 @@ def _say_never(test: ast.Test, matcher: ast.Matcher, literal: Any, known: Found,
     elif listed:
         help_ = "known: " + ", ".join(quote(shown(value)) for value in listed[:16])
     else:
-        help_ = _limits([way for _, place in known for way, _ in place.said()])
+        help_ = _limits([way for _, place in known for way in place.said()])
     message = f"{of(known, test.path)} is never {quote(shown(literal))}"
     asking.say(near is not None, Code.IMPOSSIBLE_VALUE, matcher.span, message, help_)
 

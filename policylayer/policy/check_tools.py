@@ -115,17 +115,15 @@ class _Rule:
 
     def never(self) -> None:
         """Conditions that no call meets: of all tools, or of one that is named exactly."""
-        dead = {tool for tool in self.reach.tools if self.is_dead(tool)}
-        if not dead:
-            return
+        tools = self.reach.tools
         why = "no call that fits its schema meets the conditions"
-        if len(dead) == len(self.reach.tools) and self.reach.whole and self.is_about_tools_only():
-            message = f"rule {quote(self.rule.id)} never matches {tools_named(self.reach.tools)}: {why}"
+        if tools and self.reach.whole and self.is_about_tools_only() and all(map(self.is_dead, tools)):
+            message = f"rule {quote(self.rule.id)} never matches {tools_named(tools)}: {why}"
             self.sink.append(warning(Code.NO_CALL_FITS, self.rule.span, message, "compare them with the schema"))
             return
         for pattern in self.rule.selection.tools or ():
-            named = [tool for tool in self.reach.tools if tool.name == pattern.text]
-            if named and all(tool in dead for tool in named):
+            named = [self.servers.tools[server].get(pattern.text) for server in self.reach.servers]
+            if any(named) and all(tool is None or self.is_dead(tool) for tool in named):
                 message = f"rule {quote(self.rule.id)} never matches {quote(pattern.text)}: {why}"
                 self.sink.append(warning(Code.NO_CALL_FITS, pattern.span, message, "name it in a rule of its own"))
 

@@ -123,10 +123,15 @@ def _one(finding: Diagnostic, lines: list[str]) -> str:
     return f"{head}\n{number}{before}{caret}{after}\n      | {pointer} {help_}".rstrip() + "\n"
 
 
+def token_end(line: str, column: int) -> int:
+    """Where the word or quoted text ends that begins at an index."""
+    found = _TOKEN.match(line, column)
+    return found.end() if found else min(column + 1, len(line))
+
+
 def _window(line: str, column: int) -> tuple[str, str, str]:
     """The line cut before and after what is pointed at, each part made printable and long lines shortened."""
-    found = _TOKEN.match(line, column)
-    end = found.end() if found else min(column + 1, len(line))
+    end = token_end(line, column)
     before, caret, after = line[:column], line[column:end], line[end:]
     if len(line) > WIDTH:
         before = before if len(before) <= WIDTH // 2 else "…" + before[-WIDTH // 2 :]

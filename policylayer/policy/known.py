@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Final
 
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
+
+TOOLS_FOLDER: Final = "tools"
+TOOLS_SUFFIX: Final = ".tools.json"
+"""A server's tools are recorded in `tools/SERVER.tools.json` (`tool_lists`)."""
 
 
 @immutable

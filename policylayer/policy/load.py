@@ -19,7 +19,6 @@ from policylayer.policy.check_ends import check_ends
 from policylayer.policy.check_limits import check_limits
 from policylayer.policy.check_names import check_names
 from policylayer.policy.check_tests import REGO, check_tests
-from policylayer.policy.check_tools import check_tools
 from policylayer.policy.codes import Code
 from policylayer.policy.compile import compile as compile_policies
 from policylayer.policy.diagnostics import Diagnostic, error, ordered, quote, warning
@@ -120,13 +119,21 @@ class _Folder:
         if whole:
             rego = bool(self.of_kind("rego"))
             check_tests(tests, policies, directory, self.sink, rego)
-            check_tools(policies, directory, self.known, self.sink, rego)
+            self.check_tools(policies, directory, rego)
         policy_set = self.compile(policies, directory, revision)
         found = ordered(self.sink)
         if any(finding.is_error for finding in found):
             policy_set = None
         scopes = {path: self.above(path) for path in self.of_kind("rego")}
         return Loaded(revision, policy_set, found, tests, policies, directory, scopes)
+
+    def check_tools(self, policies: tuple[ast.Policy, ...], directory: ast.Directory, rego: bool) -> None:
+        """Hold the rules against what servers list, where that is known."""
+        if self.known.tools:
+            # Imported where it is needed: most loads know no tools, and `check` starts on every save.
+            from policylayer.policy.check_tools import check_tools
+
+            check_tools(policies, directory, self.known, self.sink, rego)
 
     def compile(self, policies: tuple[ast.Policy, ...], directory: ast.Directory, revision: str) -> PolicySet | None:
         """Compile, and add what the compiler found where nothing has been said yet."""

@@ -16,10 +16,10 @@ from policylayer.core.call import Json
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error, quote, warning
+from policylayer.policy.known import TOOLS_SUFFIX
 from policylayer.policy.tool_schema import Document, is_schema
 from policylayer.policy.tool_words import listed
 
-SUFFIX: Final = ".tools.json"
 MAX_BYTES: Final = 16 << 20
 KEPT: Final = ("name", "title", "description", "annotations", "inputSchema", "outputSchema", "execution")
 """What is recorded of a tool; icons and metadata are not."""
@@ -85,7 +85,7 @@ def _found(file: str, value: Any) -> tuple[str, dict[str, Any]]:
         raise _Unreadable(start, "there is no list `tools` in it")
     if not all(isinstance(tool, dict) and isinstance(tool.get("name"), str) and tool["name"] for tool in tools):
         raise _Unreadable(start, "every tool in it has a name, which is a text")
-    server = value.get("server", file.rpartition("/")[2].removesuffix(".json").removesuffix(".tools"))
+    server = value.get("server", file.rpartition("/")[2].removesuffix(TOOLS_SUFFIX).removesuffix(".json"))
     if not isinstance(server, str) or not server:
         raise _Unreadable(start, "`server` is a name")
     return server, {tool["name"]: tool for tool in tools}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
 
 from policylayer.policy.ast import Path
@@ -15,13 +16,14 @@ from policylayer.policy.tool_schema import MOST, UNREAD, Document, Node, Nodes, 
 from policylayer.policy.tool_ways import ANYTHING, Way, items_of, literal, read
 
 _OBJECT: Final = frozenset(("object",))
+_NULL: Final = frozenset(("null",))
 
 Standing: TypeAlias = Literal["declared", "open", "closed", "through", "unsure"]
 """Of a path: the schema names it; it does not, but lets it be; it forbids it; it leads through what is no object; the
 schema says nothing there, or cannot be read."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Place:
     """What a path leads to. `names` are what it could have been called where the schema does not know it.
 
@@ -65,9 +67,14 @@ class Place:
         """Whether the schema knows its neighbours, and not it."""
         return self.standing in ("open", "closed")
 
-    def said(self) -> list[tuple[Way, str]]:
-        """Every way and type that the schema gives it, null apart."""
-        return [(way, kind) for way in self.ways if way.said for kind in sorted(way.kinds) if kind != "null"]
+    def said(self) -> list[Way]:
+        """The ways that the schema speaks of, those that are null alone apart."""
+        return [way for way in self.ways if way.said and way.kinds != _NULL]
+
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The types that the schema gives it, null apart."""
+        return frozenset(kind for way in self.said() for kind in way.kinds) - _NULL
 
 
 def anywhere(document: Document) -> Place:

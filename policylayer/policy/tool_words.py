@@ -110,11 +110,6 @@ def of(found: Found, path: ast.Path) -> str:
     return label if path[0] not in ABOUT_ARGUMENTS else f"{label} of {tools_named(spot.tool for spot, _ in found)}"
 
 
-def kinds_of(place: Place) -> frozenset[str]:
-    """The types that the schema gives it, null apart."""
-    return frozenset(kind for _, kind in place.said())
-
-
 def is_stated(place: Place) -> bool:
     """Whether the schema speaks of its type in every way."""
     return all(way.said for way in place.ways)
@@ -122,7 +117,7 @@ def is_stated(place: Place) -> bool:
 
 def is_list(place: Place) -> bool:
     """Whether it may be a list."""
-    return "array" in kinds_of(place)
+    return "array" in place.kinds
 
 
 def any_of(kinds: Iterable[str], words: Mapping[str, str]) -> str:

@@ -30,11 +30,12 @@ _WORDS: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 @immutable
 class Tool:
-    """A tool as its server lists it, as far as guessing reads it."""
+    """A tool as its server lists it: what guessing reads of it, and `definition`, all that was said of it."""
 
     name: str
     about: str = ""
     annotations: Mapping[str, Any] = field(default_factory=dict)
+    definition: Mapping[str, Any] = field(default_factory=dict)
 
 
 def kind_of(tool: Tool) -> Kind:

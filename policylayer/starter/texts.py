@@ -12,6 +12,8 @@ from typing import Final
 import orjson
 
 from policylayer.core.immutable import immutable
+from policylayer.policy.known import TOOLS_FOLDER, TOOLS_SUFFIX
+from policylayer.policy.tool_lists import as_text
 from policylayer.starter.guess import Kind, Tool, grouped
 
 AGENT: Final = "agent:dev"
@@ -40,6 +42,7 @@ def files(found: Found) -> dict[str, str]:
         f"policies/{found.name}.yaml": _policy(found),
         f"policies/{found.name}_test.yaml": _tests(found),
         "policies/principals.yaml": PRINCIPALS,
+        f"{TOOLS_FOLDER}/{found.name}{TOOLS_SUFFIX}": as_text(found.name, (tool.definition for tool in found.tools)),
     }
 
 

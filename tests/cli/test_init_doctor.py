@@ -23,7 +23,7 @@ def test_init_writes_what_loads_and_passes(run: Runner, tmp_path: Path, monkeypa
     assert done.code == 0
     assert "policylayer serve" in done.out
     assert "mode: observe" in (fresh / "policylayer.yaml").read_text()
-    assert run("check").out == "policies: ok (1 policy, 3 rules, 4 tests)\n"
+    assert run("check").out == "policies: ok (1 policy, 3 rules, 4 tests, 8 tools)\n"
     assert run("test").code == 0
     again = run("init", "--name", "shop", "--", *SHOP)
     assert (again.code, "is not overwritten" in again.err) == (1, True)
