@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,12 @@ def test_dispatching_serve_loads_no_library_of_commands() -> None:
 def test_checking_loads_neither_database_nor_protocol(command: str) -> None:
     found = loaded(f"from policylayer.cli import main\nmain([{command!r}, 'policies/shop'])")
     assert found == set()
+
+
+def test_checking_against_recorded_tools_loads_neither(tmp_path: Path) -> None:
+    (tmp_path / "shop.tools.json").write_text('{"tools": [{"name": "a", "inputSchema": {"type": "object"}}]}')
+    arguments = ["check", "policies/shop", "--tools", str(tmp_path), "--output", "sarif"]
+    assert loaded(f"from policylayer.cli import main\nmain({arguments!r})") == set()
 
 
 def test_help_loads_nothing() -> None:

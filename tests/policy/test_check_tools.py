@@ -157,7 +157,10 @@ def test_what_a_rule_is_held_against(rules: str, found: list[str]) -> None:
 
 def test_a_tool_whose_schema_cannot_be_read_is_not_judged_by_it() -> None:
     known = Known(tools={"shop": {"search": True, "refund": {}}})
-    rules = [f"id: r, tools: [search], {DENIED}, when: {{args.a.b: 5}}", f"id: s, tools: [refund], {DENIED}, when: {{args.b: 5}}"]
+    rules = [
+        f"id: r, tools: [search], {DENIED}, when: {{args.a.b: 5}}",
+        f"id: s, tools: [refund], {DENIED}, when: {{args.b: 5}}",
+    ]
     assert codes("\n".join(rules), known, "[shop]") == []
 
 

@@ -5,6 +5,7 @@ A `Report` is what one source came to. Must not know how it was found, nor what 
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -69,4 +70,5 @@ def prefix_of(source: str) -> str:
 def below(prefix: str, finding: Diagnostic) -> Diagnostic:
     """A finding with the path that can be opened from here; one about the folder as a whole is the folder's."""
     shown = prefix.rstrip("/") or "." if finding.file == "." else prefix + finding.file
-    return replace(finding, file=shown)
+    # A name that is not UTF-8 is said as far as it can be: no format could hold it.
+    return replace(finding, file=os.fsencode(shown).decode("utf-8", "backslashreplace"))
