@@ -7,26 +7,35 @@ a counter per value of an argument is no bound where the rule lets the caller ch
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from policylayer.core.decision import Effect
-from policylayer.policy import ast, names
+from policylayer.policy import ast, names, resources
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, quote, warning
+from policylayer.policy.directory import GROUP
+from policylayer.policy.selectors import PROMPTS, TOOLS
 
-CONFINING = frozenset({"eq", "in"})
+CONFINING: Final = frozenset({"eq", "in"})
+CALLED_BY: Final = {"tools": (TOOLS,), "prompts": (PROMPTS,), "resources": tuple(resources.METHODS)}
+"""The methods by which each kind of target is called."""
+
+Placed = tuple[ast.Policy, ast.Rule]
 
 
 def check_limits(policies: Sequence[ast.Policy], sink: list[Diagnostic]) -> None:
     """Report limits that can be gone around."""
-    allows = [rule for policy in policies for rule in policy.rules if rule.effect is Effect.ALLOW]
+    counted = [policy for policy in policies if not policy.observe]
+    allows = [(policy, rule) for policy in counted for rule in policy.rules if rule.effect is Effect.ALLOW]
     for policy in policies:
         for rule in policy.rules:
             for written in rule.limits:
                 limit = policy.limits.get(written) if isinstance(written, str) else written
                 if limit is not None:
                     _check_by(rule, limit, sink)
-            if rule.limits and rule.effect is Effect.ALLOW:
-                _check_avoidable(rule, allows, sink)
+    for placed in allows:
+        if placed[1].limits:
+            _check_avoidable(placed, allows, sink)
 
 
 def _check_by(rule: ast.Rule, limit: ast.Limit, sink: list[Diagnostic]) -> None:
@@ -41,20 +50,55 @@ def _check_by(rule: ast.Rule, limit: ast.Limit, sink: list[Diagnostic]) -> None:
             sink.append(warning(Code.UNCONFINED_BY, rule.span, message, help_))
 
 
-def _check_avoidable(rule: ast.Rule, allows: Sequence[ast.Rule], sink: list[Diagnostic]) -> None:
-    for other in allows:
-        if other is not rule and _overlap(rule.selection, other.selection):
+def _check_avoidable(placed: Placed, allows: Sequence[Placed], sink: list[Diagnostic]) -> None:
+    policy, rule = placed
+    for each in allows:
+        file, other = each
+        shares = file is policy and all(isinstance(limit, str) and limit in other.limits for limit in rule.limits)
+        if other is not rule and not shares and _overlap(placed, each):
             message = f"the limits of {quote(rule.id)} do not hold for calls that {quote(other.id)} allows"
             help_ = "limits which must hold belong in a rule without `effect`"
             sink.append(warning(Code.LIMIT_AVOIDABLE, rule.span, message, help_))
             return
 
 
-def _overlap(one: ast.Selection, other: ast.Selection) -> bool:
-    pairs = ((one.tools, other.tools), (one.prompts, other.prompts), (one.resources, other.resources))
-    return any(_meet(left.text, right.text) for a, b in pairs for left in a or () for right in b or ())
+# --- may one call be allowed by both ----------------------------------------------------------------------------------
 
 
-def _meet(left: str, right: str) -> bool:
-    """Whether two globs have a name in common, as far as one of them matches the other's text."""
-    return names.matcher(left)(right) or names.matcher(right)(left)
+def _overlap(one: Placed, other: Placed) -> bool:
+    """As far as the texts tell: conditions are not compared, and anybody may be in any group."""
+    left, right = one[1].selection, other[1].selection
+    if (left.on_behalf_of is None) is not (right.on_behalf_of is None):
+        return False  # Direct calls, and delegated ones.
+    if not any(_meet(_called(left, kind), _called(right, kind)) for kind in (*CALLED_BY, "methods")):
+        return False
+    if not (_may_be_one(left.principals, right.principals) and _may_be_one(left.on_behalf_of, right.on_behalf_of)):
+        return False
+    return all(_meet(a, b) for a in _servers(*one) for b in _servers(*other))
+
+
+def _servers(policy: ast.Policy, rule: ast.Rule) -> list[Sequence[str]]:
+    lists = [policy.applies_to.servers, *(scope.servers for scope in policy.scopes), rule.selection.servers]
+    return [_texts(each) for each in lists if each is not None]
+
+
+def _called(selection: ast.Selection, kind: str) -> Sequence[str]:
+    """What a selection names of a kind; everything of it, where it names a method by which it is called."""
+    everything = kind != "methods" and _meet(_texts(selection.methods), CALLED_BY[kind])
+    return ("*",) if everything else _texts(getattr(selection, kind))
+
+
+def _may_be_one(left: Sequence[ast.Pattern] | None, right: Sequence[ast.Pattern] | None) -> bool:
+    """Whether one principal may be of both lists."""
+    if left is None or right is None or any(pattern.text.startswith(GROUP) for pattern in (*left, *right)):
+        return True
+    return _meet(_texts(left), _texts(right))
+
+
+def _texts(patterns: Sequence[ast.Pattern] | None) -> Sequence[str]:
+    return tuple(pattern.text for pattern in patterns or ())
+
+
+def _meet(left: Sequence[str], right: Sequence[str]) -> bool:
+    """Whether two lists have a name in common."""
+    return any(names.meet(a, b) for a in left for b in right)

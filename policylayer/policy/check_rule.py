@@ -69,9 +69,10 @@ def tests_of(condition: Condition | None) -> Iterator[Test]:
 
 
 def _check_client(rule: Rule, reading: Reading) -> None:
-    if rule.effect is not Effect.ALLOW:
-        return
-    for test in tests_of(rule.selection.when):
-        if test.path == ("request", "client"):
-            message = "`request.client` is whatever the client calls itself"
-            reading.warn(Code.CLIENT_CLAIM, test.span, message, "do not allow by it: any client can claim any name")
+    """An allow that reads it, or an exception of any other rule that does, lets whoever claims the name through."""
+    blocks = (rule.selection, *rule.except_) if rule.effect is Effect.ALLOW else rule.except_
+    for block in blocks:
+        for test in tests_of(block.when):
+            if test.path == ("request", "client"):
+                message = "`request.client` is whatever the client calls itself"
+                reading.warn(Code.CLIENT_CLAIM, test.span, message, "do not allow by it: any client can claim any name")

@@ -7,9 +7,13 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.nodes import Node
+from policylayer.policy.parse_policy import parse_policy, parse_scope
+from policylayer.policy.parse_principals import parse_principals
+from policylayer.policy.parse_tests import parse_tests
 from policylayer.policy.schema import SCHEMAS, schema, text
-from policylayer.policy.shapes import to_json
+from policylayer.policy.shapes import Reading, to_json
 from policylayer.policy.source import read
 from tests.policy.parsed import HEAD, PEOPLE
 from tests.policy.test_parse_policy import WHOLE
@@ -29,6 +33,43 @@ def test_the_files_are_what_the_tables_say() -> None:
     for name in SCHEMAS:
         written = (FOLDER / f"{name}.schema.json").read_text()
         assert written == text(name), f"run `python -m policylayer.policy.schema {name} > schemas/{name}.schema.json`"
+
+
+ROOT = FOLDER.parent
+PARSERS = {"policy": parse_policy, "principals": parse_principals, "scope": parse_scope, "tests": parse_tests}
+
+
+def schema_for(path: Path) -> str:
+    """Which of the schemas a file is for, by its name."""
+    by_name = {"principals.yaml": "principals", "scope.yaml": "scope"}
+    return by_name.get(path.name, "tests" if path.name.endswith("_test.yaml") else "policy")
+
+
+def is_well_formed(path: Path) -> bool:
+    """Whether the parsers find nothing wrong with a file by itself."""
+    sink: list[Diagnostic] = []
+    node = read(path.name, path.read_bytes(), sink)
+    if node is not None:
+        PARSERS[schema_for(path)](node, Reading(path.name, sink, frozenset()))
+    return node is not None and not any(each.is_error for each in sink)
+
+
+FILES = [
+    path
+    for place in ("policies", "examples", "tests/cases/diagnostics")
+    for path in sorted((ROOT / place).rglob("*.yaml"))
+    if path.name != "policylayer.yaml" and is_well_formed(path)
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_what_the_parsers_take_fits(path: Path) -> None:
+    assert fits(schema_for(path), path.read_bytes())
+
+
+def test_each_schema_is_tried() -> None:
+    assert {schema_for(path) for path in FILES} == set(SCHEMAS)
+    assert len(FILES) > 40
 
 
 def test_good_files_fit() -> None:
