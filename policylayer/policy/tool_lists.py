@@ -7,12 +7,12 @@ too. What a server says of its tools is a claim. Must not know where files are, 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error, quote, warning
@@ -25,7 +25,7 @@ KEPT: Final = ("name", "title", "description", "annotations", "inputSchema", "ou
 """What is recorded of a tool; icons and metadata are not."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class ToolList:
     """One server's tools by name, each as it was listed, and their input schemas as far as they can be read."""
 

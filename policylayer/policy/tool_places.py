@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, Literal, TypeAlias
 
+from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Path
 from policylayer.policy.tool_schema import MOST, UNREAD, Document, Node, Nodes, TooMany, matches
 from policylayer.policy.tool_ways import ANYTHING, Way, items_of, literal, read
@@ -98,7 +99,7 @@ def root_of(schema: object) -> Place:
 # --- members ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class _Found:
     """What one way says of a member: the ways it may be there, and whether it may be missing."""
 

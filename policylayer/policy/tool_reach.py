@@ -6,10 +6,10 @@ Whoever asks is left out: a rule concerns a tool if it does for somebody. Must n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from policylayer.core.call import Json
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast, outcomes
 from policylayer.policy.known import Known
 from policylayer.policy.selectors import TOOLS, Names, has_no_facts
@@ -38,7 +38,7 @@ class Tool:
         return of_test(test, self.scene)
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Reach:
     """The listed tools that a rule concerns. `whole`: all servers that it concerns are among those whose tools are
     known; `sure`: it does not depend on what the tools are known to be.

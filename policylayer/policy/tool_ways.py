@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from policylayer.core.canonical import canonical
+from policylayer.core.immutable import immutable
 from policylayer.policy.numbers import Number, compare, is_number
 from policylayer.policy.tool_schema import Node, Nodes, matches
 
@@ -19,7 +20,7 @@ KINDS: Final = frozenset(("string", "number", "boolean", "object", "array", "nul
 _End: TypeAlias = "tuple[Number | None, bool]"
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Bounds:
     """From `low` to `high`; without one there is no such bound. `above` and `below` leave the bound itself out."""
 

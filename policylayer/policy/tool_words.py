@@ -6,10 +6,10 @@ Must not know what is looked for (`check_arguments`, `check_matchers`, `check_to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from policylayer.core.decision import Effect
+from policylayer.core.immutable import immutable
 from policylayer.policy import ast
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error, quote, warning
@@ -35,7 +35,7 @@ PLURAL: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Spot:
     """Where a condition is asked: at a tool, and there at an element, whose list has this name."""
 
@@ -50,7 +50,7 @@ class Spot:
         return self.item + "".join("." + text_of((part,)) for part in path[1:])
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Asking:
     """Whose condition it is. `blames` tells whether a missing value of the test makes the rule fire on the tool."""
 

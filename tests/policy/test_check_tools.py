@@ -5,6 +5,7 @@ What is said of each mistake, word for word, is in the golden cases `tool-*`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.known import Known
 from policylayer.policy.load import load
+from policylayer.policy.tool_schema import Document, Nodes
 from tests.policy.generated import SEEDS
 from tests.policy.made import ALLOW, DENY, HOLD, policy, policy_set, question, rule
 from tests.policy.made_schemas import Schemas
@@ -183,3 +185,20 @@ def test_tools_that_no_rule_is_about() -> None:
     assert len(uncovered({"p.yaml": elsewhere + b'  - {id: r, tools: ["*"], effect: allow}\n'})) == 1
     rego = {"x.rego": b"package policylayer\n"}
     assert uncovered({"p.yaml": everywhere + b"  - {id: r, tools: [search], effect: allow}\n", **rego}) == []
+
+
+def test_a_schema_is_taken_apart_once_however_many_rules_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    ways = Document.ways
+
+    def counting(document: Document, schemas: Iterable[object]) -> list[Nodes]:
+        counted[-1] += 1
+        return ways(document, schemas)
+
+    monkeypatch.setattr(Document, "ways", counting)
+    known = Known(tools={"shop": {f"t{number}": SHOP["refund"] for number in range(20)}})
+    for count in (1, 100):
+        counted.append(0)
+        rules = [f'id: r{n}, tools: ["*"], effect: allow, when: {{args.amount: {{gt: {n}}}}}' for n in range(count)]
+        assert codes("\n".join(rules), known, "[shop]") == []
+    assert counted[0] == counted[1] <= 20 * 2 + 10

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from policylayer.cli.exits import UsageError
+from policylayer.core.immutable import immutable
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.testing import TestResult
 
@@ -22,7 +23,7 @@ DOCUMENTS: Final = ("sarif", "junit", "github")
 """Each has `render(command, reports)` in the file of its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Report:
     """One source's findings and test results, their files by paths that can be opened from here.
 
