@@ -132,7 +132,9 @@ def _compare(server: str, text: str, known: Listed, folder: Path) -> None:
     before, file = known.lists.get(server), known.files.get(server, str(folder / f"{server}{TOOLS_SUFFIX}"))
     sink: list[Diagnostic] = []
     now = read(file, text.encode(), sink)
-    assert now is not None
+    if now is None:
+        known.failures.append(CommandError(f"{server}: {sink[0].message}", "tell whoever makes the server"))
+        return
     known.findings = [each for each in known.findings if each.file != file] + sink
     known.texts[file] = text.encode()
     known.lists[server], known.files[server] = now, file

@@ -122,6 +122,8 @@ def _say_unknown(path: ast.Path, span: ast.Span, lost: Found, asking: Asking, as
         message = f"{quote(spot.tool.name)} {has} argument {quote(spot.label(path[:2]))}"
     else:
         message = f"none of the {len(lost)} tools that this concerns has an argument {quote(spot.label(path[:2]))}"
+    if near is None and asking.is_strict and not asked:
+        message += f", and {asking.consequence} where it is missing"
     help_ = did_you_mean(word, names) or ("" if names else "it takes no arguments")
     if near is not None:
         help_ = f"did you mean {quote(spot.label((*before, near)))}?"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -42,8 +42,12 @@ def files(found: Found) -> dict[str, str]:
         f"policies/{found.name}.yaml": _policy(found),
         f"policies/{found.name}_test.yaml": _tests(found),
         "policies/principals.yaml": PRINCIPALS,
-        f"{TOOLS_FOLDER}/{found.name}{TOOLS_SUFFIX}": as_text(found.name, (tool.definition for tool in found.tools)),
+        f"{TOOLS_FOLDER}/{found.name}{TOOLS_SUFFIX}": as_text(found.name, map(_definition, found.tools)),
     }
+
+
+def _definition(tool: Tool) -> Mapping[str, Any]:
+    return tool.definition or {"name": tool.name, "description": tool.about}
 
 
 PRINCIPALS: Final = f"""\

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.config import load as load_config
-from policylayer.policy.diagnostics import render
+from policylayer.policy import tool_lists
+from policylayer.policy.diagnostics import Diagnostic, render
+from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
 from policylayer.starter.guess import Tool, kind_of
 from policylayer.starter.texts import Found, files
@@ -22,8 +24,14 @@ TOOLS = (
 
 
 def loaded(found: Found) -> Loaded:
-    texts = {path.removeprefix("policies/"): text.encode() for path, text in files(found).items() if "/" in path}
-    result = load(texts)
+    written = files(found)
+    texts = {p.removeprefix("policies/"): text.encode() for p, text in written.items() if p.startswith("policies/")}
+    sink: list[Diagnostic] = []
+    name = f"tools/{found.name}.tools.json"
+    listed = tool_lists.read(name, written[name].encode(), sink)
+    assert listed is not None
+    assert set(listed.tools) == {tool.name for tool in found.tools}
+    result = load(texts, Known(servers=frozenset({found.name}), tools={found.name: listed.schemas}))
     assert not result.diagnostics, render(result.diagnostics, texts)
     return result
 
