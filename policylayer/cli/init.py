@@ -46,7 +46,11 @@ def init(
     # What the command names relative to here must still be found when the files are elsewhere.
     cwd = str(Path.cwd()) if command and folder.resolve() != Path.cwd() else None
     found = Found(called, tools, upstream, tuple(command or ()), tuple(headers), cwd)
-    written = _write(folder, files(found))
+    try:
+        texts = files(found)
+    except ValueError as error:
+        raise CommandError(f"the server `{called}` lists something odd: {error}", "tell whoever makes it") from None
+    written = _write(folder, texts)
     if json:
         emit({"server": called, "tools": len(tools), "files": [str(path) for path in written]})
     else:

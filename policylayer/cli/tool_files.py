@@ -122,7 +122,10 @@ async def _ask(server: object) -> str | CommandError:
         return CommandError(f"`{server.name}` did not answer in {SERVER_TIME:g}s", "is it an MCP server?")
     except CommandError as error:
         return CommandError(f"{server.name}: {error.message}", error.help)
-    return as_text(server.name, [tool.definition for tool in tools])
+    try:
+        return as_text(server.name, [tool.definition for tool in tools])
+    except ValueError as error:
+        return CommandError(f"{server.name}: {error}", "tell whoever makes the server")
 
 
 def _compare(server: str, text: str, known: Listed, folder: Path) -> None:

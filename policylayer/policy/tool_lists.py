@@ -35,16 +35,21 @@ class ToolList:
 
 
 def as_text(server: str, tools: Iterable[Mapping[str, Any]]) -> str:
-    """The file of a server's tools. The same tools give the same text, in whatever order they were listed."""
-    kept = [{key: _sorted(tool[key]) for key in KEPT if tool.get(key) is not None} for tool in tools]
-    kept.sort(key=lambda tool: str(tool["name"]))
-    return orjson.dumps({"server": server, "tools": kept}, option=orjson.OPT_INDENT_2).decode() + "\n"
+    """The file of a server's tools; the same tools give the same text, in whatever order they were listed.
+
+    ValueError where they cannot be written: nested too deeply, or text that is not Unicode.
+    """
+    try:
+        kept = [{key: _sorted(tool[key]) for key in KEPT if tool.get(key) is not None} for tool in tools]
+        kept.sort(key=lambda tool: str(tool["name"]))
+        return orjson.dumps({"server": server, "tools": kept}, option=orjson.OPT_INDENT_2).decode() + "\n"
+    except (orjson.JSONEncodeError, orjson.JSONDecodeError) as problem:
+        raise ValueError(f"the tools cannot be written: {problem}") from None
 
 
 def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _sorted(value[key]) for key in sorted(value)}
-    return [_sorted(each) for each in value] if isinstance(value, list) else value
+    """The same with every object's members in order."""
+    return orjson.loads(orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
 
 def read(file: str, data: bytes, sink: list[Diagnostic]) -> ToolList | None:
@@ -71,9 +76,13 @@ def _parsed(file: str, data: bytes) -> Any:
     if len(data) > MAX_BYTES:
         raise _Unreadable(Span(file, 1, 1), "the file is larger than 16 MiB")
     try:
-        return orjson.loads(data)
+        value = orjson.loads(data)
+        orjson.dumps(value)  # What is nested deeper than can be written is not read either.
     except orjson.JSONDecodeError as problem:
         raise _Unreadable(Span(file, problem.lineno, problem.colno), f"not JSON: {problem.msg}") from None
+    except orjson.JSONEncodeError:
+        raise _Unreadable(Span(file, 1, 1), "it is nested too deeply") from None
+    return value
 
 
 def _found(file: str, value: Any) -> tuple[str, dict[str, Any]]:

@@ -25,6 +25,8 @@ UNREAD: Final[Node] = {"$comment": "what another document says, or a later one"}
 MOST: Final = 64
 """Ways that one value may have; a schema with more is not looked into."""
 DEEPEST: Final = 48
+STEPS: Final = 2000
+"""Schemas looked at for one value: references can lead on in very many ways."""
 DIALECTS: Final = frozenset(
     (
         *(f"http://json-schema.org/draft-0{number}/schema" for number in (4, 6, 7)),
@@ -43,16 +45,18 @@ class TooMany(Exception):
 class Document:
     """One schema with all that its references lead to."""
 
-    __slots__ = ("_embeds", "_legacy", "root")
+    __slots__ = ("_embeds", "_left", "_legacy", "root")
 
     def __init__(self, root: object) -> None:
         self.root = root
         dialect = root.get("$schema") if isinstance(root, Mapping) else None
         self._legacy = isinstance(dialect, str) and bool(_LEGACY.search(dialect))
         self._embeds: bool | None = None
+        self._left = STEPS
 
     def ways(self, schemas: Iterable[object]) -> list[Nodes]:
         """The ways in which one value may fit all of these schemas; none: no value does. Raises `TooMany`."""
+        self._left = STEPS
         return _product([self._ways(schema, frozenset(), 0) for schema in schemas])
 
     def _ways(self, schema: object, seen: frozenset[str], depth: int) -> list[Nodes]:
@@ -60,7 +64,8 @@ class Document:
             return []
         if not isinstance(schema, Mapping):
             return [()]
-        if depth > DEEPEST:
+        self._left -= 1
+        if depth > DEEPEST or self._left < 0:
             raise TooMany
         ref = schema.get("$ref")
         if isinstance(ref, str) and self._legacy:

@@ -65,6 +65,7 @@ def test_the_answer_of_a_server_is_read_as_it_came(wrapped: Any) -> None:
         ({"tools": [{"name": ""}]}, (1, 1), "has a name"),
         ({"server": 5, "tools": []}, (1, 1), "`server` is a name"),
         (b" " * (tool_lists.MAX_BYTES + 1), (1, 1), "larger than 16 MiB"),
+        (b'{"tools": [{"name": "a", "x": ' + b"[" * 400 + b"]" * 400 + b"}]}", (1, 1), "nested too deeply"),
     ],
 )
 def test_what_is_no_list(data: Any, place: tuple[int, int], said: str) -> None:
@@ -93,6 +94,15 @@ def test_a_schema_that_is_not_read_is_said_at_its_tool(schema: Any, said: str) -
     assert text.split("\n")[finding.line - 1][finding.column - 1 :].startswith('"name": "c"')
     if "not a JSON Schema" in said:
         assert found.schemas["c"] is True
+
+
+def test_what_cannot_be_written_is_said() -> None:
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    for odd in (deep, "\ud800"):
+        with pytest.raises(ValueError, match="cannot be written"):
+            tool_lists.as_text("shop", [{"name": "a", "inputSchema": odd}])
 
 
 def test_what_has_changed_is_said_in_words() -> None:

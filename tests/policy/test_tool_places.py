@@ -129,6 +129,8 @@ def test_what_grows_too_fast_is_not_looked_into() -> None:
         deep = {"allOf": [deep]}
     assert at(obj({"a": deep}), "a").standing == "unsure"
     assert at(wide | {"type": "object"}, "a").standing == "unsure"
+    web = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{(n + step) % 12}"} for step in range(1, 6)]} for n in range(12)}
+    assert at(obj({"a": {"$ref": "#/$defs/d0"}}, **{"$defs": web}), "a").standing == "unsure"
     chain = {f"d{n}": {"$ref": f"#/$defs/d{n + 1}"} for n in range(500)}
     assert at(obj({"a": {"$ref": "#/$defs/d0"}}, **{"$defs": chain}), "a").standing == "unsure"
 
