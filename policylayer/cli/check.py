@@ -28,6 +28,8 @@ def run(arguments: list[str]) -> int:
     found = _listed(given, sources)
     made = [_check(source, known, tools) for source, tools in found]
     listed = list({id(tools): tools for _, tools in found}.values())
+    for tools in listed:
+        tool_files.say_unconfigured(tools, known.servers)
     told = [*(_of_tools(tools) for tools in listed if tools.findings), *made]
     _tell(reports.form_of(given), told)
     failures = [failure for tools in listed for failure in tools.failures]

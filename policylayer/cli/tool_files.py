@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from policylayer.cli.exits import CommandError, UsageError
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
-from policylayer.policy.diagnostics import Diagnostic, warning
+from policylayer.policy.diagnostics import Diagnostic, did_you_mean, quote, warning
 from policylayer.policy.known import TOOLS_FOLDER, TOOLS_SUFFIX
 
 if TYPE_CHECKING:
@@ -153,6 +153,15 @@ def say_changes(known: Listed) -> None:
             message = f"`{server}` lists other tools than those recorded ({changed})"
             help_ = "look at what is new, and keep it: policylayer check --record"
             known.findings.append(warning(Code.TOOLS_CHANGED, Span(known.files[server], 1, 1), message, help_))
+
+
+def say_unconfigured(known: Listed, servers: frozenset[str] | None) -> None:
+    """Recorded servers that the configuration does not have: nothing is held against their tools."""
+    for server in known.lists if servers is not None else ():
+        if servers is not None and server not in servers:
+            message = f"no server is configured as {quote(server)}, whose tools these are"
+            help_ = did_you_mean(server, servers) or "remove the file"
+            known.findings.append(warning(Code.UNKNOWN_SERVER, Span(known.files[server], 1, 1), message, help_))
 
 
 def record(folder: Path, known: Listed) -> list[str]:

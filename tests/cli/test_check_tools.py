@@ -57,7 +57,9 @@ def test_only_configured_servers_count_where_there_is_a_configuration(run: Runne
     config = home / "policylayer.yaml"
     config.write_text(config.read_text().replace("shop:", "other:"))
     add(home, SLIP)
-    assert run("check").out == "policies: ok (1 policy, 3 rules, 1 test, 1 warning)\n"
+    done = run("check")
+    assert done.out == "tools: 1 warning\npolicies: ok (1 policy, 3 rules, 1 test, 1 warning)\n"
+    assert "tools/shop.tools.json:1:1: warning[PL148]: no server is configured as `shop`, whose tools" in done.err
     assert run("check", "policies").code == 3
 
 
