@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from policylayer.cli.exits import CommandError
 from policylayer.policy import tool_lists
+from policylayer.starter.guess import Tool
 from tests.cli.runner import Runner
 
 TOOLS = [
@@ -164,3 +166,35 @@ def test_asking_needs_a_configuration(run: Runner, home: Path) -> None:
         done = run("check", option)
         assert (done.code, "which servers?" in done.err) == (2, True)
     assert run("check", "--record", "--no-tools").code == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (TimeoutError(), "`shop` did not answer in 30s"),
+        (CommandError("no", "help"), "shop: no"),
+        (
+            [Tool("a", definition={"name": "a", "inputSchema": {"title": "\ud800"}})],
+            "shop: the tools cannot be written",
+        ),
+        ([Tool("", definition={"name": ""})], "shop: recorded tools cannot be read: every tool in it has a name"),
+    ],
+)
+def test_what_a_server_lists_is_never_a_traceback(
+    run: Runner, home: Path, monkeypatch: pytest.MonkeyPatch, answer: object, said: str
+) -> None:
+    async def list_tools(*arguments: object) -> object:
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("policylayer.cli.asking.list_tools", list_tools)
+    done = run("check", "--record")
+    assert (done.code, said in done.err) == (1, True)
+    assert not (home / "tools").exists()
+
+
+def test_tools_that_cannot_be_written_are_said(run: Runner, shop: Path) -> None:
+    (shop / "tools").write_text("in the way")
+    done = run("check", "--record")
+    assert (done.code, "cannot write `tools/shop.tools.json`" in done.err) == (1, True)
