@@ -6,6 +6,7 @@ source can be is in `folder` and `repository`. Must not know what the files mean
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -63,9 +64,6 @@ class Source(Protocol):
 
 async def settled(source: Source, time_us: Callable[[], int], patience: float = PATIENCE) -> Snapshot:
     """A snapshot of a source at rest; raises `Unsettled` where it does not come to rest in time."""
-    # Imported where it is needed: commands read a snapshot without any event loop, and start on every save.
-    import asyncio
-
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience
     first = await asyncio.to_thread(source.read)
