@@ -60,7 +60,7 @@ class _Rule:
             self.named(block.tools or ())
         said = len(self.sink)
         if selection.when is not None or rule.except_ or rule.limits or rule.redact:
-            tools = [tool for tool in self.reach.tools if self.servers.may_concern(rule, tool)]
+            tools = self.servers.concerned(rule, self.reach.tools)
             self.arguments([Spot(tool, tool.scene) for tool in tools])
         if (selection.when is not None or rule.except_) and len(self.sink) == said:
             self.never()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from typing import Final
 
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
@@ -16,7 +17,9 @@ from policylayer.policy.selectors import TOOLS, Names, has_no_facts
 from policylayer.policy.tool_places import root_of
 from policylayer.policy.tool_truth import ANYTHING, EITHER, FALSE, TRUE, Leaf, Scene, World, fold, of_test
 
-FIRES = outcomes.TRUE | outcomes.MISSING | outcomes.WRONG
+LATER: Final = ("args", "input", "item")
+"""What is not known before a call is made."""
+FIRES: Final = outcomes.TRUE | outcomes.MISSING | outcomes.WRONG
 
 
 class Tool:
@@ -135,13 +138,14 @@ class Servers:
         excused = outcomes.disjunction(self.block(block, tool, leaf) for block in rule.except_)
         return outcomes.conjunction((facts, fold(rule.selection.when, leaf), outcomes.negation(excused)))
 
-    def may_concern(self, rule: ast.Rule, tool: Tool) -> bool:
-        """Whether the rule may be more than false on a tool, whatever its arguments are."""
-        if rule.selection.when is None and not rule.except_:
-            return True
-        return bool(self.outcome(rule, tool, outside(tool.leaf, ANYTHING)) & FIRES)
+    def concerned(self, rule: ast.Rule, tools: Sequence[Tool]) -> Sequence[Tool]:
+        """The tools on which the rule may be more than false, whatever their arguments are."""
+        tests = () if rule.selection.when is None else ast.tests_of(rule.selection.when)
+        if not rule.except_ and all(test.path[0] in LATER for test in tests):
+            return tools
+        return [tool for tool in tools if self.outcome(rule, tool, outside(tool.leaf, ANYTHING)) & FIRES]
 
 
 def outside(leaf: Leaf, arguments: int) -> Callable[[ast.Test], int]:
     """What is not about arguments as it is; whatever is, so."""
-    return lambda test: arguments if test.path[0] in ("args", "input", "item") else leaf(test)
+    return lambda test: arguments if test.path[0] in LATER else leaf(test)
