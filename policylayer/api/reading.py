@@ -16,8 +16,8 @@ from starlette.types import Receive
 from policylayer.api.problem import Problem
 from policylayer.api.route import Parameter
 from policylayer.api.schemas import standalone
+from policylayer.core import strict_json
 from policylayer.core.immutable import immutable
-from policylayer.wire import strict_json
 from policylayer.wire.limits import Limits
 
 MAX_BODY: Final = 64 * 1024

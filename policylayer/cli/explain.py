@@ -160,7 +160,7 @@ def _options(given: argparse.Namespace, named: Mapping[str, str]) -> dict[str, A
 
 def _json(where: str, text: bytes) -> dict[str, Any]:
     """A JSON object, read as strictly as a call is."""
-    from policylayer.wire import strict_json
+    from policylayer.core import strict_json
 
     value = strict_json.parse(text)
     if isinstance(value, strict_json.Fault):

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeGuard
 
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
+from policylayer.core.text import fold, folds, is_name
 from policylayer.wire.limits import Limits
 from policylayer.wire.methods import Kind
 from policylayer.wire.rejection import INVALID_REQUEST, Id, Rejection
-from policylayer.wire.text import fold, folds, is_name
 
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _FOLDED: Final = folds(_MEMBERS)

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from policylayer.core import strict_json
 from policylayer.core.immutable import immutable
-from policylayer.wire import splice, strict_json
+from policylayer.core.text import fold
+from policylayer.wire import splice
 from policylayer.wire.limits import SERVER, Limits
 from policylayer.wire.mirrors import mirrors
-from policylayer.wire.text import fold
 
 
 @immutable

@@ -17,11 +17,12 @@ from typing import Any, Final
 
 import orjson
 
+from policylayer.core import strict_json
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
 from policylayer.core.masking import MASKED, Masker, finder_of
 from policylayer.core.redact import Path, below, parse_path
-from policylayer.wire import splice, strict_json
+from policylayer.wire import splice
 from policylayer.wire.limits import SERVER
 
 LISTED: Final = 100

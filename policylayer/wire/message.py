@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from policylayer.core import strict_json
 from policylayer.core.immutable import immutable
-from policylayer.wire import era, methods, params, strict_json
+from policylayer.wire import era, methods, params
 from policylayer.wire.envelope import Envelope, open_envelope
 from policylayer.wire.fields import Headers
 from policylayer.wire.limits import DEFAULT, Limits

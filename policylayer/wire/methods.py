@@ -14,7 +14,7 @@ from dataclasses import field
 from typing import Any, Final, Literal, TypeAlias
 
 from policylayer.core.immutable import immutable
-from policylayer.wire.text import folds
+from policylayer.core.text import folds
 
 Treatment: TypeAlias = Literal["judged", "filtered", "passed", "denied"]
 Kind: TypeAlias = Literal["request", "notification", "response"]

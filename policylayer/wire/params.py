@@ -13,11 +13,11 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from policylayer.core.text import fold, folds, is_address, is_name
 from policylayer.wire import era
 from policylayer.wire.envelope import is_id
 from policylayer.wire.limits import Limits
 from policylayer.wire.methods import Entry
-from policylayer.wire.text import fold, folds, is_address, is_name
 
 Fault: TypeAlias = tuple[str, str]
 """A reason and what the sender is told."""

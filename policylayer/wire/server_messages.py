@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from policylayer.core import strict_json
 from policylayer.core.immutable import immutable
-from policylayer.wire import methods, strict_json
+from policylayer.core.text import fold
+from policylayer.wire import methods
 from policylayer.wire.envelope import open_envelope
 from policylayer.wire.limits import SERVER, Limits
 from policylayer.wire.methods import Kind, Treatment
 from policylayer.wire.rejection import INVALID_REQUEST, PARSE_ERROR, Id, Rejection
-from policylayer.wire.text import fold
 
 
 @immutable

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.core.canonical import canonical, digest, number
-from policylayer.wire.strict_json import parse
+from policylayer.core.strict_json import parse
 from tests.support import require
 
 CASES = Path(__file__).resolve().parents[1] / "cases" / "canonical"

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.core.canonical import number
-from policylayer.wire.strict_json import Fault, parse
+from policylayer.core.strict_json import Fault, parse
 from tests.support import require, shared
 from tests.wire.samples import odd_text
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policylayer.core import strict_json
 from policylayer.core.canonical import canonical, digest
-from policylayer.wire import strict_json
 from policylayer.wire.calls import call_of, call_of_server_request, calls_of
 from policylayer.wire.fields import Headers
 from policylayer.wire.methods import MODERN

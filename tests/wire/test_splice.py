@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policylayer.core.strict_json import Fault, parse
 from policylayer.wire import splice
-from policylayer.wire.strict_json import Fault, parse
 from tests.wire.samples import odd_text
 
 TEXT = b' { "a" : [ 1 , {"b\\u0022" : "x[\\"{,"} , [] ] ,"\\u00e9":{}, "" : -1.50e3 , "c":null}\n'

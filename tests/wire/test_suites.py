@@ -8,16 +8,17 @@ from typing import Any
 import orjson
 import pytest
 
+from policylayer.core import strict_json
 from policylayer.core.canonical import digest
-from policylayer.wire import replies, strict_json
+from policylayer.core.strict_json import Fault
+from policylayer.core.text import is_name
+from policylayer.wire import replies
 from policylayer.wire.calls import call_of
 from policylayer.wire.envelope import is_id
 from policylayer.wire.fields import Headers, decode_value, encode_value
 from policylayer.wire.limits import DEFAULT
 from policylayer.wire.message import Message, decode
 from policylayer.wire.rejection import Rejection
-from policylayer.wire.strict_json import Fault
-from policylayer.wire.text import is_name
 from tests.support import shared
 from tests.wire.samples import NOVEMBER, accepted, call, fields, handshake, modern
 

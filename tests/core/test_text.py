@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from policylayer.wire.text import fold, folds, is_address, is_name
+from policylayer.core.text import fold, folds, is_address, is_name
 
 
 @pytest.mark.parametrize(

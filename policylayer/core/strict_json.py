@@ -10,7 +10,7 @@ refuses what is left, in one walk over the values: nesting over the cap, integer
 literals that are not the shortest form of their double; the other literals become floats in place. Most messages hold
 nothing of the kind, which a look at their bytes can tell (`is_plain`): those are not walked.
 
-Must not know what a message is (`envelope`), nor answer anyone (`rejection`).
+Must not know what a message is (`wire/envelope.py`), nor answer anyone (`wire/rejection.py`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import jiter
 
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
-from policylayer.wire.limits import DEFAULT, Limits
 
 _Mode: TypeAlias = Literal["lossless-float", "float"]
 
@@ -42,6 +41,19 @@ _LONG: Final = b"0" * 19
 
 _MIN_INTEGER: Final = -(2**63)
 _MAX_INTEGER: Final = 2**64 - 1
+
+
+@immutable
+class Bounds:
+    """Caps of one text: `size` in bytes, `depth` in levels, `nodes` in values."""
+
+    size: int = 4 * 1024 * 1024
+    depth: int = 64
+    nodes: int = 200_000
+
+
+BOUNDS: Final = Bounds()
+"""The node cap keeps the decoded form of a 4 MiB text within a few times its size."""
 
 
 @immutable
@@ -78,24 +90,24 @@ def is_plain(raw: bytes, depth: int) -> bool:
     return _FRACTION not in signs and _LONG not in signs and raw.count(b"{") + raw.count(b"[") <= depth
 
 
-def parse(raw: bytes, limits: Limits = DEFAULT, plain: bool | None = None) -> Json | Fault:
+def parse(raw: bytes, bounds: Bounds = BOUNDS, plain: bool | None = None) -> Json | Fault:
     """The value of `raw`, or why it is refused. `plain` is what `is_plain` said, where it was asked already."""
-    return _parse(raw, limits, "lossless-float", plain)
+    return _parse(raw, bounds, "lossless-float", plain)
 
 
-def parse_lenient(raw: bytes, limits: Limits = DEFAULT) -> Json | Fault:
+def parse_lenient(raw: bytes, bounds: Bounds = BOUNDS) -> Json | Fault:
     """As `parse`, for what servers send: numbers may have any form, and become the nearest double.
 
     Policy compares nothing of a server's answer, and its bytes are relayed as they are; so only what would let two
     readers see two different messages is refused.
     """
-    return _parse(raw, limits, "float", None)
+    return _parse(raw, bounds, "float", None)
 
 
-def _parse(raw: bytes, limits: Limits, mode: _Mode, plain: bool | None) -> Json | Fault:
-    if len(raw) > limits.size:
+def _parse(raw: bytes, bounds: Bounds, mode: _Mode, plain: bool | None) -> Json | Fault:
+    if len(raw) > bounds.size:
         return SIZE
-    if len(raw) > limits.nodes and _over(raw, limits.nodes):
+    if len(raw) > bounds.nodes and _over(raw, bounds.nodes):
         return NODES
     try:
         value: Json = jiter.from_json(
@@ -107,10 +119,10 @@ def _parse(raw: bytes, limits: Limits, mode: _Mode, plain: bool | None) -> Json 
         )
     except ValueError as error:
         return _fault(raw, str(error))
-    if is_plain(raw, limits.depth) if plain is None else plain:
+    if is_plain(raw, bounds.depth) if plain is None else plain:
         return value
     holder = [value]
-    fault = _walk(holder, limits.depth, mode == "lossless-float")
+    fault = _walk(holder, bounds.depth, mode == "lossless-float")
     return holder[0] if fault is None else fault
 
 

@@ -1,6 +1,6 @@
 """Pure: which text may name something, and which two names a careless reader could take for one.
 
-Must not know where a name stands in a message (`envelope`, `params`).
+Must not know where a name stands in a message (`wire/envelope.py`, `wire/params.py`), or in arguments (`unwrap.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ _INVISIBLE: Final = frozenset(
 )
 """Characters that show nothing though Unicode calls them letters, marks or symbols."""
 
+LONGEST_NAME: Final = 128
+"""Characters of a tool's or prompt's name."""
 
 _LONGEST_FOLDED: Final = 512
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policylayer.core import strict_json
 from policylayer.core.canonical import digest
-from policylayer.wire import strict_json
+from policylayer.core.strict_json import Fault, parse, parse_lenient
 from policylayer.wire.limits import DEFAULT, Limits
-from policylayer.wire.strict_json import Fault, parse, parse_lenient
 
 
 def reason(raw: bytes, limits: Limits = DEFAULT) -> str | None:
