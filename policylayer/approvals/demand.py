@@ -52,7 +52,7 @@ def limits_that_hold(charges: Iterable[Charge]) -> frozenset[str]:
 
 def asks(rule: HoldRule) -> str:
     """The digest of what a rule asks of approvers, wherever it stands in its file."""
-    asked = [sorted(rule.approvers), rule.quorum, rule.note_required, rule.each_round]
+    asked = [sorted(rule.approvers), rule.quorum, rule.note_required, rule.each_round, sorted(rule.bound)]
     return text(sha256(orjson.dumps(asked)).digest())
 
 
@@ -72,6 +72,7 @@ def _plain(rule: HoldRule) -> dict[str, Any]:
         "expires": rule.expires,
         "note_required": rule.note_required,
         "each_round": rule.each_round,
+        "bound": list(rule.bound),
     }
 
 
@@ -83,4 +84,5 @@ def _rule(plain: dict[str, Any]) -> HoldRule:
         plain["expires"],
         plain["note_required"],
         plain["each_round"],
+        tuple(plain["bound"]),
     )

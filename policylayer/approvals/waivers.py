@@ -2,8 +2,9 @@
 
 A waiver satisfies one hold rule for the calls in its scope: same actor, user acted for, server, method and target, and,
 where the approver wanted it, the same values of named arguments. It has an expiry and a number of uses, and ends by
-itself when the rule's demands change. It never touches a deny, nor a limit: a rule with a limit that asks for approval
-cannot be waived, since a satisfied rule may exceed its limit. Must not know how a vote is checked (`voting.py`).
+itself when the rule's demands change. Where an inner call is held, the arguments that say which tool that is are always
+among those that must be equal. It never touches a deny, nor a limit: a rule with a limit that asks for approval cannot
+be waived, since a satisfied rule may exceed its limit. Must not know how a vote is checked (`voting.py`).
 """
 
 from __future__ import annotations
@@ -63,11 +64,12 @@ def create(
     now_us: int,
 ) -> None:
     """Give a waiver for each of the rules that one approver may waive."""
-    values = text(desk.keys.digest(_values(kept.arguments, similar.same)))
     for rule in _unlimited(row, rules):
         if not _may_waive(rule) or _live(conn, rule.ref.name, now_us) >= MOST_LIVE:
             continue
-        scope = {**{name: row[name] for name in _BOUND}, "demand": demand.asks(rule), "same": list(similar.same)}
+        same = sorted({*similar.same, *rule.bound} & set(kept.arguments))
+        values = text(desk.keys.digest(_values(kept.arguments, same)))
+        scope = {**{name: row[name] for name in _BOUND}, "demand": demand.asks(rule), "same": same}
         fresh = {
             "id": desk.new_id(),
             "approval_id": row["id"],
@@ -79,7 +81,7 @@ def create(
             "expires_us": now_us + similar.seconds * 1_000_000,
         }
         conn.execute(insert(waivers).values(fresh))
-        told = {"waiver_id": fresh["id"], "approval_id": row["id"], "rule": rule.ref.name, "same": list(similar.same)}
+        told = {"waiver_id": fresh["id"], "approval_id": row["id"], "rule": rule.ref.name, "same": same}
         desk.on_event("waiver.created", by, {**told, "seconds": similar.seconds, "uses": similar.uses})
 
 
@@ -172,7 +174,7 @@ def _covers(keys: Keys, scope: dict[str, Any], caller: Caller, call: Call, rule:
     bound = (caller.subject.id, user, call.server, call.method, target)
     if tuple(scope[name] for name in _BOUND) != bound or scope["demand"] != demand.asks(rule):
         return False
-    if not set(scope["same"]) <= set(call.arguments):
+    if not set(rule.bound) <= set(scope["same"]) <= set(call.arguments):
         return False
     return scope["values"] in {text(each) for each in keys.digests(_values(call.arguments, scope["same"]))}
 

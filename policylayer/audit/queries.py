@@ -34,7 +34,7 @@ MOST: Final = 1000
 @immutable
 class Filters:
     """Which decisions. `rule` is `policy/rule`; times in microseconds, `until` exclusive; `q` is looked for in targets,
-    reasons, rules and kept arguments, whatever the case."""
+    reasons, rules, kept arguments and the calls inside calls, whatever the case."""
 
     principal: str | None = None
     server: str | None = None
@@ -114,7 +114,7 @@ def where(filters: Filters) -> Select[Any]:
     if filters.rule is not None:
         query = query.where(_names_rule(filters.rule))
     if filters.q:
-        looked = (records.c.target, records.c.reason, records.c.rules, records.c.arguments)
+        looked = (records.c.target, records.c.reason, records.c.rules, records.c.arguments, records.c.detail)
         query = query.where(or_(*(column.icontains(filters.q, autoescape=True) for column in looked)))
     return query
 

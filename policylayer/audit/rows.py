@@ -15,7 +15,7 @@ from policylayer.audit.context import CallContext, Keeping
 from policylayer.core.call import Json
 from policylayer.core.canonical import canonical
 from policylayer.core.commands import Kind, Outcome, Record
-from policylayer.core.decision import Decision, RuleRef
+from policylayer.core.decision import Decision, Inner, RuleRef
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Redactor, View
 from policylayer.keys import Keys, text
@@ -85,7 +85,7 @@ class RowMaker:
             protocol=call.protocol,
             client=None if context.client is None else storable(context.client),
             ip=context.ip,
-            detail=_detail(view, answers),
+            detail=_detail(decision, view, answers),
             decide_us=stamp.decide_us,
             labels=orjson.dumps(sorted(context.labels)).decode() if context.labels else None,
             charges=_charges(decision) if cmd.charge and decision.charges else None,
@@ -123,15 +123,21 @@ def _refs(refs: Sequence[RuleRef]) -> str | None:
     return orjson.dumps(refs).decode() if refs else None
 
 
+def _inner(inner: Inner) -> dict[str, object]:
+    """A call inside a call: named whatever is kept of arguments, as a call of its own would be."""
+    rules = [rule.name for rule in inner.rules]
+    return {"target": inner.target, "effect": inner.effect, "reason_code": inner.reason_code, "rules": rules}
+
+
 def _charges(decision: Decision) -> str:
     return orjson.dumps(
         [{"counter": each.counter, "key": each.key, "amount": str(each.amount)} for each in decision.charges]
     ).decode()
 
 
-def _detail(view: View, answers: View | None) -> str | None:
-    """Where markers stand, and why less was kept than configured; None for most rows."""
-    detail: dict[str, object] = {}
+def _detail(decision: Decision, view: View, answers: View | None) -> str | None:
+    """The calls inside, where markers stand, and why less was kept than configured; None for most rows."""
+    detail: dict[str, object] = {"inner": list(map(_inner, decision.inner))} if decision.inner else {}
     for name, each in (("arguments", view), ("input", answers)):
         if each is not None and each.masked:
             detail[f"masked_{name}"] = each.masked

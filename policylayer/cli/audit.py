@@ -41,7 +41,9 @@ CodeOption = Annotated[str | None, typer.Option("--reason-code", help="rule, not
 RuleOption = Annotated[str | None, typer.Option("--rule", metavar="POLICY/RULE", help="Where this rule decided.")]
 SinceOption = Annotated[str | None, typer.Option("--since", metavar="2h", help="From then on: a duration, an instant.")]
 UntilOption = Annotated[str | None, typer.Option("--until", metavar="1h", help="Before then.")]
-TextOption = Annotated[str | None, typer.Option("-q", "--text", help="In targets, reasons, rules or kept arguments.")]
+TextOption = Annotated[
+    str | None, typer.Option("-q", "--text", help="In targets, reasons, rules, arguments, inner calls.")
+]
 
 
 @app.command()
@@ -141,6 +143,9 @@ def export(
 app.command("verify")(verify_command)
 app.command("prune")(prune_command)
 
+MOST_INNER: Final = 3
+"""Inner calls of one call that a line names."""
+
 COLUMNS: Final = ("time", "effect", "why", "principal", "server", "target", "outcome", "id")
 
 
@@ -149,8 +154,15 @@ def _row(found: dict[str, Any]) -> list[object]:
     rules = ", ".join(f"{rule['policy']}/{rule['rule']}" for rule in found["rules"])
     why = rules if found["reason_code"] == "rule" else found["reason_code"]
     outcome = found["outcome"]["state"] if found["outcome"] else None
-    target = found["target"] or found["method"]
-    return [found["time"][:23], effect, why, found["principal"], found["server"], target, outcome, found["id"]]
+    return [found["time"][:23], effect, why, found["principal"], found["server"], _target(found), outcome, found["id"]]
+
+
+def _target(found: dict[str, Any]) -> str:
+    """What was called, and what a meta-tool was to call."""
+    target: str = found["target"] or found["method"]
+    inner = [each["target"] for each in found["detail"].get("inner", ())]
+    more = ", …" if len(inner) > MOST_INNER else ""
+    return f"{target} ({', '.join(inner[:MOST_INNER])}{more})" if inner else target
 
 
 def _query(*values: str | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from policylayer.core.call import ServerFacts
 
 def server_facts(server: Server) -> ServerFacts:
     """One server's."""
-    return ServerFacts(server.name, server.mode, server.cwd, server.trust_annotations)
+    return ServerFacts(server.name, server.mode, server.cwd, server.trust_annotations, server.unwrap)
 
 
 def facts_of(config: Config) -> Mapping[str, ServerFacts]:

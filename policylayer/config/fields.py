@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from policylayer.config import values
 from policylayer.config.codes import ConfigCode
-from policylayer.policy import nodes
+from policylayer.policy import nodes, shapes
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, did_you_mean, error, quote
@@ -210,6 +210,12 @@ class Section:
             yield from node.pairs
         elif node is not None:
             self.reading.wrong(node, f"`{key}` in {self.what}", "a mapping")
+
+    def shaped(self, key: str, shape: shapes.Shape, default: T) -> T:
+        """What a shape of the policy language reads; texts stand for themselves, without variables."""
+        node = self._values.get(key)
+        value = None if node is None else shape.read(node, shapes.Reading(node.span.file, self.reading.found))
+        return default if value is None else value
 
     def section(self, key: str, known: Iterable[str]) -> Section:
         """A mapping within; an empty one where it is absent or bad."""

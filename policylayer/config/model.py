@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from policylayer.core.call import Unwrap
 from policylayer.core.immutable import immutable
 
 Arguments: TypeAlias = Literal["none", "digest", "read", "redacted", "full"]
@@ -59,7 +60,10 @@ class ServerLimits:
 
 @immutable
 class Server:
-    """One MCP server. Exactly one of `url` and `command` is set. `folder` is where its command runs."""
+    """One MCP server. Exactly one of `url` and `command` is set. `folder` is where its command runs.
+
+    `unwrap` are its tools that call others.
+    """
 
     name: str
     url: str | None
@@ -72,6 +76,7 @@ class Server:
     trust_annotations: bool
     arguments: Arguments
     limits: ServerLimits
+    unwrap: tuple[Unwrap, ...] = ()
 
 
 @immutable

@@ -17,9 +17,10 @@ from policylayer.policy import nodes
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import quote
+from policylayer.policy.parse_unwrap import UNWRAP
 
 ARGUMENTS: Final[tuple[Arguments, ...]] = ("none", "digest", "read", "redacted", "full")
-KEYS: Final = ("url", "headers", "command", "env", "cwd", "mode", "trust_annotations", "audit", "limits")
+KEYS: Final = ("url", "headers", "command", "env", "cwd", "mode", "trust_annotations", "unwrap", "audit", "limits")
 LIMITS: Final = (
     "timeout",
     "connect_timeout",
@@ -74,6 +75,7 @@ def _server(section: Section, name: str, arguments: Arguments) -> Server:
         trust_annotations=section.flag("trust_annotations", False),
         arguments=section.section("audit", ("arguments",)).choice("arguments", ARGUMENTS, arguments),
         limits=_limits(section.section("limits", LIMITS)),
+        unwrap=section.shaped("unwrap", UNWRAP, ()),
     )
 
 

@@ -69,13 +69,29 @@ class Caller:
 
 
 @immutable
+class Unwrap:
+    """A meta-tool: a tool whose arguments name another tool of its server, and that one's arguments.
+
+    Paths are cut at their dots and begin with `args`, or with `item`, which is an element of the list at `each`.
+    `as_json`: the inner arguments are a text of JSON.
+    """
+
+    tool: str
+    name: tuple[str, ...]
+    arguments: tuple[str, ...]
+    each: tuple[str, ...] | None = None
+    as_json: bool = False
+
+
+@immutable
 class ServerFacts:
-    """What the configuration says of a server, as far as policy may read it."""
+    """What the configuration says of a server, as far as policy may read it. `unwrap` are its meta-tools."""
 
     name: str
     mode: Literal["enforce", "observe"] = "enforce"
     cwd: str | None = None
     trust_annotations: bool = False
+    unwrap: tuple[Unwrap, ...] = ()
 
 
 @immutable
@@ -85,7 +101,9 @@ class Question:
     `approved` names the hold rules (`policy/rule`) that an approval or a waiver already satisfies.
     `labels` are those of the grant within its window; `annotations` the tool's, as last listed, or None if unknown;
     `risk` and `traits` the tool's, or None if unknown. `now` is aware. `ip` is a textual address or None. `findings`
-    are what another engine said of the same question; None where there is no other engine.
+    are what another engine said of the same question; None where there is no other engine. Of a meta-tool's call
+    `others` are the annotations of its server's tools by name, and `inner_findings` what the other engine said of each
+    call inside it.
     """
 
     call: Call
@@ -101,3 +119,5 @@ class Question:
     ip: str | None = None
     client: str | None = None
     findings: tuple[Finding, ...] | None = None
+    others: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    inner_findings: tuple[tuple[Finding, ...], ...] = ()

@@ -62,7 +62,8 @@ class RuleRef:
 class HoldRule:
     """What one matching require_approval rule asks for. `expires` is in seconds; None: the configured default.
 
-    `approvers` are `group:x`, principals, `on_behalf_of`, `owner`; empty: anyone with the approver role.
+    `approvers` are `group:x`, principals, `on_behalf_of`, `owner`; empty: anyone with the approver role. `bound` are
+    arguments that say what is called, where an inner call is held: a standing permission is for their values only.
     """
 
     ref: RuleRef
@@ -71,6 +72,7 @@ class HoldRule:
     expires: int | None = None
     note_required: bool = False
     each_round: bool = False
+    bound: tuple[str, ...] = ()
 
 
 @immutable
@@ -125,13 +127,24 @@ class Obligations:
 
 
 @immutable
+class Inner:
+    """What policy says of one call inside a call: the tool that it is of, and why."""
+
+    target: str
+    effect: Effect
+    reason_code: ReasonCode
+    rules: tuple[RuleRef, ...] = ()
+
+
+@immutable
 class Decision:
     """What policy says of one question, and what the proxy is to enforce.
 
     `effect` is what policy says; `enforced` what is done: the same, but allow on a server in observe mode.
     `would` is what files in observe mode would have made of it (None: the same). `rules` are as the policy language's
     test section lists them. `reason` is one line for the record; `fields` the erring or unmet fields it names;
-    `said` are the lines the agent reads between "Refused" and "Retry"; `retry_after` is in seconds.
+    `said` are the lines the agent reads between "Refused" and "Retry"; `retry_after` is in seconds. `inner` tells of
+    the calls inside a meta-tool's, which are part of all the rest.
     """
 
     effect: Effect
@@ -149,3 +162,4 @@ class Decision:
     said: tuple[str, ...] = ()
     retry: Retry = "never"
     retry_after: int | None = None
+    inner: tuple[Inner, ...] = ()

@@ -145,18 +145,18 @@ class _Walk:
             return [self.value(item, f"{at}/{i}", below(paths, str(i))) for i, item in enumerate(value)]
         if any(path == ("**",) for path in paths):
             return self._mask(value, at)
-        return self._string(value, at) if isinstance(value, str) else value
+        return self._string(value, at, paths) if isinstance(value, str) else value
 
     def _member(self, key: str, value: Json, at: str, paths: tuple[Path, ...]) -> Json:
         if is_secret_key(key, value, self._redactor.secret_keys):
             return self._mask(value, at)
         return self.value(value, at, below(paths, key))
 
-    def _string(self, text: str, at: str) -> str:
+    def _string(self, text: str, at: str, paths: tuple[Path, ...] = ()) -> str:
         if len(text) > self._redactor.sizes.value:
             self._note(at)
             return f"[cut:{self._redactor.mark(text)}:{len(text)}]"
-        inner = self._json(text, at)
+        inner = self._json(text, at, paths)
         if inner is not None:
             return inner
         masked = mask_spans(text, self._marker)
@@ -166,8 +166,11 @@ class _Walk:
         hidden = decoded(text)
         return self._mask(text, at) if hidden is not None and self._holds_secret(hidden) else text
 
-    def _json(self, text: str, at: str) -> str | None:
-        """A text that is a JSON object or array, with what is in it masked; None where nothing was, or it is none."""
+    def _json(self, text: str, at: str, paths: tuple[Path, ...]) -> str | None:
+        """A text that is a JSON object or array, with what is in it masked; None where nothing was, or it is none.
+
+        The policy's paths go on into it: a meta-tool may take arguments so.
+        """
         if self.nesting >= NESTING or text.lstrip()[:1] not in ("{", "["):
             return None
         try:
@@ -176,7 +179,7 @@ class _Walk:
             return None
         self.nesting += 1
         before = len(self.masked)
-        walked = self.value(parsed, at, ())
+        walked = self.value(parsed, at, paths)
         self.nesting -= 1
         return orjson.dumps(walked).decode() if len(self.masked) > before else None
 
@@ -231,6 +234,14 @@ def _copy(source: Mapping[str, Json], kept: dict[str, Json], path: Path) -> None
     if key not in source:
         return
     value = source[key]
+    opened = _opened(value) if rest and isinstance(value, str) else None
+    if opened is not None:
+        if kept.get(key) == value:
+            return
+        before = _opened(kept.get(key)) or {}
+        _copy(opened, before, rest)
+        kept[key] = orjson.dumps(before).decode()
+        return
     # A path through what is no object is a wrong type to the rule that reads it: it is kept as far as it goes.
     if not rest or not isinstance(value, dict):
         kept[key] = value
@@ -238,6 +249,17 @@ def _copy(source: Mapping[str, Json], kept: dict[str, Json], path: Path) -> None
     below = kept.setdefault(key, {})
     if isinstance(below, dict) and below is not value:
         _copy(value, below, rest)
+
+
+def _opened(text: object) -> dict[str, Json] | None:
+    """The object that a text is as JSON, which is no wrong type to a rule about a call inside a call."""
+    if not isinstance(text, str) or text.lstrip()[:1] != "{":
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 @lru_cache(maxsize=1024)

@@ -12,7 +12,8 @@ from typing import Final, TypeAlias
 
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
-from policylayer.limits.window import Entry, subtract
+from policylayer.limits.window import Entry
+from policylayer.policy.numbers import subtract
 from policylayer.store.once import insert_new
 from policylayer.store.tables import counters
 

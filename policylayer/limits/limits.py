@@ -23,8 +23,9 @@ from policylayer.core.errors import AuditUnavailable
 from policylayer.limits import counters, mark, rebuild
 from policylayer.limits.counters import Name
 from policylayer.limits.steady import Steady
-from policylayer.limits.window import SECOND_US, Entry, add, living, retry_after, shared, used
+from policylayer.limits.window import SECOND_US, Entry, living, retry_after, shared, used
 from policylayer.policy.decide import over_limit
+from policylayer.policy.numbers import add
 from policylayer.store.rows import storable
 from policylayer.store.store import Store
 from policylayer.store.tables import records

@@ -19,7 +19,8 @@ from policylayer.core.commands import Kind, OutcomeState
 from policylayer.limits import counters
 from policylayer.limits.counters import Name
 from policylayer.limits.steady import Steady
-from policylayer.limits.window import SECOND_US, Entry, add
+from policylayer.limits.window import SECOND_US, Entry
+from policylayer.policy.numbers import add
 from policylayer.store.store import Store
 from policylayer.store.tables import records
 

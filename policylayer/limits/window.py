@@ -8,16 +8,16 @@ of the window share an entry, and then count a little longer, never shorter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
+from decimal import Decimal
 from typing import Final
 
 from policylayer.core.immutable import immutable
+from policylayer.policy.numbers import add, subtract
 
 APART: Final = 64
 """Entries that are kept apart; as many again may share."""
 
 SECOND_US: Final = 1_000_000
-_EXACT: Final = Context(prec=2000, traps=[InvalidOperation, Overflow, Inexact])
 
 
 @immutable
@@ -27,16 +27,6 @@ class Entry:
     at_us: int
     amount: Decimal
     until_us: int
-
-
-def add(a: Decimal, b: Decimal) -> Decimal:
-    """The exact sum."""
-    return _EXACT.add(a, b)
-
-
-def subtract(a: Decimal, b: Decimal) -> Decimal:
-    """The exact difference."""
-    return _EXACT.subtract(a, b)
 
 
 def living(entries: Iterable[Entry], now_us: int, window_us: int) -> list[Entry]:

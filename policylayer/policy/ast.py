@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar, Literal, TypeAlias
 
-from policylayer.core.call import Json
+from policylayer.core.call import Json, Unwrap
 from policylayer.core.decision import Effect
 from policylayer.core.immutable import immutable
 
@@ -295,6 +295,7 @@ class Fixture:
 
     cwd: str | None = None
     mode: Literal["enforce", "observe"] = "enforce"
+    unwrap: tuple[Unwrap, ...] = ()
 
 
 @immutable

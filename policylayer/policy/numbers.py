@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow
 from typing import Final, TypeAlias
 
 Number: TypeAlias = int | float | Decimal
 
 EXACT: Final = 2**53
+
+_EXACT: Final = Context(prec=2000, traps=[InvalidOperation, Overflow, Inexact])
 
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
@@ -42,6 +44,16 @@ def _is_safe(left: Number, right: Number) -> bool:
     if isinstance(left, Decimal) or isinstance(right, Decimal):
         return False
     return abs(left) <= EXACT or abs(right) <= EXACT
+
+
+def add(a: Decimal, b: Decimal) -> Decimal:
+    """The exact sum."""
+    return _EXACT.add(a, b)
+
+
+def subtract(a: Decimal, b: Decimal) -> Decimal:
+    """The exact difference."""
+    return _EXACT.subtract(a, b)
 
 
 def read_decimal(value: object) -> Decimal | None:

@@ -12,9 +12,9 @@ from policylayer.policy.rules import Duties
 NONE: Final = Obligations()
 
 
-def merge(redact: tuple[str, ...], duties: Iterable[Duties | None]) -> Obligations:
+def merge(redact: tuple[str, ...], duties: Iterable[Duties | Obligations | None]) -> Obligations:
     """Everything that is redacted, masked or labelled by one of them; the smallest cap; the shortest earning."""
-    found = list(filter(None, duties))
+    found = [duty for duty in duties if duty is not None]
     if not found:
         return Obligations(redact=redact) if redact else NONE
     masks = dict.fromkeys(mask for duty in found for mask in duty.mask)
@@ -32,7 +32,7 @@ def merge(redact: tuple[str, ...], duties: Iterable[Duties | None]) -> Obligatio
     )
 
 
-def redaction(redact: tuple[str, ...], duties: Iterable[Duties | None]) -> Obligations:
+def redaction(redact: tuple[str, ...], duties: Iterable[Duties | Obligations | None]) -> Obligations:
     """Only what concerns the record."""
     found = [duty for duty in duties if duty is not None]
     paths = _paths(redact, found)
@@ -46,7 +46,7 @@ def softened(obligations: Obligations) -> Obligations:
     return replace(obligations, mask=(), cap=None)
 
 
-def _paths(redact: tuple[str, ...], duties: Iterable[Duties]) -> tuple[str, ...]:
+def _paths(redact: tuple[str, ...], duties: Iterable[Duties | Obligations]) -> tuple[str, ...]:
     return tuple(sorted({*redact, *(path for duty in duties for path in duty.redact)}))
 
 

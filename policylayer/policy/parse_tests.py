@@ -18,6 +18,7 @@ from policylayer.policy.nodes import Broken, Key, Node, Scalar
 from policylayer.policy.nodes import Mapping as MappingNode
 from policylayer.policy.parse_limits import exact
 from policylayer.policy.parse_principals import PRINCIPAL, group_id, principal_id
+from policylayer.policy.parse_unwrap import UNWRAP
 from policylayer.policy.shapes import Definitions, Field, ListOf, MapOf, RawJson, Reading, Record, Shape, Values
 from policylayer.policy.words import NAME, Choice, Moment, Number, Parsed, Text
 
@@ -170,6 +171,7 @@ class _Fixture(Shape):
             {
                 "cwd": Field(Text("a directory"), "the directory that relative paths begin at"),
                 "mode": Field(Choice(("enforce", "observe"), "a mode"), "enforce or observe"),
+                "unwrap": Field(UNWRAP, "its tools that call other tools, as the configuration declares them"),
             },
         )
 
@@ -181,7 +183,7 @@ class _Fixture(Shape):
         cwd = values.get("cwd")
         if cwd is not None and not cwd.startswith("/"):
             reading.error(Code.RELATIVE_PATH, values.spans["cwd"], f"{quote(cwd)} is not absolute", "begin it with `/`")
-        return ast.Fixture(cwd, values.get("mode", "enforce"))
+        return ast.Fixture(cwd, values.get("mode", "enforce"), values.get("unwrap", ()))
 
     def schema(self, definitions: Definitions) -> dict[str, Json]:
         """An object."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from policylayer.core.call import Call, Question, Subject
 from policylayer.core.decision import Decision, Effect, RuleRef
-from policylayer.policy import resources
+from policylayer.policy import inside, inside_kept, resources
 from policylayer.policy.ast import Directory, Path, Policy
 from policylayer.policy.decide import decide
 from policylayer.policy.directory import People
@@ -60,7 +60,14 @@ class PolicySet:
     # --- deciding ---
 
     def decide(self, question: Question) -> Decision:
-        """What policy says of one call."""
+        """What policy says of a call, and of all that is inside it."""
+        if question.server.unwrap:
+            found = inside.asked(question)
+            if found is not None:
+                return inside.decided(found, [self._decide(each) for each in found.questions])
+        return self._decide(question)
+
+    def _decide(self, question: Question) -> Decision:
         ctx = self._context(question)
         return decide(self._entry_of(ctx), ctx, self.revision)
 
@@ -75,7 +82,10 @@ class PolicySet:
         return listed(self._entry_of(ctx), ctx)
 
     def asked(self, question: Question, unknown: Unknown = NOT_ARRIVED) -> tuple[Entry, Context]:
-        """The rules that concern a question, and what they are asked with: for whoever looks at each of them."""
+        """The rules that concern a question, and what they are asked with: for whoever looks at each of them.
+
+        Of a meta-tool's call, those about the call itself; each inner one is a question of its own (`inside`).
+        """
         ctx = self._context(question, unknown=unknown)
         return self._entry_of(ctx), ctx
 
@@ -95,7 +105,10 @@ class PolicySet:
 
     def possible(self, question: Question, unknown: Unknown) -> frozenset[Effect]:
         """The effects that the question may get, where not all of it is known."""
-        return possible_effects(*self.asked(question, unknown))
+        found = inside.asked(question)
+        if found is None:
+            return possible_effects(*self.asked(question, unknown))
+        return inside_kept.possible(found, unknown, lambda *each: possible_effects(*self.asked(*each)))
 
     def _context(self, question: Question, open_target: bool = False, unknown: Unknown = NOT_ARRIVED) -> Context:
         now, user = question.now, question.on_behalf_of

@@ -14,6 +14,7 @@ from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Effect
 from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Path
+from policylayer.policy.inside_kept import not_kept
 from policylayer.policy.selectors import TOOLS
 from policylayer.policy.values import Unknown
 
@@ -56,9 +57,14 @@ def recorded(row: Mapping[str, Any], facts: Facts, reads: Reads) -> Recorded:
     server, method, target = row["server"] or "", row["method"] or "", row["target"]
     known = facts(server)
     arguments, answers = row["arguments"] or {}, row["input"] or {}
-    hidden = tuple(_hidden(row, arguments, answers, lambda: reads(server, method, target)))
+    # A record may hold no mapping where all of the arguments was masked.
+    kept = arguments if isinstance(arguments, Mapping) else {}
+    call = Call(server, method, target, kept, b"", b"", row.get("protocol") or PROTOCOL, answers)
+    hidden = (
+        *_hidden(row, arguments, answers, lambda: reads(server, method, target)),
+        *_inner(row, call, known, reads),
+    )
     rules = tuple(f"{rule['policy']}/{rule['rule']}" for rule in row["rules"])
-    call = Call(server, method, target, arguments, b"", b"", row.get("protocol") or PROTOCOL, answers)
     user = row["for"]
     question = Question(
         call=call,
@@ -114,6 +120,12 @@ def _hidden(
     yield from _masked("input", answers, detail.get("masked_input", ()))
     if mode == "read":
         yield from _not_picked(arguments, answers, reads())
+
+
+def _inner(row: Mapping[str, Any], call: Call, known: ServerFacts | None, reads: Reads) -> Iterable[Path]:
+    """What a record that keeps what rules read then leaves out of the calls inside a meta-tool's."""
+    metas = known.unwrap if known is not None else ()
+    return not_kept(call, metas, reads) if row["arguments_mode"] == "read" and metas else ()
 
 
 def _masked(root: str, value: Any, pointers: Iterable[str]) -> Iterator[Path]:

@@ -7,13 +7,11 @@ enforces; counters stand where the test says, at zero otherwise.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
 from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Decision, Effect
-from policylayer.core.finding import Finding
 from policylayer.core.immutable import immutable
 from policylayer.policy import ast, resources
 from policylayer.policy.decide import over_limit
@@ -49,16 +47,16 @@ def run(policy_set: PolicySet, tests: Iterable[ast.TestCase]) -> list[TestResult
     return [run_one(policy_set, test) for test in tests]
 
 
-def run_one(policy_set: PolicySet, test: ast.TestCase, findings: tuple[Finding, ...] | None = None) -> TestResult:
-    """Ask, and compare. `findings` are what another engine said of the test's question."""
-    decision = decided(policy_set, test, findings)
+def run_one(policy_set: PolicySet, test: ast.TestCase, asked: Question | None = None) -> TestResult:
+    """Ask, and compare. `asked` is the test's question with what another engine said of it."""
+    decision = decided(policy_set, test, asked)
     message = "; ".join(_mismatches(test.expected, decision))
     return TestResult(test.name, test.expected.span, not message, message)
 
 
-def decided(policy_set: PolicySet, test: ast.TestCase, findings: tuple[Finding, ...] | None = None) -> Decision:
+def decided(policy_set: PolicySet, test: ast.TestCase, asked: Question | None = None) -> Decision:
     """What policy says of a test's call, its counters included."""
-    decision = policy_set.decide(replace(question(test), findings=findings))
+    decision = policy_set.decide(asked or question(test))
     if decision.effect is not Effect.ALLOW:
         return decision
     used = test.limits
@@ -75,7 +73,7 @@ def question(test: ast.TestCase) -> Question:
     return Question(
         call=_call(test),
         subject=_subject(test.subject),
-        server=ServerFacts(test.call.server, cwd=fixture.cwd),
+        server=ServerFacts(test.call.server, cwd=fixture.cwd, unwrap=fixture.unwrap),
         now=test.at or EPOCH,
         on_behalf_of=None if test.on_behalf_of is None else _subject(test.on_behalf_of),
         approved=test.approved,

@@ -53,6 +53,17 @@ def uncountable(ref: RuleRef, problem: Problem) -> str:
     return f"a limit of rule {ref.name} could not be counted: {_faults(problem)}"
 
 
+def of_inner(target: str, reason: str) -> str:
+    """Why, of a call inside a call."""
+    return f"inner call {clean(target, MAX_NAME)}: {reason}"
+
+
+def unwrapping(target: str, problem: Problem, too_much: str) -> str:
+    """A meta-tool's call of which it cannot be told what it calls."""
+    why = "; ".join(filter(None, (_faults(problem), f"too many {too_much}" if too_much else "")))
+    return f"what {clean(target, MAX_NAME)} is to call cannot be read: {why}"
+
+
 def over_limit(counters: Iterable[str]) -> str:
     """Counters that would be exceeded."""
     return f"over limit: {', '.join(counters)}"
@@ -115,6 +126,17 @@ def said_unreadable(ref: RuleRef, problem: Problem, instead: str | None) -> tupl
     """A rule that could not be evaluated."""
     what = f"{_what(problem.fields)} cannot be checked{_named(problem.fields)}"
     return (f"Rule {clean(ref.name, MAX_NAME)}: {what}.", *_instead(instead))
+
+
+def said_of_inner(target: str, lines: tuple[str, ...]) -> tuple[str, ...]:
+    """What is said of a call inside a call."""
+    return tuple(f"Inner call {clean(target, MAX_NAME)}: {line}" if line is lines[0] else line for line in lines)
+
+
+def said_unwrapping(target: str, problem: Problem, too_much: str) -> tuple[str, ...]:
+    """A meta-tool's call of which it cannot be told what it calls."""
+    why = _named(problem.fields) or (f" (too many {too_much})" if too_much else "")
+    return (f"What {clean(target, MAX_NAME)} is to call cannot be read{why}.",)
 
 
 def said_of_nearest(problem: Problem, near: Nearest | None) -> tuple[str, ...]:

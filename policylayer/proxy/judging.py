@@ -5,11 +5,12 @@ Each function gives a `Judge` for `perform.py`. Must not know how a decision is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from policylayer.core.call import NOTHING, Call, Json
-from policylayer.core.decision import Charge, Decision, Effect, HoldRule, ReasonCode, RuleRef
+from policylayer.core.decision import Decision, Effect, ReasonCode
+from policylayer.policy.together import worst
 from policylayer.proxy.perform import Judge
 from policylayer.proxy.task_owners import Task
 from policylayer.proxy.visit import Visit, refusal
@@ -75,32 +76,3 @@ def permission(visit: Visit, reason: str) -> Decision:
 def unknown_method(visit: Visit) -> Decision:
     """What is not in the method table is denied, also where a server is only observed."""
     return refusal(ReasonCode.UNKNOWN_METHOD, "the method is not known", visit.deps.engine.revision)
-
-
-def worst(decisions: Sequence[Decision]) -> Decision:
-    """A denial if there is one; else a hold with all that holds; else an allow with all that is charged."""
-    first = max(decisions, key=lambda decision: _BADNESS[decision.enforced])
-    if first.enforced is Effect.DENY or len(decisions) == 1:
-        return first
-    return replace(
-        first,
-        rules=_each_once(rule for decision in decisions for rule in decision.rules),
-        holds=_holds(decisions),
-        charges=_charges(decisions),
-    )
-
-
-_BADNESS = {Effect.ALLOW: 0, Effect.REQUIRE_APPROVAL: 1, Effect.DENY: 2}
-
-
-def _each_once(rules: Iterable[RuleRef]) -> tuple[RuleRef, ...]:
-    return tuple(dict.fromkeys(rules))
-
-
-def _holds(decisions: Sequence[Decision]) -> tuple[HoldRule, ...]:
-    return tuple({hold.ref.name: hold for decision in decisions for hold in decision.holds}.values())
-
-
-def _charges(decisions: Sequence[Decision]) -> tuple[Charge, ...]:
-    """One request charges a counter once, whatever it asks for."""
-    return tuple({(charge.counter, charge.key): charge for one in decisions for charge in one.charges}.values())

@@ -8,7 +8,7 @@ is a claim, which policy believes only where the operator does. Must not know wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -39,6 +39,22 @@ class Tool:
     output: bytes = b""
 
 
+class Hints(Mapping[str, Mapping[str, Json]]):
+    """The annotations of one server's tools, by name."""
+
+    def __init__(self, tools: Mapping[str, Tool]) -> None:
+        self._tools = tools
+
+    def __getitem__(self, tool: str) -> Mapping[str, Json]:
+        return self._tools[tool].annotations
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tools)
+
+    def __len__(self) -> int:
+        return len(self._tools)
+
+
 @dataclass(slots=True)
 class _Server:
     tools: dict[str, Tool] = field(default_factory=dict)
@@ -64,6 +80,11 @@ class ToolsSeen:
         """A tool's annotations, or None where it has not been seen."""
         found = self.find(server, tool)
         return None if found is None else found.annotations
+
+    def hints(self, server: str) -> Mapping[str, Mapping[str, Json]]:
+        """Those of all its tools that have been seen."""
+        known = self._servers.get(server)
+        return Hints(known.tools if known is not None else {})
 
     def learn(self, server: str, result: Mapping[str, Any]) -> None:
         """Take in one page of a list of tools."""

@@ -16,6 +16,7 @@ from policylayer.core.call import Call, Caller, Json, Question, ServerFacts
 from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.core.errors import UpstreamError
 from policylayer.identity.authenticator import opens
+from policylayer.policy.inside_kept import reads_inside
 from policylayer.proxy.downstream import Downstream, Event
 from policylayer.proxy.ports import Deps
 from policylayer.proxy.sessions import Owner, Session, owner_of
@@ -34,6 +35,7 @@ async def _nowhere(_event: Event) -> None:
 
 
 NO_HEADERS: Final = Headers()
+NOTHING: Final[Mapping[str, Mapping[str, Json]]] = {}
 NOWHERE: Final = Downstream(_never, _nowhere)
 
 
@@ -101,6 +103,7 @@ class Visit:
 
     def context(self, call: Call) -> CallContext:
         """What the decision log is told of a call."""
+        reads, metas = self.deps.engine.reads, self.server.unwrap
         return CallContext(
             call,
             self.caller,
@@ -108,7 +111,7 @@ class Visit:
             client=self.client,
             ip=self.ip,
             labels=self.deps.labels(self.caller),
-            reads=self.deps.engine.reads(call.server, call.method, call.target),
+            reads=reads_inside(call, metas, reads) if metas else reads(call.server, call.method, call.target),
         )
 
     def question(
@@ -132,6 +135,7 @@ class Visit:
             annotations=annotations,
             ip=self.ip,
             client=self.client,
+            others=self.deps.tools.hints(call.server) if self.server.unwrap else NOTHING,
         )
 
     # --- the server ---------------------------------------------------------------------------------------------------

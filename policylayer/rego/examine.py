@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
-from policylayer.core.finding import Finding
 from policylayer.core.immutable import immutable
 from policylayer.policy import ast, testing
 from policylayer.policy.codes import Code
@@ -18,6 +18,7 @@ from policylayer.policy.diagnostics import Diagnostic, quote
 from policylayer.policy.diagnostics import error as error_at
 from policylayer.policy.load import Loaded
 from policylayer.policy.policy_set import PolicySet
+from policylayer.rego.asking import with_findings
 from policylayer.rego.codes import RegoCode
 from policylayer.rego.embedded import Embedded
 from policylayer.rego.pool import EngineFailure, PoolSettings
@@ -60,7 +61,9 @@ async def _with_rego(
     if engine is None:
         return Examined(tuple(problems))
     try:
-        results = [testing.run_one(policy_set, each, await _findings(engine, policy_set, each)) for each in chosen]
+        ask = partial(engine.findings, describe=policy_set.describe)
+        asked = [await with_findings(testing.question(each), ask) for each in chosen]
+        results = [testing.run_one(policy_set, *pair) for pair in zip(chosen, asked, strict=True)]
         if only is not None:
             results += [each for each in await _rego_tests(engine) if only.lower() in each.name.lower()]
     finally:
@@ -76,10 +79,6 @@ async def open_rego(
 ) -> tuple[Embedded | None, list[Diagnostic]]:
     """The engine of a set's Rego files, or what is wrong with them."""
     return await Embedded.open({path: files[path] for path in rego}, rego, policy_set.covers, settings)
-
-
-async def _findings(engine: Embedded, policy_set: PolicySet, test: ast.TestCase) -> tuple[Finding, ...]:
-    return await engine.findings(testing.question(test), policy_set.describe)
 
 
 async def _rego_tests(engine: Embedded) -> list[testing.TestResult]:

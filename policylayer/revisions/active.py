@@ -17,6 +17,7 @@ from policylayer.policy.explain import KNOWN
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.values import Unknown
+from policylayer.rego.asking import with_findings
 from policylayer.rego.document import Describe
 from policylayer.rego.embedded import Embedded
 from policylayer.revisions.explaining import explained
@@ -52,7 +53,7 @@ class Active:
         """What the policies say of a call."""
         if self._rego is None and self._server is None:
             return self.policy_set.decide(question)
-        return self.policy_set.decide(replace(question, findings=await self._held(self._findings, question)))
+        return self.policy_set.decide(await self._held(self._found, question))
 
     async def listed(self, question: Question) -> bool:
         """Whether a list may show a target."""
@@ -70,6 +71,9 @@ class Active:
         """Another revision took over: end the engine once nobody asks it any more."""
         self._retired = True
         self._end_if_idle()
+
+    async def _found(self, question: Question) -> Question:
+        return await with_findings(question, self._findings)
 
     async def _findings(self, question: Question) -> tuple[Finding, ...]:
         describe = self.policy_set.describe

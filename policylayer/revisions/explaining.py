@@ -22,6 +22,7 @@ from policylayer.policy.load import Loaded
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.values import Unknown
 from policylayer.policy.why import told, until_own, why
+from policylayer.rego.asking import with_findings
 
 if TYPE_CHECKING:
     from policylayer.rego.document import Describe
@@ -40,17 +41,16 @@ async def explained(
     """All that is told of a question. `findings` asks every engine; `rego` says more about itself."""
     if findings is None:
         return await asyncio.to_thread(why, policy_set, question, unknown)
-    found = await findings(question)
-    asked = replace(question, findings=found)
+    asked = await with_findings(question, findings)
     explanation = explain(policy_set, asked, unknown)
     before = explanation.decision.effect
     kept = []
     for change in await asyncio.to_thread(until_own, policy_set, asked) if explanation.is_certain else ():
         changed = change.applied(question)
-        decision = policy_set.decide(replace(changed, findings=await findings(changed)))
+        decision = policy_set.decide(await with_findings(changed, findings))
         if decision.effect is not before:
             kept.append(replace(change, effect=decision.effect))
-    looked = await _looked(rego, asked, found, policy_set.describe)
+    looked = await _looked(rego, asked, asked.findings or (), policy_set.describe)
     return told(Told(explanation, rego=looked), kept)
 
 
@@ -75,10 +75,10 @@ async def explained_from(
 
 
 async def _looked(
-    rego: Embedded | None, question: Question, found: Iterable[Finding], describe: Describe
+    rego: Embedded | None, question: Question, findings: Iterable[Finding], describe: Describe
 ) -> tuple[dict[str, Any], ...]:
     """What each embedded unit covered and printed; the findings stand with the first."""
-    shown = [_finding(each) for each in found]
+    shown = [_finding(each) for each in findings]
     if rego is None:
         return ({"findings": shown},) if shown else ()
     from policylayer.rego.pool import EngineFailure

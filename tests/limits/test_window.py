@@ -8,7 +8,8 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policylayer.limits.window import APART, Entry, add, living, retry_after, shared, subtract, used
+from policylayer.limits.window import APART, Entry, living, retry_after, shared, used
+from policylayer.policy.numbers import add, subtract
 
 WINDOW = 64_000_000
 amounts = st.decimals("0", "12", places=2)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policylayer.core.decision import Charge, Effect, HoldRule
-from policylayer.proxy.judging import worst
+from policylayer.policy.together import worst
 from tests.proxy.rig import ALLOW, DENY, HOLD, rule
 
 SPEND = Charge("p/spend", "k", Decimal(1), Decimal(5), 60, rule("spend"))
@@ -17,7 +17,7 @@ OTHER = replace(SPEND, key="other")
 
 
 def test_one_denial_is_enough() -> None:
-    assert worst([ALLOW, HOLD, DENY, ALLOW]) is DENY
+    assert worst([ALLOW, HOLD, DENY, ALLOW]) == DENY
 
 
 def test_holds_come_together() -> None:
