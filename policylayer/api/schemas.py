@@ -158,6 +158,17 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         },
         possible=_list(EFFECT),
         not_known=_list(STRING),
+        inside=_list(
+            _object(
+                {
+                    "question": {"type": "object"},
+                    "decision": {"type": "object"},
+                    "rules": _list(_ref("ConsideredRule")),
+                },
+                possible=_list(EFFECT),
+                not_known=_list(STRING),
+            )
+        ),
         recorded={"type": "object"},
         rego=_list({"type": "object"}),
     ),

@@ -31,6 +31,9 @@ from policylayer.store.schema import HEAD
 LOW: Final = 256 * 1024 * 1024
 EMPTY: Final = 16 * 1024 * 1024
 SERVER_TIME: Final = 15.0
+SHOWN: Final = 8
+"""Names of tools that a fix lists."""
+
 YEAR: Final = 2026
 """No clock that is right says less."""
 
@@ -187,5 +190,13 @@ def _server(server: Server) -> Finding:
         return Finding(what, "bad", error.message, error.help)
     except TimeoutError:
         return Finding(what, "bad", f"did not answer in {SERVER_TIME:g}s", "is it an MCP server?")
+    missing = sorted({meta.tool for meta in server.unwrap} - {tool.name for tool in tools})
+    if missing:
+        message = f"it lists no tool `{missing[0]}`, which `unwrap` names: what calls other tools is not looked into"
+        return Finding(what, "bad", message, f"name in `unwrap` what it lists: {_some([tool.name for tool in tools])}")
     mode = ", in observe mode: nothing is denied" if server.mode == "observe" else ""
     return Finding(what, "ok", f"answers, {len(tools)} tools{mode}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")

@@ -148,7 +148,7 @@ class _Unwrapping:
         if opened is None:
             faults.append(arguments.unreadable())
         if faults or opened is None:
-            return sum(faults, Fault(hidden=(arguments.place,)))
+            return sum(faults, Fault(hidden=(arguments.root,)))
         call = replace(layer.call, target=name.value, arguments=opened, digest=b"", asked_digest=b"")
         plain = layer.plain and not meta.as_json and all(type(step) is str for step in arguments.place)
         keys = layer.keys | {str(step) for step in name.place[1:2]}
@@ -158,10 +158,11 @@ class _Unwrapping:
 
 @immutable
 class _Found:
-    """What a path leads to: `value` is None where it is missing."""
+    """What a path leads to: `value` is None where it is missing; `root` is the member or element that it is read of."""
 
     value: Any
     place: Place
+    root: Place
 
     def missing(self) -> Fault:
         """It is not there."""
@@ -169,7 +170,7 @@ class _Found:
 
     def unreadable(self) -> Fault:
         """It is not what it should be."""
-        return Fault(wrong=frozenset((field_of(self.place),)), hidden=(self.place,))
+        return Fault(wrong=frozenset((field_of(self.place),)), hidden=(self.root,))
 
 
 _UNREADABLE: Final = object()
@@ -186,11 +187,15 @@ class _Element:
 
     def at(self, path: tuple[str, ...]) -> _Found:
         """What a path leads to."""
-        value: Any = self.layer.call.arguments if path[0] == "args" else self.item
-        place = self.layer.at if path[0] == "args" else self.place
+        if path[0] == "args":
+            value, place = self.layer.call.arguments, self.layer.at
+            root = (*place, *path[1:2])
+        else:
+            value, place = self.item, self.place
+            root = place
         for key in path[1:]:
             value, place = _step(value, key), (*place, key)
-        return _Found(value, place)
+        return _Found(value, place, root)
 
 
 def _step(value: Any, key: str) -> Any:

@@ -14,9 +14,11 @@ from typing import Any, Final, Literal
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision, Effect, RuleRef
 from policylayer.core.immutable import immutable
-from policylayer.policy import ast, outcomes, written
+from policylayer.core.unwrap import Layer
+from policylayer.policy import ast, inside, inside_kept, outcomes, written
 from policylayer.policy.conditions import Node, compile_condition, every_part
 from policylayer.policy.engine import Candidate, candidate
+from policylayer.policy.partial import possible_effects
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.rules import Asker, CompiledRule, Selector
 from policylayer.policy.selectors import compile_facts
@@ -78,7 +80,8 @@ class Explanation:
     """A decision, and how every rule of the set came out.
 
     Where not all of the call is known, `possible` has the effects that it may have had, and `decision` is only what it
-    gets as it stands; `not_known` names what rules would read.
+    gets as it stands; `not_known` names what rules would read. `inside` are the calls inside a meta-tool's, each as
+    what it is; `decision` is then that on all of them, and `rules` are about the call itself.
     """
 
     question: Question
@@ -86,6 +89,7 @@ class Explanation:
     rules: tuple[Considered, ...]
     possible: frozenset[Effect] = frozenset()
     not_known: tuple[str, ...] = ()
+    inside: tuple[Explanation, ...] = ()
 
     @property
     def is_certain(self) -> bool:
@@ -96,9 +100,32 @@ class Explanation:
 def explain(policy_set: PolicySet, question: Question, unknown: Unknown = KNOWN) -> Explanation:
     """Why the question gets its decision."""
     decision = policy_set.decide(question)
+    found = inside.asked(question)
+    if found is None:
+        return _alone(policy_set, question, unknown, decision, frozenset(decision.rules))
+    own = frozenset(policy_set.alone(question).rules) & frozenset(decision.rules)
+    made = _alone(policy_set, question, unknown, decision, own)
+    if inside_kept.is_open(found, unknown):
+        missing = {text_of(path) for path in unknown.paths if path[0] == "args"}
+        return replace(made, not_known=tuple(sorted({*made.not_known, *missing})))
+    pairs = zip(found.layers[1:], found.questions[1:], strict=True)
+    return replace(made, inside=tuple(_inner(policy_set, *pair, unknown) for pair in pairs))
+
+
+def _inner(policy_set: PolicySet, layer: Layer, question: Question, unknown: Unknown) -> Explanation:
+    decision = policy_set.alone(question)
+    known = inside_kept.unknown_in(layer, unknown)
+    made = _alone(policy_set, question, known, decision, frozenset(decision.rules))
+    possible = possible_effects(*policy_set.asked(question, known)) if made.possible else made.possible
+    return replace(made, possible=possible)
+
+
+def _alone(
+    policy_set: PolicySet, question: Question, unknown: Unknown, decision: Decision, named: frozenset[RuleRef]
+) -> Explanation:
+    """The rules of the set as they are about one call."""
     _, ctx = policy_set.asked(question, unknown)
     asker = policy_set.asker_of(ctx)
-    named = set(decision.rules)
     said = {(policy.name, rule.id): (policy, rule) for policy in policy_set.policies for rule in policy.rules}
     rules = [
         _considered(compiled, *said[compiled.ref.policy, compiled.ref.rule], ctx, asker, compiled.ref in named)

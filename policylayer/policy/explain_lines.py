@@ -23,17 +23,26 @@ def lines(told: Json, everything: bool = False) -> Iterator[str]:
     if "recorded" in told:
         yield from _recorded(told["recorded"], told["revision"])
     yield from _decision(told, decision)
-    about = [rule for rule in told["rules"] if rule["concerns"]]
-    near = [] if about else [rule for rule in told["rules"] if _names_target(rule)]
     yield ""
-    yield "Rules about this call:" if about else f"No rule is about this call{': those that name it' if near else ''}."
-    for rule in about or near:
-        yield from _rule(rule)
-    yield from _others(told["rules"], about or near, everything)
+    yield from _rules(told["rules"], everything)
+    for inner in told.get("inside", ()):
+        yield ""
+        yield f"Inside it, {inner['question']['target']} {_short(inner['question'].get('arguments', {}))}:"
+        yield from _decision(inner, inner["decision"])
+        yield from _rules(inner["rules"], everything)
     for unit in told.get("rego", ()):
         yield from _rego(unit)
     yield ""
     yield from _changes(told)
+
+
+def _rules(rules: Collection[Json], everything: bool) -> Iterator[str]:
+    about = [rule for rule in rules if rule["concerns"]]
+    near = [] if about else [rule for rule in rules if _names_target(rule)]
+    yield "Rules about this call:" if about else f"No rule is about this call{': those that name it' if near else ''}."
+    for rule in about or near:
+        yield from _rule(rule)
+    yield from _others(rules, about or near, everything)
 
 
 def _decision(told: Json, decision: Json) -> Iterator[str]:

@@ -43,11 +43,25 @@ def as_json(told: Told) -> dict[str, Any]:
         "change": None if told.change is None else _change_json(told.change),
         "own_change": None if told.own is None else _change_json(told.own),
     }
+    if explanation.inside:
+        made["inside"] = [_inner_json(each) for each in explanation.inside]
     if explanation.possible:
         made |= {"possible": sorted(map(str, explanation.possible)), "not_known": list(explanation.not_known)}
     return (
         made | ({"recorded": told.recorded} if told.recorded else {}) | ({"rego": list(told.rego)} if told.rego else {})
     )
+
+
+def _inner_json(explanation: Explanation) -> dict[str, Any]:
+    """A call inside a call."""
+    made: dict[str, Any] = {
+        "question": question_json(explanation.question),
+        "decision": decision_json(explanation.decision),
+        "rules": [_rule_json(rule) for rule in explanation.rules],
+    }
+    if explanation.possible:
+        made |= {"possible": sorted(map(str, explanation.possible)), "not_known": list(explanation.not_known)}
+    return made
 
 
 def question_json(question: Question) -> dict[str, Any]:

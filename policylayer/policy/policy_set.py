@@ -64,10 +64,11 @@ class PolicySet:
         if question.server.unwrap:
             found = inside.asked(question)
             if found is not None:
-                return inside.decided(found, [self._decide(each) for each in found.questions])
-        return self._decide(question)
+                return inside.decided(found, [self.alone(each) for each in found.questions])
+        return self.alone(question)
 
-    def _decide(self, question: Question) -> Decision:
+    def alone(self, question: Question) -> Decision:
+        """What policy says of a call as what it is, whatever is inside it."""
         ctx = self._context(question)
         return decide(self._entry_of(ctx), ctx, self.revision)
 

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Final
 
 from policylayer.core.call import Question
-from policylayer.policy.change import Change, changes
+from policylayer.policy.change import Change
+from policylayer.policy.change_inside import all_changes
 from policylayer.policy.explain import KNOWN, explain
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
@@ -29,7 +30,7 @@ def why(policy_set: PolicySet, question: Question, unknown: Unknown = KNOWN) -> 
 def until_own(policy_set: PolicySet, question: Question) -> list[Change]:
     """The smallest changes, until one that the agent itself can make."""
     found: list[Change] = []
-    for change in islice(changes(policy_set, question), LOOKED_AT):
+    for change in islice(all_changes(policy_set, question), LOOKED_AT):
         found.append(change)
         if change.own:
             break

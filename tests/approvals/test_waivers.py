@@ -170,3 +170,26 @@ async def test_waivers_of_one_rule_are_bounded(bench: Bench, monkeypatch: pytest
     for number in range(4):
         await waive(bench, Similar(), call(number=number))
     assert len(await bench.approvals.waivers()) == 2
+
+
+# --- calls inside calls -----------------------------------------------------------------------------------------------
+
+INNER = hold(bound=("tool_name",))
+
+
+@pytest.mark.shows("proxy.8")
+async def test_a_waiver_for_an_inner_call_is_for_that_tool(bench: Bench) -> None:
+    """`call_tool` is one tool to the server, and as many as there are to whoever approves."""
+    await waive(bench, Similar(uses=100), call("call_tool", tool_name="refund", arguments={"n": 1}), INNER)
+    assert await covered(bench, call("call_tool", tool_name="refund", arguments={"n": 2}), None, INNER)
+    assert not await covered(bench, call("call_tool", tool_name="delete", arguments={"n": 1}), None, INNER)
+    assert not await covered(bench, call("call_tool", arguments={"n": 1}), None, INNER)
+    (given,) = await bench.approvals.waivers()
+    assert given["same"] == ["tool_name"]
+
+
+@pytest.mark.shows("proxy.8")
+async def test_a_waiver_from_before_the_tool_was_looked_into_covers_no_inner_call(bench: Bench) -> None:
+    await waive(bench, Similar(uses=100), call("call_tool", tool_name="refund"))
+    assert await covered(bench, call("call_tool", tool_name="refund"))
+    assert not await covered(bench, call("call_tool", tool_name="refund"), None, INNER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import sys
@@ -31,6 +32,17 @@ def test_init_writes_what_loads_and_passes(run: Runner, tmp_path: Path, monkeypa
     assert healthy.code == 0
     assert {line["state"] for line in healthy.lines} == {"ok"}
     assert healthy.lines[-1]["message"] == "answers, 8 tools, in observe mode: nothing is denied"
+
+
+def test_doctor_misses_a_meta_tool_that_is_not_there(run: Runner, home: Path) -> None:
+    """A misspelt one would be judged as a tool of its own, and nothing inside it."""
+    declared = {"tool": "call_tol", "name": "args.tool", "arguments": "args.arguments"}
+    servers = {"shop": {"command": SHOP, "unwrap": declared}}
+    (home / "policylayer.yaml").write_text(json.dumps({"servers": servers, "policies": "./policies"}))
+    line = run("doctor", "--json").lines[-1]
+    assert (line["what"], line["state"]) == ("server shop", "bad")
+    assert line["message"].startswith("it lists no tool `call_tol`, which `unwrap` names")
+    assert "`create_refund`" in line["fix"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from policylayer.config import Config, ConfigProblems, Read, load, read
+from policylayer.config.facts import server_facts
 from policylayer.config.model import Address, Approvals, Limits, ServerLimits
+from policylayer.core.call import Unwrap
 
 FULL = """\
 listen: 127.0.0.1:0
@@ -225,3 +227,60 @@ def test_rendered_with_the_line_and_a_caret(tmp_path: Path) -> None:
     rendered = ConfigProblems(read(path, {})).rendered
     assert f"{path}:1:1: error[PL103]: unknown key `lisen` in the configuration" in rendered
     assert "^^^^^ help: did you mean `listen`?" in rendered
+
+
+# --- meta-tools -------------------------------------------------------------------------------------------------------
+
+HUB = 'servers:\n  hub:\n    url: "http://h/mcp"\n    unwrap: '
+
+
+def test_one_meta_tool_or_a_list_of_them(tmp_path: Path) -> None:
+    one = HUB + "{tool: call_tool, name: args.tool_name, arguments: args.arguments}\n"
+    (server,) = config_of(tmp_path, one).servers
+    assert server.unwrap == (Unwrap("call_tool", ("args", "tool_name"), ("args", "arguments")),)
+    assert server_facts(server).unwrap == server.unwrap
+    many = HUB + (
+        "\n      - {tool: flat, name: 'args.\"a b\".c', arguments: args}"
+        "\n      - {tool: text, name: args.n, arguments: args.a, arguments_as: json}"
+        "\n      - {tool: batch, each: args.calls, name: item.tool, arguments: item.arguments}"
+        "\n      - {tool: map, each: args.inputs, name: args.tool, arguments: item}\n"
+    )
+    (server,) = config_of(tmp_path, many).servers
+    assert server.unwrap == (
+        Unwrap("flat", ("args", "a b", "c"), ("args",)),
+        Unwrap("text", ("args", "n"), ("args", "a"), as_json=True),
+        Unwrap("batch", ("item", "tool"), ("item", "arguments"), ("args", "calls")),
+        Unwrap("map", ("args", "tool"), ("item",), ("args", "inputs")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("[]", "4:13 PL122 an empty list"),
+        ("call_tool", "4:13 PL120 expected a mapping (`unwrap`), found text"),
+        ("{tool: t, name: args.n}", "4:13 PL121 `arguments` is missing in `unwrap`"),
+        ("{tol: t, name: args.n, arguments: args.a}", "4:14 PL103 unknown key `tol` in `unwrap`"),
+        ("{tool: ' t', name: args.n, arguments: args.a}", "4:20 PL124 ` t` cannot be a tool's name"),
+        ("{tool: t, name: args, arguments: args.a}", "4:29 PL161 there is no `args` here"),
+        ("{tool: t, name: arg.n, arguments: args.a}", "4:29 PL161 there is no `arg.n` here"),
+        ("{tool: t, name: 'args.*', arguments: args.a}", "4:29 PL160 `args.*` is not a path"),
+        ("{tool: t, name: args.n, arguments: input.a}", "4:48 PL161 there is no `input.a` here"),
+        ("{tool: t, name: item.n, arguments: args.a}", "4:23 PL161 there is no list to have items"),
+        (
+            "{tool: t, each: args.l, name: args.n, arguments: args.a}",
+            "4:23 PL161 nothing is read of the elements of `each`",
+        ),
+        ("{tool: t, each: item.l, name: item.n, arguments: item.a}", "4:29 PL161 there is no `item.l` here"),
+        (
+            "{tool: t, name: args.n, arguments: args.a, arguments_as: yaml}",
+            "4:70 PL123 `yaml` is not a form of arguments",
+        ),
+        (
+            "[{tool: t, name: args.n, arguments: args.a}, {tool: t, name: args.m, arguments: args.b}]",
+            "4:13 PL128 the tool `t` is declared twice",
+        ),
+    ],
+)
+def test_a_meta_tool_that_could_not_be_looked_into_is_refused(tmp_path: Path, written: str, said: str) -> None:
+    assert problems(tmp_path, HUB + written + "\n") == [said]

@@ -308,3 +308,24 @@ def test_the_text_is_one_line_of_json_and_only_marked_places_differ(arguments: d
 @given(st.text(alphabet="eyJ-._:/@=?&%sk_AKIA\"'{}[]token password", max_size=2000))
 def test_any_text_is_redacted_in_bounded_time(text: str) -> None:
     REDACTOR.view("redacted", {"a": text})
+
+
+# --- arguments in a text ----------------------------------------------------------------------------------------------
+
+
+def test_paths_go_on_into_a_text_of_json() -> None:
+    inner = json.dumps({"card": {"number": "4111"}, "note": "x"})
+    text = kept({"with": inner}, paths=("args.with.card.**",))
+    assert json.loads(json.loads(text)["with"]) == {"card": {"number": masked("4111")}, "note": "x"}
+    twice = kept({"with": json.dumps({"a": inner})}, paths=("args.with.a.card",))
+    assert "4111" not in twice
+    assert json.loads(kept({"with": "no json"}, paths=("args.with.card",))) == {"with": "no json"}
+
+
+def test_only_what_is_read_of_a_text_of_json_is_kept() -> None:
+    source: Any = {"with": json.dumps({"a": {"b": 1, "c": 2}, "d": 3}), "plain": "text", "list": "[1]"}
+    assert pick(source, [("with", "a", "b")]) == {"with": '{"a":{"b":1}}'}
+    assert pick(source, [("with", "a", "b"), ("with", "d")]) == {"with": '{"a":{"b":1},"d":3}'}
+    assert pick(source, [("with", "nothing")]) == {"with": "{}"}
+    assert pick(source, [("with",), ("with", "d")]) == {"with": source["with"]}
+    assert pick(source, [("plain", "x"), ("list", "x")]) == {"plain": "text", "list": "[1]"}

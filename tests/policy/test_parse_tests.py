@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from policylayer.core.call import Unwrap
 from policylayer.core.decision import Effect
 from policylayer.policy import ast
 from tests.policy.parsed import HEAD, loaded
@@ -150,3 +151,10 @@ def test_limits_with_over_may_be_approved() -> None:
 def test_a_moment_is_aware() -> None:
     (test,) = cases_in(one(rest=', at: "2026-11-23T10:00:00Z"'))
     assert test.at == datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+def test_a_fixture_declares_meta_tools_as_a_configuration_does() -> None:
+    unwrap = "servers: {shop: {unwrap: {tool: call, name: args.tool, arguments: args.with, arguments_as: json}}}\n"
+    (test,) = cases_in(unwrap + one())
+    assert test.servers["shop"].unwrap == (Unwrap("call", ("args", "tool"), ("args", "with"), as_json=True),)
+    assert codes("servers: {shop: {unwrap: {tool: call, name: tool, arguments: args.with}}}\n" + one()) == ["PL161"]

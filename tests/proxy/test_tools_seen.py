@@ -46,6 +46,15 @@ async def test_all_pages_are_read_once_for_all_who_wait(streamed: bool) -> None:
     assert not tools.unsure("shop")
 
 
+async def test_the_hints_of_all_tools_by_their_names() -> None:
+    tools = ToolsSeen(lambda: 0.0, Limits())
+    assert dict(tools.hints("shop")) == {}
+    tools.learn("shop", {"tools": [PLAIN, MIRRORED]})
+    hints = tools.hints("shop")
+    assert dict(hints) == {"plain": {"readOnlyHint": True}, "mirrored": {}}
+    assert (len(hints), hints.get("none")) == (2, None)
+
+
 async def test_an_unknown_tool_is_asked_for_again_after_a_while_or_a_change() -> None:
     now = [0.0]
     tools = ToolsSeen(lambda: now[0], Limits(list_again=30))
