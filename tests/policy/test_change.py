@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -11,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policylayer.core.call import Unwrap
 from policylayer.core.decision import Effect
 from policylayer.policy.change import Change, changes, smallest
+from policylayer.policy.change_inside import all_changes
 from policylayer.policy.change_values import REMOVED
 from tests.policy.cases import compiled, question_of
 from tests.policy.test_explain import made
@@ -221,3 +225,65 @@ def test_nothing_is_offered_where_no_rule_is_about_the_call() -> None:
 def test_looking_ends() -> None:
     policy_set, calls = made("ends")
     assert list(changes(policy_set, question_of(calls.question([])), left=0)) == []
+
+
+# --- calls inside calls -----------------------------------------------------------------------------------------------
+
+METAS = (
+    Unwrap("t", ("args", "m_tool"), ("args", "m_args")),
+    Unwrap("get_x", ("args", "m_tool"), ("args", "m_args"), as_json=True),
+    Unwrap("set_x", ("item", "tool"), ("item", "with"), ("args", "calls")),
+)
+
+
+def around(outer: str, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """A meta-tool's arguments that hold this call."""
+    if outer == "t":
+        return {"m_tool": tool, "m_args": arguments}
+    if outer == "get_x":
+        return {"m_tool": tool, "m_args": json.dumps(arguments)}
+    return {"calls": [{"tool": tool, "with": arguments}]}
+
+
+@pytest.mark.shows("policy.2")
+@settings(max_examples=60)
+@given(st.integers(0, 10**6))
+def test_a_change_of_a_meta_tools_call_flips_the_whole(seed: int) -> None:
+    policy_set, calls = made(seed)
+    random = Random(seed)
+    for _ in range(3):
+        outer = random.choice(("t", "get_x", "set_x"))
+        asked = calls.question([]) | {"tool": outer, "args": around(outer, "delete_x", calls.arguments())}
+        question = question_of(
+            {key: each for key, each in asked.items() if key not in ("resource", "prompt", "method")}
+        )
+        question = replace(question, server=replace(question.server, unwrap=METAS))
+        before = policy_set.decide(question).effect
+        for change in islice(all_changes(policy_set, question), 5):
+            after = policy_set.decide(change.applied(question)).effect
+            assert after is change.effect
+            assert after is not before
+
+
+@pytest.mark.shows("policy.2")
+@pytest.mark.parametrize(
+    ("outer", "field", "to"),
+    [
+        ("t", "args.m_args.n", 5),
+        ("get_x", "args.m_args", '{"n": 5, "other": "x"}'),
+        ("set_x", "args.calls", [{"tool": "pay", "with": {"n": 5, "other": "x"}}]),
+    ],
+)
+def test_what_the_agent_could_send_is_said_of_the_whole_call(outer: str, field: str, to: Any) -> None:
+    rules = [
+        {"id": "metas", "tools": ["t", "get_x", "set_x"], "effect": "allow"},
+        {"id": "pay", "tools": ["pay"], "when": {"args.n": {"lte": 5}}, "effect": "allow"},
+    ]
+    policy = {"policy": "p", "applies_to": {"principals": ["*"], "servers": ["*"]}, "rules": rules}
+    policy_set = compiled({"p.yaml": json.dumps(policy)})
+    question = question_of({"tool": outer, "args": around(outer, "pay", {"n": 9, "other": "x"})})
+    question = replace(question, server=replace(question.server, unwrap=METAS))
+    change = next(all_changes(policy_set, question))
+    assert [(step.field, step.to, step.rule) for step in change.steps] == [(field, to, "p/pay")]
+    assert (change.effect, change.own) == (Effect.ALLOW, True)
+    assert policy_set.decide(change.applied(question)).effect is Effect.ALLOW
