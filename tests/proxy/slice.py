@@ -122,15 +122,17 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, policy: str = POLICY, extra: str = "", url: str | None = None) -> AsyncIterator[World]:
-    """Run it all in `folder`; `url` is of another server than the recording one."""
+async def world(
+    folder: Path, policy: str = POLICY, extra: str = "", url: str | None = None, **shop: Any
+) -> AsyncIterator[World]:
+    """Run it all in `folder`; `url` is of another server than the recording one, `shop` its further settings."""
     (folder / "policies").mkdir()
     (folder / "policies" / "shop.yaml").write_text(policy)
     (folder / "policies" / "principals.yaml").write_text(PRINCIPALS)
     async with contextlib.AsyncExitStack() as stack:
         recording = await stack.enter_async_context(Recording())
         (folder / "policylayer.yaml").write_text(
-            f'listen: 127.0.0.1:0\nservers:\n  shop: {{url: "{url or recording.url}"}}\n'
+            f"listen: 127.0.0.1:0\nservers:\n  shop: {json.dumps({'url': url or recording.url, **shop})}\n"
             f'  other: {{url: "{recording.url}"}}\n{extra}'
         )
         service = Service(load(folder / "policylayer.yaml"), "http://127.0.0.1")
