@@ -119,5 +119,5 @@ class Question:
     ip: str | None = None
     client: str | None = None
     findings: tuple[Finding, ...] | None = None
-    others: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, Json]] | None = None
     inner_findings: tuple[tuple[Finding, ...], ...] = ()

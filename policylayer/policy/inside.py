@@ -66,11 +66,11 @@ def _question(question: Question, layer: Layer, number: int) -> Question:
     return replace(
         question,
         call=layer.call,
-        annotations=question.others.get(layer.call.target or ""),
+        annotations=None if question.others is None else question.others.get(layer.call.target or ""),
         risk=None,
         traits=None,
         findings=findings,
-        others={},
+        others=None,
         inner_findings=(),
     )
 

@@ -35,7 +35,6 @@ async def _nowhere(_event: Event) -> None:
 
 
 NO_HEADERS: Final = Headers()
-NOTHING: Final[Mapping[str, Mapping[str, Json]]] = {}
 NOWHERE: Final = Downstream(_never, _nowhere)
 
 
@@ -135,7 +134,7 @@ class Visit:
             annotations=annotations,
             ip=self.ip,
             client=self.client,
-            others=self.deps.tools.hints(call.server) if self.server.unwrap else NOTHING,
+            others=self.deps.tools.hints(call.server) if self.server.unwrap else None,
         )
 
     # --- the server ---------------------------------------------------------------------------------------------------
