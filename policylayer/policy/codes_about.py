@@ -291,7 +291,7 @@ Directories begin with `/` and have no `.`, `..` or empty segments.
 + {within: /srv/data}
 PL172 not an expression
 RE2's syntax; `(?i)` is refused, and with `ignore_case` also what could spell letters (`\p`, `\x`, `\Q`).
-- matches: "(?i)delete"
+- {matches: "(?i)delete"}
 + {matches: delete, ignore_case: true}
 PL173 not a host or URL pattern
 A host is a name, an address, `*.name` or `*`; a URL pattern has a scheme, a host and a path.
@@ -310,8 +310,8 @@ A name of the IANA database.
 - zone: CET+1
 + zone: Europe/Berlin
 PL177 a resource pattern that never matches
-Scheme and host in lower case, the path resolved, `file:` only as `file:///`.
-- resources: ["FILE:///srv/**"]
+The path is resolved, and `file:` stands only as `file:///`.
+- resources: ["file://host/srv/**"]
 + resources: ["file:///srv/**"]
 PL180 not a limit
 `20/hour`, `{calls: 20, per: hour}`, or `{sum: args.amount, max: 100, per: day}`.

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from policylayer.policy import testing
+from policylayer.config import read as read_config
+from policylayer.config.model import Approvals
+from policylayer.policy import ast, testing
 from policylayer.policy.codes_about import CODES
 from policylayer.policy.diagnostics import render
 from policylayer.policy.dotted import REQUEST, ROOTS, SUBJECT
@@ -18,11 +20,12 @@ from policylayer.policy.nodes import Mapping, Node, Scalar, Sequence
 from policylayer.policy.parse_limits import _LIMIT
 from policylayer.policy.parse_matchers import NAMES, SAID_OF_PATH, TYPES
 from policylayer.policy.parse_obligations import _MASK, PATTERNS
-from policylayer.policy.parse_policy import APPROVAL, APPROVER_WORDS, POLICY, RULE
+from policylayer.policy.parse_policy import APPROVAL, APPROVER_WORDS, POLICY, RULE, SCOPE
 from policylayer.policy.parse_principals import PRINCIPALS
 from policylayer.policy.parse_selection import HINTS, RISKS, TRAITS
-from policylayer.policy.parse_tests import _CALL, _EXPECT, _REQUEST, _TEST, REASON_CODES, TESTS
+from policylayer.policy.parse_tests import _CALL, _EXPECT, _PERSON, _REQUEST, _TEST, REASON_CODES, TESTS, _Fixture
 from policylayer.policy.parse_time import _DURING, DAYS, TIME
+from policylayer.policy.parse_unwrap import META
 from policylayer.policy.source import read
 from policylayer.policy.words import NAMED_UNITS
 
@@ -41,6 +44,9 @@ NAMED = {
 HEAD = 'policy: example\napplies_to: {principals: ["*"], servers: ["*"]}\n'
 
 
+NAMES_OF_FILES = ("principals.yaml", "payments.yaml", "hub.yaml")
+
+
 def indented(text: str, by: int) -> str:
     """Every line further in."""
     return "".join(f"{' ' * by}{line}" if line.strip() else line for line in text.splitlines(keepends=True))
@@ -53,6 +59,8 @@ def as_file(example: str) -> tuple[str, str]:
         return f"{first.split()[1]}.yaml", example
     if first.startswith(("servers:", "tests:")) and "tests:" in example:
         return "payments_test.yaml", example
+    if first.startswith("servers:"):
+        return "policylayer.yaml", example
     if first.startswith("attributes:"):
         return "principals.yaml", example
     if first.startswith("applies_to:"):
@@ -64,7 +72,7 @@ def as_file(example: str) -> tuple[str, str]:
 
 
 FILES = [as_file(example) for example in EXAMPLES]
-SHARED = {name: text.encode() for name, text in FILES if name in ("principals.yaml", "payments.yaml")}
+SHARED = {name: text.encode() for name, text in FILES if name in NAMES_OF_FILES}
 
 
 def loaded(name: str, text: str) -> Loaded:
@@ -77,7 +85,18 @@ def named_in(text: str) -> set[str]:
     return set(re.findall(r"[a-z]+", text))
 
 
-@pytest.mark.parametrize("number", range(len(FILES)))
+CONFIGURATIONS = [text for name, text in FILES if name == "policylayer.yaml"]
+
+
+@pytest.mark.parametrize("text", CONFIGURATIONS)
+def test_every_configuration_loads(text: str, tmp_path: Path) -> None:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policylayer.yaml").write_text(text)
+    found = read_config(tmp_path / "policylayer.yaml", {})
+    assert found.diagnostics == (), render(found.diagnostics, found.sources)
+
+
+@pytest.mark.parametrize("number", [number for number, (name, _) in enumerate(FILES) if name != "policylayer.yaml"])
 def test_every_example_loads(number: int) -> None:
     name, text = FILES[number]
     result = loaded(name, text)
@@ -118,12 +137,14 @@ def used() -> set[str]:
     return found
 
 
-RECORDS = (POLICY, RULE, APPROVAL, PRINCIPALS, TESTS, _TEST, _CALL, _REQUEST, _EXPECT, TIME, _DURING, _LIMIT, _MASK)
+FILES_OF = (POLICY, SCOPE, PRINCIPALS, TESTS)
+PARTS = (RULE, APPROVAL, _TEST, _CALL, _REQUEST, _EXPECT, _Fixture().record, TIME, _DURING, _LIMIT, _MASK, META)
+RECORDS = (*FILES_OF, *PARTS)
 
 
 def test_every_key_and_matcher_is_explained_and_used_in_an_example() -> None:
     keys = {key for record in RECORDS for key in record.fields}
-    keys |= {*NAMES, *SAID_OF_PATH, "all", "any", "not", "ref", "item", "member", "until"}
+    keys |= {*NAMES, *SAID_OF_PATH, *_PERSON, "all", "any", "not", "ref", "item", "member", "until"}
     assert keys - NAMED == set()
     assert keys - used() - {"item"} == set()
     assert any(word.startswith("item.") for word in used())
@@ -133,6 +154,41 @@ def test_every_word_of_a_closed_list_is_named() -> None:
     words = {*TYPES, *RISKS, *TRAITS, *HINTS, *DAYS, *NAMED_UNITS, *PATTERNS, *APPROVER_WORDS, *REASON_CODES}
     words |= {"match", "no_match", "enforce", "observe", "required"}
     assert words - NAMED == set()
+
+
+def in_table(key: str, heading: str) -> str:
+    """The last cell of a key's row in the tables of a section."""
+    section = re.split(r"^##+ ", TEXT.partition(f"# {heading}\n")[2], flags=re.MULTILINE)[0]
+    (row,) = re.findall(rf"^\| `{key}` \|.*\| ([^|]*) \|$", section, re.MULTILINE)
+    return str(row)
+
+
+def test_defaults_are_what_the_page_says() -> None:
+    name, text = as_file(
+        "- {id: a, tools: [t], limits: [{calls: 1, per: day}]}\n- {id: b, tools: [t], effect: allow}\n"
+    )
+    (made,) = [policy for policy in loaded(name, text).policies if policy.name == "example"]
+    (limit,) = made.rules[0].limits
+    assert isinstance(limit, ast.Limit)
+    approval, fixture = ast.Approval(), ast.Fixture()
+    said = {
+        ("list", "A rule"): "`false`" if not made.rules[1].list else "",
+        ("effect", "A rule"): "none" if made.rules[0].effect is None else "",
+        ("quorum", "Approval"): str(approval.quorum),
+        ("each_round", "Approval"): f"`{str(approval.each_round).lower()}`",
+        ("approvers", "Approval"): "anyone with the approver role" if not approval.approvers else "",
+        ("note", "Approval"): "none needed" if not approval.note_required else "",
+        ("expires", "Approval"): f"`{Approvals().expires // 3600}h`, or as configured",
+        ("by", "Limits"): f"`[{'.'.join(limit.by[0])}]`",
+        ("decimal", "Limits"): f"`{str(limit.decimal).lower()}`",
+        ("over", "Limits"): f"`{limit.over}`",
+        ("servers", "Tests"): f"no `cwd`; `{fixture.mode}`; no meta-tools" if not fixture.unwrap else "",
+        ("request", "Tests"): f'missing; `protocol`: `"{testing.PROTOCOL}"`',
+        ("limits", "Tests"): str(testing.NOTHING_USED),
+    }
+    assert {key: in_table(*key) for key in said} == said
+    assert not made.observe
+    assert re.search(r"^\| `mode` \| `enforce` \|", TEXT, re.MULTILINE)
 
 
 def test_every_path_is_named() -> None:
