@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1] / "policies"
 FOLDERS = sorted(path for path in ROOT.iterdir() if path.is_dir())
 
 
+@pytest.mark.shows("policy.7")
 @pytest.mark.parametrize("folder", FOLDERS, ids=[path.name for path in FOLDERS])
 def test_an_example_loads_and_passes(folder: Path) -> None:
     files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
