@@ -66,7 +66,11 @@ def _would(first: Decision, decisions: Iterable[Decision]) -> Effect | None:
 
 
 def _each_once(rules: Iterable[RuleRef]) -> tuple[RuleRef, ...]:
-    return tuple(dict.fromkeys(rules))
+    return tuple(sorted(set(rules), key=_by_name))
+
+
+def _by_name(ref: RuleRef) -> tuple[str, str]:
+    return ref.policy, ref.rule
 
 
 def _holds(decisions: Iterable[Decision]) -> tuple[HoldRule, ...]:
@@ -75,7 +79,7 @@ def _holds(decisions: Iterable[Decision]) -> tuple[HoldRule, ...]:
     for hold in (hold for each in decisions for hold in each.holds):
         known = found.get(hold.ref.name, hold)
         found[hold.ref.name] = replace(hold, bound=tuple(sorted({*known.bound, *hold.bound})))
-    return tuple(found.values())
+    return tuple(sorted(found.values(), key=lambda hold: _by_name(hold.ref)))
 
 
 def _once(decisions: Sequence[Decision]) -> tuple[Charge, ...]:

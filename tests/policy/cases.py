@@ -11,11 +11,16 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from policylayer.core.call import Call, Question, ServerFacts, Subject
+from policylayer.core.call import Call, Question, ServerFacts, Subject, Unwrap
 from policylayer.core.decision import Decision, Effect
+from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.directory import as_group
 from policylayer.policy.load import Loaded, load
+from policylayer.policy.nodes import Mapping as Mapped
+from policylayer.policy.parse_unwrap import UNWRAP
 from policylayer.policy.policy_set import PolicySet
+from policylayer.policy.shapes import Reading
+from policylayer.policy.source import read as read_yaml
 from policylayer.policy.texts import render
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "cases" / "decide"
@@ -25,22 +30,34 @@ CONDITION: Final = """\
 policy: c
 applies_to: {{principals: ["*"], servers: ["*"]}}
 rules:
-  - {{id: allowed, methods: ["*"], servers: [deny, hold, plain], effect: allow}}
+  - {{id: allowed, methods: ["*"], servers: [deny, hold, plain, except-deny], effect: allow}}
   - {{id: allow, methods: ["*"], servers: [allow], effect: allow, when: {when}}}
+  - {{id: except-allow, methods: ["*"], servers: [except-allow], effect: allow, except: [{{when: {when}}}]}}
 """
 OTHERS: Final = """\
   - {{id: deny, methods: ["*"], servers: [deny], effect: deny, when: {when}}}
   - {{id: hold, methods: ["*"], servers: [hold], effect: require_approval, when: {when}}}
   - {{id: plain, methods: ["*"], servers: [plain], label: [applied], when: {when}}}
 """
+EXCUSES: Final = """\
+  - {{id: except-deny, methods: ["*"], servers: [except-deny], effect: deny, except: [{{when: {when}}}]}}
+"""
 
-MEANING: Final[Mapping[str, tuple[tuple[str, str], tuple[str, str], tuple[str, str], bool]]] = {
-    "true": (("allow", "rule"), ("deny", "rule"), ("require_approval", "rule"), True),
-    "false": (("deny", "not_applicable"), ("allow", "rule"), ("allow", "rule"), False),
-    "missing": (("deny", "indeterminate"), ("deny", "indeterminate"), ("require_approval", "rule"), True),
-    "wrong": (("deny", "indeterminate"), ("deny", "indeterminate"), ("deny", "indeterminate"), True),
+ALLOWED: Final = ("allow", "rule")
+DENIED: Final = ("deny", "rule")
+HELD: Final = ("require_approval", "rule")
+ERRED: Final = ("deny", "indeterminate")
+UNRULED: Final = ("deny", "not_applicable")
+KINDS: Final = ("allow", "deny", "hold", "plain", "except-allow", "except-deny")
+"""The kinds of rules that a condition is seen through, by the name of their server."""
+
+MEANING: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "true": dict(zip(KINDS, (ALLOWED, DENIED, HELD, ALLOWED, UNRULED, ALLOWED), strict=True)),
+    "false": dict(zip(KINDS, (UNRULED, ALLOWED, ALLOWED, ALLOWED, ALLOWED, DENIED), strict=True)),
+    "missing": dict(zip(KINDS, (ERRED, ERRED, HELD, ALLOWED, ERRED, ERRED), strict=True)),
+    "wrong": dict(zip(KINDS, (ERRED, ERRED, ERRED, ALLOWED, ERRED, ERRED), strict=True)),
 }
-"""What each truth of a condition comes to in an allow, a deny, a hold, and a rule without effect."""
+"""What each truth of a condition comes to in each kind of rule; `plain` applies unless it is false."""
 
 
 def cases(kind: str) -> list[Any]:
@@ -87,7 +104,13 @@ def question_of(case: Mapping[str, Any]) -> Question:
     return Question(
         call=_call(case, server),
         subject=_subject(case.get("principal", "agent:a")),
-        server=ServerFacts(server, case.get("mode", "enforce"), case.get("cwd"), case.get("trust_annotations", False)),
+        server=ServerFacts(
+            server,
+            case.get("mode", "enforce"),
+            case.get("cwd"),
+            case.get("trust_annotations", False),
+            _metas(case.get("unwrap", ())),
+        ),
         now=datetime.fromisoformat(case.get("at", WHEN)),
         on_behalf_of=None if user is None else _subject(user),
         approved=frozenset(case.get("approved", ())),
@@ -98,6 +121,18 @@ def question_of(case: Mapping[str, Any]) -> Question:
         ip=case.get("ip"),
         client=case.get("client"),
     )
+
+
+def _metas(written: Any) -> tuple[Unwrap, ...]:
+    """What `unwrap` declares, read as the configuration reads it."""
+    if not written:
+        return ()
+    found: list[Diagnostic] = []
+    node = read_yaml("case", json.dumps({"unwrap": written}).encode(), found)
+    assert isinstance(node, Mapped)
+    metas: tuple[Unwrap, ...] | None = UNWRAP.read(node.pairs[0][1], Reading("case", found))
+    assert metas is not None, found
+    return metas
 
 
 def _call(case: Mapping[str, Any], server: str) -> Call:
@@ -123,19 +158,30 @@ def _subject(written: Any) -> Subject:
 # --- conditions -------------------------------------------------------------------------------------------------------
 
 
+def kinds_of(case: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds of rules that a condition is seen through. What time ends may stand only where a rule closes by it."""
+    if case.get("only") == "allow":
+        return ("allow",)
+    timed = '"time"' in json.dumps(case["when"])
+    return tuple(kind for kind in KINDS if not (timed and kind == "except-deny"))
+
+
+def condition_policy(case: Mapping[str, Any]) -> str:
+    """The file that a condition is seen through."""
+    kinds = kinds_of(case)
+    text = CONDITION + (OTHERS if "deny" in kinds else "") + (EXCUSES if "except-deny" in kinds else "")
+    return text.format(when=json.dumps(case["when"], ensure_ascii=False))
+
+
 def check_condition(case: Mapping[str, Any]) -> None:
     """A condition's truth, seen in each kind of rule that may hold it."""
-    only_allow = case.get("only") == "allow"
-    text = (CONDITION + ("" if only_allow else OTHERS)).format(when=json.dumps(case["when"], ensure_ascii=False))
-    policy_set = compiled({**files_of(case), "c.yaml": text})
-    in_allow, in_deny, in_hold, applies = MEANING[case["truth"]]
+    policy_set = compiled({**files_of(case), "c.yaml": condition_policy(case)})
     fields = tuple(case["fields"]) if "fields" in case else None
-    _expect(policy_set, case, "allow", in_allow, fields)
-    if not only_allow:
-        _expect(policy_set, case, "deny", in_deny, fields)
-        _expect(policy_set, case, "hold", in_hold, fields)
+    for kind in kinds_of(case):
+        _expect(policy_set, case, kind, MEANING[case["truth"]][kind], fields)
+    if "plain" in kinds_of(case):
         decision = policy_set.decide(question_of(case | {"server": "plain"}))
-        assert (decision.obligations.label == {"applied"}) is applies
+        assert (decision.obligations.label == {"applied"}) is (case["truth"] != "false")
 
 
 def _expect(
@@ -211,6 +257,7 @@ def _described(decision: Decision) -> dict[str, Any]:
         "cap": obligations.cap,
         "label": sorted(obligations.label),
         "earn": dict(obligations.earn),
+        "inner": [{"target": inner.target, "effect": str(inner.effect)} for inner in decision.inner],
     }
 
 

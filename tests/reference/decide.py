@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tests.reference.inside import Part, Reader, together
 from tests.reference.rules import Rule, applies, excused_by_names, reach, rule_truth
 from tests.reference.truth import Truth
 from tests.reference.world import BROKEN, GONE, SCALARS, World, exact, kind_of
@@ -41,7 +42,23 @@ class Set:
         self.rules = [Rule(file, said, above) for file, above in self.files for said in file["rules"]]
 
     def decide(self, question: Mapping[str, Any]) -> dict[str, Any]:
-        """The decision in the words of the README of the decision cases."""
+        """The decision in the words of the README of the decision cases, calls inside calls included."""
+        said = question.get("unwrap", ())
+        metas = [said] if isinstance(said, Mapping) else list(said)
+        tool = question.get("tool", "t")
+        if any(key in question for key in ("prompt", "resource", "method")) or tool not in {m["tool"] for m in metas}:
+            return self._decide(question)
+        whole = Reader(metas).read(tool, question.get("args", {}))
+        inner = [self._decide(self._inside(question, part)) for part in list(whole.all())[1:]]
+        return together(whole, [self._decide(question), *inner], question.get("mode") == "observe")
+
+    def _inside(self, question: Mapping[str, Any], part: Part) -> Mapping[str, Any]:
+        """The question about an inner call: what is known of the tool is its own, which is nothing here."""
+        of_tools = ("risk", "traits", "annotations")
+        kept = {key: value for key, value in question.items() if key not in of_tools}
+        return kept | {"tool": part.tool, "args": part.arguments}
+
+    def _decide(self, question: Mapping[str, Any]) -> dict[str, Any]:
         world = World(self.principals, question)
         judged = [Judged(rule, rule_truth(world, rule)) for rule in self.rules]
         counted = [one for one in judged if not one.rule.observed]
@@ -114,7 +131,7 @@ def _decision(world: World, judged: list[Judged]) -> dict[str, Any]:
 def _answer(effect: str, code: str, rules: list[Judged], fields: Iterable[str]) -> dict[str, Any]:
     nothing: dict[str, Any] = {"holds": [], "charges": [], "mask": [], "cap": None, "label": [], "earn": {}}
     names = sorted({one.rule.name for one in rules})
-    return {"effect": effect, "reason_code": code, "rules": names, "fields": sorted(fields)} | nothing
+    return {"effect": effect, "reason_code": code, "rules": names, "fields": sorted(fields), "inner": []} | nothing
 
 
 def _fields(judged: list[Judged]) -> list[str]:

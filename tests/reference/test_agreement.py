@@ -48,6 +48,7 @@ def described(decision: Decision) -> dict[str, Any]:
         "cap": obligations.cap,
         "label": sorted(obligations.label),
         "earn": dict(obligations.earn),
+        "inner": [{"target": inner.target, "effect": str(inner.effect)} for inner in decision.inner],
     }
 
 
@@ -101,3 +102,51 @@ def _agree(policy_set: PolicySet, reference: Set, files: Any, question: dict[str
     if found["reason_code"] == "indeterminate":
         assert sorted(decision.fields) == wanted["fields"], json.dumps({"files": files, "question": question})
     return found["effect"], found["reason_code"]
+
+
+METAS = [
+    {"tool": "t", "name": "args.m_tool", "arguments": "args.m_args"},
+    {"tool": "get_x", "name": "args.m_tool", "arguments": "args.m_args", "arguments_as": "json"},
+    {"tool": "set_x", "each": "args.m_calls", "name": "item.tool", "arguments": "item.args"},
+]
+
+
+def _inside(random: Random, calls: Calls, depth: int = 0) -> dict[str, Any]:
+    """A call, often of a meta-tool, now and then of one that holds nothing that can be read."""
+    tool = random.choice(("t", "get_x", "set_x", "delete_x", "u")) if depth < 3 else "delete_x"
+    arguments = calls.arguments()
+    inner = (
+        [_inside(random, calls, depth + 1) for _ in range(random.randint(1, 2))]
+        if tool not in ("delete_x", "u")
+        else []
+    )
+    if tool in ("t", "get_x") and random.random() < 0.95:
+        given = inner[0]["args"]
+        arguments |= {"m_tool": inner[0]["tool"], "m_args": given if tool == "t" else json.dumps(given)}
+    elif tool == "set_x" and random.random() < 0.95:
+        arguments["m_calls"] = inner
+    if random.random() < 0.04:
+        arguments["M_Tool"] = "u"
+    if random.random() < 0.04:
+        arguments[random.choice(("m_tool", "m_args", "m_calls"))] = random.choice((None, 5, "x", [], {}, " t"))
+    return {"tool": tool, "args": arguments}
+
+
+@pytest.mark.shows("policy.1")
+@pytest.mark.parametrize("chunk", range(4))
+def test_calls_inside_calls_agree(chunk: int) -> None:
+    random = Random(f"inside {chunk}")
+    sets, calls = Sets(random), Calls(random)
+    seen: Counter[tuple[str, str]] = Counter()
+    for _ in range(30):
+        files = sets.files()
+        policy_set = compiled({path: json.dumps(said, ensure_ascii=False) for path, said in files.items()})
+        reference = Set(files)
+        holds = [rule.name for rule in reference.rules if rule.effect == "require_approval"]
+        for _ in range(40):
+            question = {key: each for key, each in calls.question(holds).items() if key not in NOT_OF_TOOLS}
+            seen[_agree(policy_set, reference, files, question | _inside(random, calls) | {"unwrap": METAS})] += 1
+    assert all(seen[code] for code in WANTED), seen
+
+
+NOT_OF_TOOLS = ("prompt", "resource", "method", "target")
