@@ -106,13 +106,23 @@ class _Unwrapping:
             return replace(layer, fault=Fault(too_much="calls within calls", hidden=(layer.at,)))
         fault: Fault | None = None
         inside = []
+        shared = self._shared(layer, layer.meta)
         for found in self._elements(layer, layer.meta):
-            made = found if isinstance(found, Fault) else self._inner(layer, layer.meta, found, depth)
+            made = found if isinstance(found, Fault) else self._inner(shared, layer.meta, found, depth)
             if isinstance(made, Fault):
                 fault = made if fault is None else fault + made
             else:
                 inside.append(made)
         return replace(layer, fault=fault, inside=tuple(inside))
+
+    def _shared(self, layer: Layer, meta: Unwrap) -> _Shared:
+        """What is the same for all inner calls of a layer, read once."""
+        whole = _Element(layer, None, layer.at)
+        name = whole.at(meta.name) if meta.name[0] == "args" else None
+        if meta.arguments[0] != "args":
+            return _Shared(name)
+        arguments = whole.at(meta.arguments)
+        return _Shared(name, arguments, _arguments(arguments.value, meta.as_json))
 
     def _elements(self, layer: Layer, meta: Unwrap) -> Iterator[_Element | Fault]:
         """What holds one inner call each: the arguments themselves, or the elements of the list in them."""
@@ -137,14 +147,15 @@ class _Unwrapping:
             self._left -= 1
             yield element
 
-    def _inner(self, layer: Layer, meta: Unwrap, element: _Element, depth: int) -> Layer | Fault:
-        name, arguments = element.at(meta.name), element.at(meta.arguments)
+    def _inner(self, shared: _Shared, meta: Unwrap, element: _Element, depth: int) -> Layer | Fault:
+        layer, name = element.layer, shared.name or element.at(meta.name)
+        arguments = shared.arguments or element.at(meta.arguments)
         faults = []
         if name.value is None:
             faults.append(name.missing())
         elif not is_name(name.value, LONGEST_NAME):
             faults.append(name.unreadable())
-        opened = _arguments(arguments.value, meta.as_json)
+        opened = shared.opened if shared.arguments else _arguments(arguments.value, meta.as_json)
         if opened is None:
             faults.append(arguments.unreadable())
         if faults or opened is None:
@@ -171,6 +182,15 @@ class _Found:
     def unreadable(self) -> Fault:
         """It is not what it should be."""
         return Fault(wrong=frozenset((field_of(self.place),)), hidden=(self.root,))
+
+
+@immutable
+class _Shared:
+    """Name and arguments of a layer's inner calls where they are the same for all; None where each has its own."""
+
+    name: _Found | None = None
+    arguments: _Found | None = None
+    opened: Mapping[str, Json] | None = None
 
 
 _UNREADABLE: Final = object()

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.attacks.messages import ERAS, Era, call, headers
+from tests.attacks.messages import ERAS, Era, call, headers, message
 from tests.attacks.rig import POLICY, SECRET, Case, Rig
 from tests.support.raw_http import Response
 
@@ -216,3 +216,17 @@ def test_large_and_nested_arguments_take_no_time(meta: Rig) -> None:
         case.denied(sent(case, "text", text, "modern"), "indeterminate")
         big = texted("safe", json.dumps({"a": "x" * 1_000_000}))
         case.executed(sent(case, "text", big, "modern"), "text done")
+
+
+def test_a_task_is_judged_again_with_what_is_inside_its_call(meta: Rig) -> None:
+    arguments = b'"arguments":{"tool_name":"%b"},"task":{"ttl":60000}'
+    with meta.case() as case:
+        denied = case.post(message("tools/call", b'"name":"meta",' + arguments % b"danger"), headers(case.agent.token))
+        case.denied(denied, "rule", "attacks/no-danger")
+        made = case.post(message("tools/call", b'"name":"meta",' + arguments % b"safe"), headers(case.agent.token))
+        task = json.dumps(made.json["result"]["task"]["taskId"]).encode()
+        case.executed_other(made)
+        read = case.post(message("tasks/result", b'"taskId":' + task), headers(case.agent.token))
+        assert read.json["result"]["content"][0]["text"] == "the task's result"
+        (inner,) = json.loads(case.executed_other(read)["detail"])["inner"]
+        assert (inner["target"], inner["effect"]) == ("safe", "allow")
