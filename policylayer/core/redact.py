@@ -264,7 +264,7 @@ def _opened(text: object) -> dict[str, Json] | None:
 
 @lru_cache(maxsize=1024)
 def parse_path(text: str) -> Path:
-    """A redact path cut at its dots; parts in double quotes hold any character."""
+    """A redact path cut at its dots; parts in double quotes hold any character. Any number of steps twice is once."""
     parts: list[str] = []
     rest = text
     while rest:
@@ -273,7 +273,8 @@ def parse_path(text: str) -> Path:
             rest = rest.removeprefix(".")
         else:
             part, _, rest = rest.partition(".")
-        parts.append(part)
+        if part != "**" or parts[-1:] != ["**"]:
+            parts.append(part)
     return tuple(parts)
 
 

@@ -329,3 +329,9 @@ def test_only_what_is_read_of_a_text_of_json_is_kept() -> None:
     assert pick(source, [("with", "nothing")]) == {"with": "{}"}
     assert pick(source, [("with",), ("with", "d")]) == {"with": source["with"]}
     assert pick(source, [("plain", "x"), ("list", "x")]) == {"plain": "text", "list": "[1]"}
+
+
+@pytest.mark.parametrize("path", ["args.x.**", "args.x.**.**", "args.**.**.**", "args.**.x.**.**"])
+def test_any_number_of_steps_is_also_none(path: str) -> None:
+    assert CANARY not in kept({"x": CANARY}, paths=(path,))
+    assert CANARY not in kept({"x": {"y": [CANARY]}}, paths=(path,))

@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policylayer.core.decision import Mask
@@ -232,6 +232,7 @@ def model(value: Any, path: list[str]) -> Any:
 
 
 @given(values, steps)
+@example(True, ["**", "**"])
 def test_paths_do_what_is_said_of_them(value: Any, path: list[str]) -> None:
     found = treated({"structuredContent": value}, paths(".".join(["result", "structuredContent", *path])))
     assert found["structuredContent"] == model(value, path)
