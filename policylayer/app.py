@@ -24,10 +24,9 @@ from policylayer.audit.checkpoints import Checkpoints, Sink
 from policylayer.backstage import SERVE, Backstage, services
 from policylayer.clock import Clock
 from policylayer.config import Config, Server
-from policylayer.config.facts import facts_of
+from policylayer.config.facts import facts_of, known_of
 from policylayer.core.errors import ConfigError
 from policylayer.policies import Policies
-from policylayer.policy.known import Known
 from policylayer.proxy import limits as proxy_limits
 from policylayer.proxy.endpoint import McpEndpoint
 from policylayer.proxy.hosts import Hosts
@@ -51,10 +50,14 @@ class Service:
     def __init__(self, config: Config, url: str) -> None:
         self.config = config
         self.backstage = Backstage(config, SERVE, lambda: self.policies.current)
-        known = Known(servers=frozenset(server.name for server in config.servers))
         self._opa = opa_of(config, self.backstage.clock)
         self._revisions = Revisions(
-            config.policies, self.backstage.clock, self._policy_event, known, rego=rego_of(config), server=self._opa
+            config.policies,
+            self.backstage.clock,
+            self._policy_event,
+            known_of(config),
+            rego=rego_of(config),
+            server=self._opa,
         )
         self.policies = Policies(self._revisions)
         self.checkpoints = checkpoints_of(config, self.backstage)

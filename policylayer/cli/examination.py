@@ -21,10 +21,10 @@ from policylayer.cli.exits import CommandError
 from policylayer.cli.folders import checked
 from policylayer.clock import Clock
 from policylayer.config import Config, ConfigProblems, Server, load
+from policylayer.config.facts import known_of
 from policylayer.core.errors import ConfigError, PolicyLayerError
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
-from policylayer.policy.known import Known
 from policylayer.policy.testing import run
 from policylayer.store.schema import HEAD
 
@@ -136,7 +136,7 @@ def _disk(config: Config) -> Iterator[Finding]:
 
 def _policies(config: Config) -> Iterator[Finding]:
     try:
-        found = checked(config.policies, Known(servers=frozenset(server.name for server in config.servers)))
+        found = checked(config.policies, known_of(config))
     except PolicyLayerError as error:
         yield Finding("policies", "bad", error.message, error.help)
         return

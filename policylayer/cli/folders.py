@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from policylayer.config import load as load_config
-from policylayer.config.facts import facts_of
+from policylayer.config.facts import facts_of, known_of
 from policylayer.core.call import ServerFacts
 from policylayer.core.errors import PolicyError
 from policylayer.core.immutable import immutable
@@ -70,7 +70,7 @@ def place_of(policies: str | None, config: Path | None) -> Place:
         return Place(policies or str(FOLDER), Known(), {})
     loaded = load_config(config)
     facts = facts_of(loaded)
-    return Place(policies or _shown(loaded.policies), Known(servers=frozenset(facts)), facts)
+    return Place(policies or _shown(loaded.policies), known_of(loaded), facts)
 
 
 def folders_of(given: list[str] | None, config: Path | None) -> tuple[list[str], Known]:
@@ -80,7 +80,7 @@ def folders_of(given: list[str] | None, config: Path | None) -> tuple[list[str],
     if config is None:
         return list(given or [str(FOLDER)]), Known()
     loaded = load_config(config)
-    known = Known(servers=frozenset(server.name for server in loaded.servers))
+    known = known_of(loaded)
     return list(given or [_shown(loaded.policies)]), known
 
 

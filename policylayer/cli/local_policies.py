@@ -14,13 +14,13 @@ from typing import Any, Final
 from policylayer.audit import queries
 from policylayer.cli.exits import CommandError
 from policylayer.config import Config
+from policylayer.config.facts import known_of
 from policylayer.core.call import Question
 from policylayer.core.errors import PolicyError
 from policylayer.policy.ast import Path
 from policylayer.policy.diagnostics import as_json
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.features import NOT_ENFORCED
-from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.values import Unknown
@@ -66,7 +66,7 @@ class LocalPolicies:
         """Wait until the proxy has active what lies at the source."""
         assert self.store is not None
         snapshot = read(self._config.policies)
-        known = Known(servers=frozenset(server.name for server in self._config.servers))
+        known = known_of(self._config)
         finding = await asyncio.to_thread(judge, Case(snapshot.files, snapshot.diagnostics, known, NOT_ENFORCED, 60))
         refused = [{"revision": snapshot.revision, "diagnostics": [as_json(each) for each in finding.diagnostics]}]
         deadline = asyncio.get_running_loop().time() + WAIT

@@ -19,8 +19,12 @@ TOOLS_SUFFIX: Final = ".tools.json"
 
 @immutable
 class Known:
-    """`tools` maps server to tool to its input schema, as last listed; `True` stands for one that cannot be read."""
+    """`tools` maps server to tool to its input schema, as last listed; `True` stands for one that cannot be read.
+
+    `open` are servers with tools that call others, which need not be listed.
+    """
 
     servers: frozenset[str] | None = None
+    open: frozenset[str] = frozenset()
     methods: frozenset[str] | None = None
     tools: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)

@@ -59,6 +59,7 @@ class Servers:
     def __init__(self, known: Known, directory: ast.Directory) -> None:
         world = World(directory)
         self._configured = known.servers
+        self._open = known.open
         self.tools: dict[str, dict[str, Tool]] = {
             server: {name: Tool(server, name, schema, world) for name, schema in tools.items()}
             for server, tools in known.tools.items()
@@ -87,12 +88,11 @@ class Servers:
     def _is_whole(self, lists: Sequence[tuple[ast.Pattern, ...]]) -> bool:
         """Whether no server whose tools are not known may be meant too."""
         matching = [self._names(patterns) for patterns in lists]
-        if self._configured is not None:
-            meant = (name for name in self._configured if all(each.match(name) for each in matching))
-            return all(name in self.tools for name in meant)
-        named = next((each.exact for each in matching if not each.globs), None)
-        meant = (name for name in named or () if all(each.match(name) for each in matching))
-        return named is not None and all(name in self.tools for name in meant)
+        named = self._configured
+        if named is None:
+            named = next((frozenset(each.exact) for each in matching if not each.globs), None)
+        meant = [name for name in named or () if all(each.match(name) for each in matching)]
+        return named is not None and all(name in self.tools and name not in self._open for name in meant)
 
     def selected(self, selection: ast.Selection, server: str) -> tuple[Tool, ...]:
         """A server's tools that a selection's targets name; all, where it names none but is about tools."""

@@ -112,6 +112,10 @@ HALF = Known(servers=frozenset({"shop", "docs"}), tools={"shop": SHOP})
         (HALF, "[shop, gone]", ["PL401"]),
         (Known(servers=frozenset({"docs"}), tools={"shop": SHOP}), "[shop]", []),
         (Known(), "[shop]", []),
+        # A server with tools that call others may be asked for what it does not list.
+        (replace(BOTH, open=frozenset({"shop"})), "[shop]", []),
+        (replace(BOTH, open=frozenset({"shop"})), '["*"]', []),
+        (replace(BOTH, open=frozenset({"shop"})), "[docs]", ["PL401"]),
     ],
 )
 def test_a_tool_is_unknown_only_where_every_server_that_may_have_it_is_known(
