@@ -65,6 +65,9 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._client: tuple[str, int] | None = None
         self._scheme = "http"
         self._exchange: Exchange | None = None
+        self._begun: Exchange | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._idling: asyncio.Future[None] | None = None
         self._due: float | None = None
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
@@ -91,6 +94,7 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._stop(self._reading)
         self._transport = None
         self._leave()
+        self._wake()
         self.resume_writing()
 
     def data_received(self, data: bytes) -> None:
@@ -146,14 +150,43 @@ class StrictHttpProtocol(asyncio.Protocol):
                 self._exchange = Exchange(self, piece.head, piece.length)
                 if not piece.end:
                     self._expect(self.deadlines.body)
-                task = self._loop.create_task(self._run(self._exchange))
-                self._state.tasks.add(task)
-                task.add_done_callback(self._state.tasks.discard)
+                self._begin()
             assert self._exchange is not None
             self._exchange.feed(piece.data, piece.end)
             if piece.end:
                 self._due = None
                 return
+
+    def _begin(self) -> None:
+        """Have the worker answer it."""
+        self._begun = self._exchange
+        if self._worker is None or self._worker.done():
+            self._worker = self._loop.create_task(self._work())
+        else:
+            self._wake()
+        self._state.tasks.add(self._worker)
+
+    def _wake(self) -> None:
+        idle, self._idling = self._idling, None
+        if idle is not None and not idle.done():
+            idle.set_result(None)
+
+    async def _work(self) -> None:
+        """Answer one request after the other: a task for each would cost more than reading it."""
+        assert self._worker is not None
+        try:
+            while True:
+                exchange, self._begun = self._begun, None
+                if exchange is not None:
+                    await self._run(exchange)
+                elif self._closing:
+                    return
+                else:
+                    self._state.tasks.discard(self._worker)
+                    self._idling = self._loop.create_future()
+                    await self._idling
+        finally:
+            self._state.tasks.discard(self._worker)
 
     async def _run(self, exchange: Exchange) -> None:
         """Have the app answer; what it leaves unanswered ends the connection."""

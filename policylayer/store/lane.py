@@ -166,13 +166,15 @@ class Lane:
     async def _transact(self, items: list[Item]) -> bool:
         """One transaction; False where it had to give way, and is to be tried again as long as someone waits for it."""
         mark = self._place.mark() if self._place else None
-        committing = False
+        committing = items[0].fn is None
         try:
             async with asyncio.timeout(GIVE_UP):
-                await self._raw.execute("BEGIN")
-                await self._do(items)
-                committing = True
-                await self._raw.execute("COMMIT")
+                if not (committing and await self._at_once(items)):
+                    committing = False
+                    await self._raw.execute("BEGIN")
+                    await self._do(items)
+                    committing = True
+                    await self._raw.execute("COMMIT")
         except Exception as wrapped:
             error = bare(wrapped)
             if self._place and mark:
@@ -187,6 +189,17 @@ class Lane:
                 self._fail(items, wrapped)
         else:
             self._failing = False
+        return True
+
+    async def _at_once(self, items: list[Item]) -> bool:
+        """Append all rows by one statement, which is a transaction of its own. False: one of them cannot be."""
+        assert self._place is not None
+        mark = self._place.mark()
+        try:
+            await self._insert([row for item in items for row in item.rows])
+        except ITEMS_OWN:
+            self._place.back(mark)
+            return False
         return True
 
     async def _do(self, items: list[Item]) -> None:

@@ -13,6 +13,7 @@ import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable
+from functools import lru_cache
 from typing import Final
 
 from yarl import URL
@@ -50,6 +51,9 @@ NOT_OURS_TO_SEND: Final = frozenset(
 """Never taken from an exchange: the agent's credentials, and what belongs to the agent's own connection."""
 
 
+HEADS: Final = 128
+"""Heads that are kept; each is a few hundred bytes, or a few KiB where somebody sends long fields."""
+
 _FIELDS: Final = re.compile(r"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e\x80-\xff]*\r\n)*")
 
 
@@ -64,6 +68,7 @@ class HttpUpstream:
         self._usable = url.scheme in ("http", "https") and bool(url.raw_host) and url.port is not None
         self._target = url.raw_path_qs or "/"
         self._host = url.host_port_subcomponent or ""
+        self._made = lru_cache(maxsize=HEADS)(self._make)
         self._pool = Pool(url.raw_host or "", url.port or 0, url.scheme == "https", resolver)
 
     @property
@@ -114,17 +119,22 @@ class HttpUpstream:
 
     def _head(self, exchange: Exchange) -> bytes:
         """The request's head. Raises `NotSent` where something in it could be read as something else."""
-        dropped = self._dropped
-        fields = [f"{name}: {value}\r\n" for name, value in exchange.headers if name.lower() not in dropped]
+        head = self._made(exchange.verb, tuple(exchange.headers))
         if exchange.verb == "POST":
-            if not any(name.lower() == "content-type" for name, _ in exchange.headers):
-                fields.append("Content-Type: application/json\r\n")
-            fields.append(f"Content-Length: {len(exchange.body)}\r\n")
+            return b"%bContent-Length: %d\r\n\r\n" % (head, len(exchange.body))
+        return head + b"\r\n"
+
+    def _make(self, verb: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+        """A head but for its length and end. Most calls have the same, so the latest are kept."""
+        dropped = self._dropped
+        fields = [f"{name}: {value}\r\n" for name, value in headers if name.lower() not in dropped]
+        if verb == "POST" and not any(name.lower() == "content-type" for name, _ in headers):
+            fields.append("Content-Type: application/json\r\n")
         fields += [f"{name}: {value}\r\n" for name, value in self._fixed]
         text = "".join(fields)
         if text.count("\n") != len(fields) or not _FIELDS.fullmatch(text):
             raise NotSent(f"server `{self.name}` cannot be sent this: a header or the url is not valid")
-        return f"{exchange.verb} {self._target} HTTP/1.1\r\nHost: {self._host}\r\n{text}\r\n".encode("latin-1")
+        return f"{verb} {self._target} HTTP/1.1\r\nHost: {self._host}\r\n{text}".encode("latin-1")
 
 
 class HttpAnswer:
