@@ -32,7 +32,10 @@ from policylayer.policy.tool_words import (
 def check_condition(condition: ast.Condition | None, spots: Sequence[Spot], asking: Asking) -> None:
     """Hold every test of a condition against the schemas at these spots."""
     if condition is not None and spots:
-        for test in ast.tests_of(condition):
+        tests = list(ast.tests_of(condition))
+        typed = (test.path for test in tests if any(matcher.name == "type" for matcher in test.matchers))
+        asking = replace(asking, typed=frozenset(typed))
+        for test in tests:
             check_test(test, spots, asking, test)
 
 

@@ -32,7 +32,7 @@ def check_matcher(test: ast.Test, matcher: ast.Matcher, found: Found, asking: As
         is_error = asking.guards or len(wrong) == len(found)
         _say_type(test, matcher, wrong, asking, is_error)
         return
-    if asking.guards:
+    if asking.guards and test.path not in asking.typed:
         odd = [(spot, place) for spot, place in known if is_stated(place) and not place.kinds <= taken]
         if odd:
             _say_perhaps(test, matcher, odd, taken, asking)

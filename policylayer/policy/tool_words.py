@@ -62,6 +62,8 @@ class Asking:
     """Whether it is about nothing but tools: what else it is about may have other arguments."""
     counts: bool = False
     """Whether it is what a limit counts, without which a call is denied."""
+    typed: frozenset[ast.Path] = frozenset()
+    """Of which values the condition also asks the type: it means what it says of each."""
 
     @property
     def guards(self) -> bool:

@@ -24,7 +24,7 @@ class Limits:
     connect_timeout: float = 5.0
     timeout: float = 300.0
     max_answer_bytes: int = 16 * 1024 * 1024
-    max_calls: int = 128
+    max_calls: int = 512
     max_streams: int = 512
     breaker_failures: int = 5
     breaker_wait: float = 1.0

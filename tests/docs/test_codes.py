@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
+from policylayer.core.call import Json
 from policylayer.policy.codes import Code
 from policylayer.policy.codes_about import CODES
 from policylayer.policy.diagnostics import Diagnostic, render
@@ -26,6 +27,27 @@ principals: {agent:bot: {tenant: acme}, user:x: {}, user:alice: {}, user:bob: {}
 groups: {finance: [user:x], ops: [user:x], visitors: [{member: user:x, until: "2030-01-01T00:00:00Z"}]}
 """
 KNOWN: Final = Known(servers=frozenset({"shop", "stripe"}), methods=frozenset({"tools/call", "sampling/createMessage"}))
+TEXT: Final[dict[str, Json]] = {"type": "string"}
+LABELS: Final[dict[str, Json]] = {"type": "array", "items": TEXT}
+REFUND: Final[dict[str, Json]] = {
+    "type": "object",
+    "properties": {
+        "amount": {"type": "integer"},
+        "currency": {"enum": ["usd", "eur"]},
+        "labels": LABELS,
+        "note": TEXT,
+    },
+    "required": ["amount"],
+    "additionalProperties": False,
+}
+MAIL: Final[dict[str, Json]] = {"type": "object", "properties": {"to": {"anyOf": [TEXT, LABELS]}}, "required": ["to"]}
+READ: Final[dict[str, Json]] = {"type": "object", "properties": {"path": TEXT}, "required": ["path"]}
+LISTED: Final = Known(
+    servers=frozenset({"shop"}),
+    tools={"shop": {"create_refund": REFUND, "delete_order": REFUND, "send": MAIL, "read": READ, "export_all": READ}},
+)
+"""What is known to the examples of rules that are held against tools."""
+
 Files = Mapping[str, bytes]
 
 
@@ -73,6 +95,11 @@ def partly(**more: object) -> Frame:
 
 def when() -> Frame:
     return Frame(HEAD + "rules:\n  - id: r\n    tools: [t]\n    effect: allow\n    when:\n      @\n")
+
+
+def of_tool(tool: str, effect: str = "allow") -> Frame:
+    """Conditions of a rule about one listed tool."""
+    return Frame(HEAD + f"rules:\n  - id: r\n    tools: [{tool}]\n    effect: {effect}\n    when:\n      @\n")
 
 
 def matchers(key: str = "args.x") -> Frame:
@@ -154,6 +181,7 @@ FRAMES: Final[Mapping[str, Frame]] = {
     "PL155": partly(),
     "PL156": rule(),
     "PL157": approval(),
+    "PL158": Frame(HEAD + "rules:\n  @\n"),
     "PL160": when(),
     "PL161": when(),
     "PL162": matchers(),
@@ -175,6 +203,15 @@ FRAMES: Final[Mapping[str, Frame]] = {
     "PL180": rule(),
     "PL181": Frame(HEAD + "rules:\n  - {id: r, tools: [t], limits: [@]}\n", fixes=False),
     "PL182": Frame(HEAD + "rules:\n  - {id: other, tools: [a], effect: allow}\n  - @\n"),
+    "PL401": rule("tools"),
+    "PL402": rule("tools"),
+    "PL404": of_tool("create_refund"),
+    "PL405": rules(),
+    "PL406": of_tool("create_refund"),
+    "PL407": of_tool("create_refund"),
+    "PL408": of_tool("create_refund"),
+    "PL409": of_tool("create_refund"),
+    "PL410": of_tool("send", "deny"),
 }
 """Where each example stands."""
 
@@ -187,23 +224,25 @@ SAID: Final[Mapping[str, Files]] = {
     "PL130": {"payments.yml": (HEAD + "rules: []\n").encode(), "p.yaml": (HEAD + "rules: []\n").encode()},
     "PL131": {"team/principals.yaml": PEOPLE.encode(), "p.yaml": (HEAD + "rules: []\n").encode()},
     "PL132": {},
+    "PL403": {"p.yaml": (HEAD + "rules: [{id: r, tools: [read, send], effect: allow}]\n").encode()},
 }
 """What examples only say: files that hold it."""
 
-ELSEWHERE: Final = {"PL135", "PL190", "PL191", "PL192"}
-"""Codes of folders, repositories and processes: the first two are shown below, the others in tests/revisions."""
+ELSEWHERE: Final = {"PL135", "PL190", "PL191", "PL192", "PL411", "PL412", "PL413"}
+"""Codes of folders, repositories, processes and recorded tools: the first two are shown below, the others in
+tests/revisions, tests/policy/test_tool_lists.py and tests/cli/test_check_tools.py."""
 
 
-def found_in(files: Files) -> tuple[Diagnostic, ...]:
-    return load(files, KNOWN).diagnostics
-
-
-def codes_in(files: Files) -> set[str]:
-    return {str(finding.code) for finding in found_in(files)}
+def found_in(code: str, files: Files) -> tuple[Diagnostic, ...]:
+    return load(files, LISTED if code.startswith("PL4") else KNOWN).diagnostics
 
 
 def completed(code: str, text: str) -> str:
-    """An example that is a rule without its name gets one."""
+    """An example that is a rule without its name gets one; several rules become a list."""
+    if code == "PL158":
+        return "\n".join(f"- {line}" for line in text.split("\n"))
+    if code == "PL405":
+        return text.replace("{tools", "{id: r, tools", 1)
     return text.replace("{effect", "{" + NAME + "effect", 1) if code in ("PL154", "PL155") else text
 
 
@@ -215,21 +254,21 @@ def test_every_code_has_its_place() -> None:
 def test_the_example_raises_its_code(code: str) -> None:
     about = CODES[Code(code)]
     frame = FRAMES[code]
-    found = found_in(frame.files(completed(code, about.example)))
+    found = found_in(code, frame.files(completed(code, about.example)))
     assert code in {str(finding.code) for finding in found}, found
 
 
 @pytest.mark.parametrize("code", [code for code, frame in FRAMES.items() if frame.fixes])
 def test_what_to_write_instead_is_right(code: str) -> None:
     files = FRAMES[code].files(completed(code, CODES[Code(code)].fix))
-    found = found_in(files)
+    found = found_in(code, files)
     assert code not in {str(finding.code) for finding in found}, render(found, files)
     assert not [finding for finding in found if finding.is_error], render(found, files)
 
 
 @pytest.mark.parametrize("code", SAID)
 def test_what_the_example_says_raises_its_code(code: str) -> None:
-    assert code in codes_in(SAID[code])
+    assert code in {str(finding.code) for finding in found_in(code, SAID[code])}
 
 
 def test_a_file_that_is_not_followed(tmp_path: Path) -> None:
