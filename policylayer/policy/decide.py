@@ -37,6 +37,18 @@ def decide(entry: Entry, ctx: Context, revision: str) -> Decision:
     return decision
 
 
+def effect_of(entry: Entry, ctx: Context) -> Effect:
+    """The effect of `decide`, and nothing else: for whoever decides a million calls again."""
+    sifted = Sifted()
+    sifted.ask_denying(entry.counted, ctx)
+    if ctx.question.findings:
+        foreign.join(sifted, ctx.question.findings)
+    if sifted.is_denied:
+        return Effect.DENY
+    sifted.ask_others(entry.counted, ctx)
+    return _effect_of_all(entry, sifted, ctx)
+
+
 def _combine(entry: Entry, sifted: Sifted, ctx: Context, revision: str) -> Decision:
     approved = ctx.question.approved
     findings = ctx.question.findings or ()

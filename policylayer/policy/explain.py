@@ -18,7 +18,7 @@ from policylayer.core.unwrap import Layer
 from policylayer.policy import ast, inside, inside_kept, outcomes, written
 from policylayer.policy.conditions import Node, compile_condition, every_part
 from policylayer.policy.engine import Candidate, candidate
-from policylayer.policy.partial import possible_effects
+from policylayer.policy.partial import Outlook
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.rules import Asker, CompiledRule, Selector
 from policylayer.policy.selectors import compile_facts
@@ -116,7 +116,7 @@ def _inner(policy_set: PolicySet, layer: Layer, question: Question, unknown: Unk
     decision = policy_set.alone(question)
     known = inside_kept.unknown_in(layer, unknown)
     made = _alone(policy_set, question, known, decision, frozenset(decision.rules))
-    possible = possible_effects(*policy_set.asked(question, known)) if made.possible else made.possible
+    possible = Outlook(*policy_set.asked(question, known)).effects if made.possible else made.possible
     return replace(made, possible=possible)
 
 

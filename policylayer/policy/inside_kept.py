@@ -7,15 +7,17 @@ Must not know how they are judged (`inside`), nor rows (`recorded`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from policylayer.core.call import Call, Question, Unwrap
 from policylayer.core.decision import Effect
-from policylayer.core.unwrap import Layer, unwrapped
+from policylayer.core.unwrap import Layer, path_of, unwrapped
 from policylayer.policy.ast import Path
 from policylayer.policy.inside import Asked
+from policylayer.policy.partial import Outlook, Together
 from policylayer.policy.together import BADNESS
-from policylayer.policy.values import Unknown, step
+from policylayer.policy.values import Unknown, step, text_of
 
 Reads = Callable[[str, str, str | None], Iterable[Path] | None]
 """Which paths rules read of calls to a server, method and target; None: that is not known."""
@@ -26,18 +28,35 @@ ANYTHING: Final = frozenset(Effect)
 # --- what is not known ------------------------------------------------------------------------------------------------
 
 
-def possible(
-    found: Asked, unknown: Unknown, each: Callable[[Question, Unknown], frozenset[Effect]]
-) -> frozenset[Effect]:
-    """The effects that the whole may have, from those that each call may have."""
-    effects = each(found.questions[0], unknown)
+def outlook(found: Asked, unknown: Unknown, each: Callable[[Question, Unknown], Outlook]) -> Together:
+    """What may become of the whole, from what may become of each call."""
+    outlooks = [each(found.questions[0], unknown)]
     if is_open(found, unknown):
-        return _worst_of(effects, ANYTHING)
+        effects = _worst_of(outlooks[0].effects, ANYTHING)
+        return Together(effects, outlooks, (*outlooks[0].fields, *_told_by(found, unknown)))
     if any(layer.fault is not None for layer in found.layers):
-        return frozenset((Effect.DENY,))
+        return Together(frozenset((Effect.DENY,)), ())
+    effects, fields = outlooks[0].effects, list(outlooks[0].fields)
     for layer, question in zip(found.layers[1:], found.questions[1:], strict=True):
-        effects = _worst_of(effects, each(question, unknown_in(layer, unknown)))
-    return effects
+        outlooks.append(each(question, unknown_in(layer, unknown)))
+        effects = _worst_of(effects, outlooks[-1].effects)
+        fields += (_placed(layer, field) for field in outlooks[-1].fields)
+    return Together(effects, outlooks, fields)
+
+
+def _told_by(found: Asked, unknown: Unknown) -> list[str]:
+    """What is not known that would say which calls are inside."""
+    told: list[str] = []
+    for layer in found.layers:
+        said = (layer.meta.each, layer.meta.name, layer.meta.arguments) if layer.meta is not None else ()
+        paths = ((*_as_path(layer.at), *path[1:]) for path in said if path is not None and path[0] == "args")
+        told += (text_of(path) for path in paths if unknown.touches(path))
+    return told
+
+
+def _placed(layer: Layer, field: str) -> str:
+    """A field of an inner call, as it is said of the whole."""
+    return path_of(layer.at) + field.removeprefix("args") if field.partition(".")[0] == "args" else field
 
 
 def _worst_of(some: Iterable[Effect], others: Iterable[Effect]) -> frozenset[Effect]:
@@ -64,7 +83,7 @@ def unknown_in(layer: Layer, unknown: Unknown) -> Unknown:
     at = _as_path(layer.at)
     same = (path for path in unknown.paths if path[0] != "args")
     own = (("args", *path[len(at) :]) for path in unknown.paths if path[: len(at)] == at)
-    return Unknown((*same, *own), unknown.cwd)
+    return replace(unknown, paths=(*same, *own))
 
 
 def _as_path(place: Iterable[str | int]) -> Path:

@@ -21,7 +21,7 @@ from policylayer.policy.engine import Entry, entry
 from policylayer.policy.foreign import covers
 from policylayer.policy.index import Index
 from policylayer.policy.listing import listed
-from policylayer.policy.partial import possible_effects
+from policylayer.policy.partial import Outlook, Together
 from policylayer.policy.reading import argument_paths
 from policylayer.policy.rules import Asker, CompiledRule, FileRedaction, Scope
 from policylayer.policy.values import NOT_ARRIVED, Context, Unknown
@@ -106,10 +106,14 @@ class PolicySet:
 
     def possible(self, question: Question, unknown: Unknown) -> frozenset[Effect]:
         """The effects that the question may get, where not all of it is known."""
+        return self.outlook(question, unknown).effects
+
+    def outlook(self, question: Question, unknown: Unknown) -> Outlook | Together:
+        """What may become of a question of which not all is known, by which rules, and on what that hangs."""
         found = inside.asked(question)
         if found is None:
-            return possible_effects(*self.asked(question, unknown))
-        return inside_kept.possible(found, unknown, lambda *each: possible_effects(*self.asked(*each)))
+            return Outlook(*self.asked(question, unknown))
+        return inside_kept.outlook(found, unknown, lambda *each: Outlook(*self.asked(*each)))
 
     def _context(self, question: Question, open_target: bool = False, unknown: Unknown = NOT_ARRIVED) -> Context:
         now, user = question.now, question.on_behalf_of

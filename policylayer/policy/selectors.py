@@ -185,7 +185,7 @@ def _fact(field: str, read: Callable[[Context], bool | None]) -> Node:
         is_open = ctx.question.call.method == TOOLS and ctx.unknown.touches(path)
         return ANYTHING if is_open else of(truth(ctx))
 
-    return Node(truth, possible, lambda ctx: () if truth(ctx) is True else (field,), frozenset(((field,),)))
+    return Node(truth, possible, lambda ctx: () if truth(ctx) is True else (field,), frozenset((path,)))
 
 
 def _has_risk(wanted: Names) -> Callable[[Context], bool | None]:

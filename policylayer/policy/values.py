@@ -35,10 +35,12 @@ UNKNOWN_ROOTS: Final = frozenset(("args", "input"))
 
 @immutable
 class Unknown:
-    """What is not known of a question: what these paths lead to, and whether a server's directory is what it says."""
+    """What is not known of a question: what these paths lead to; whether a server's directory is what it says (`cwd`);
+    what another engine says (`engine`)."""
 
     paths: tuple[Path, ...]
     cwd: bool = False
+    engine: bool = False
 
     def touches(self, path: Path) -> bool:
         """Whether a path leads to what is not known, into it, or holds it."""
