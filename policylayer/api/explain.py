@@ -14,7 +14,7 @@ from policylayer.audit import queries
 from policylayer.policy.asked import BadRequest, question_of
 from policylayer.policy.explain import KNOWN
 from policylayer.policy.explain_shown import as_json
-from policylayer.policy.recorded import recorded
+from policylayer.policy.recorded import kept, recorded
 
 
 async def of_request(asked: Asked) -> Any:
@@ -33,7 +33,7 @@ async def of_decision(asked: Asked) -> Any:
     row = await services.store.read(partial(queries.decision, row_id=asked.path["id"]))
     if row is None:
         raise Problem("not_found", "there is no such decision")
-    found = recorded(row, services.facts.known.get, services.policies.reads)
+    found = recorded(kept(row), services.facts.known.get, services.policies.reads)
     if found.effect is None:
         raise Problem("not_decided", f"policy was not asked about this call: {found.why}")
     told = await services.policies.explain(found.question, found.unknown)

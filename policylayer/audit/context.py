@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 
-from policylayer.core.call import Call, Caller
+from policylayer.core.call import Call, Caller, Json
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Mode, Path
 
@@ -18,8 +18,9 @@ class CallContext:
     """One call, as its rows name it.
 
     `session` is the handshake session's or stream's id as we minted it, `client` the client's own claim of its name.
-    `labels` are those the grant carried when it was decided; `reads` what the policy's rules read of such calls, for
-    the mode that keeps just that.
+    `labels` are those the grant carried when it was decided, `approved` the hold rules that were satisfied then, and
+    `annotations` the tool's, where policy may believe them: what a replay of the decision has to be told. `reads` is
+    what the policy's rules read of such calls, for the mode that keeps just that.
     """
 
     call: Call
@@ -28,6 +29,8 @@ class CallContext:
     client: str | None = None
     ip: str | None = None
     labels: frozenset[str] = frozenset()
+    approved: frozenset[str] = frozenset()
+    annotations: Mapping[str, Json] | None = None
     reads: frozenset[Path] | None = None
 
 

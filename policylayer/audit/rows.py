@@ -85,7 +85,7 @@ class RowMaker:
             protocol=call.protocol,
             client=None if context.client is None else storable(context.client),
             ip=context.ip,
-            detail=_detail(decision, view, answers),
+            detail=_detail(decision, view, answers, context),
             decide_us=stamp.decide_us,
             labels=orjson.dumps(sorted(context.labels)).decode() if context.labels else None,
             charges=_charges(decision) if cmd.charge and decision.charges else None,
@@ -135,12 +135,28 @@ def _charges(decision: Decision) -> str:
     ).decode()
 
 
-def _detail(decision: Decision, view: View, answers: View | None) -> str | None:
-    """The calls inside, where markers stand, and why less was kept than configured; None for most rows."""
-    detail: dict[str, object] = {"inner": list(map(_inner, decision.inner))} if decision.inner else {}
+def _detail(decision: Decision, view: View, answers: View | None, context: CallContext) -> str | None:
+    """The calls inside, where markers stand, why less was kept than configured, and what else was decided by; None for
+    most rows."""
+    detail = _decided_by(context)
+    if decision.inner:
+        detail["inner"] = list(map(_inner, decision.inner))
     for name, each in (("arguments", view), ("input", answers)):
         if each is not None and each.masked:
             detail[f"masked_{name}"] = each.masked
         if each is not None and each.why:
             detail[f"why_{name}"] = each.why
     return orjson.dumps(detail).decode() if detail else None
+
+
+def _decided_by(context: CallContext) -> dict[str, object]:
+    """What policy was told besides the call: holds that were satisfied, hints it believed, what the credential adds."""
+    detail: dict[str, object] = {}
+    if context.approved:
+        detail["approved"] = sorted(context.approved)
+    if context.annotations is not None:
+        detail["annotations"] = {hint: said for hint, said in context.annotations.items() if isinstance(said, bool)}
+    for name, subject in (("principal", context.caller.subject), ("for", context.caller.on_behalf_of)):
+        if subject is not None and (subject.groups or subject.attributes):
+            detail[name] = {"groups": sorted(subject.groups), "attributes": subject.attributes}
+    return detail

@@ -1,4 +1,4 @@
-"""Pure: a row of the decision log, as it is shown outside, back to the question that was asked; and what it leaves out.
+"""Pure: a row of the decision log back to the question that was asked; and what the row leaves out.
 
 A record may keep less than a call held: nothing of its arguments, what rules read, or all with secrets masked. What is
 not kept is said (`Unknown`), never made up. Must not know where rows come from, nor what is asked about them.
@@ -6,16 +6,20 @@ not kept is said (`Unknown`), never made up. Must not know where rows come from,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
-from policylayer.core.call import Call, Question, ServerFacts, Subject
+import orjson
+
+from policylayer.core.call import NOTHING, Call, Question, ServerFacts, Subject, Unwrap
 from policylayer.core.decision import Effect
-from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Path
 from policylayer.policy.inside_kept import not_kept
 from policylayer.policy.selectors import TOOLS
+from policylayer.policy.texts import OVER_LIMIT
+from policylayer.policy.times import EPOCH, microseconds
 from policylayer.policy.values import Unknown
 
 PROTOCOL: Final = "2025-11-25"
@@ -26,8 +30,18 @@ HELD: Final = frozenset(("pending", "approval_denied", "approval_expired"))
 """What became of a call that policy held."""
 
 WHOLE: Final = (("args",), ("input",))
-OF_TOOLS: Final = (("risk",), ("traits",), ("annotations",))
-"""What rows do not hold of a tool."""
+ANNOTATIONS: Final = ("annotations",)
+OF_TOOLS: Final = (("risk",), ("traits",))
+"""What no row holds of a tool."""
+
+EFFECTS: Final = {str(effect): effect for effect in Effect}
+UNSTORABLE: Final = "\\u0000"
+"""Stands in a stored text where there was a character that databases do not hold: then it is not what it was."""
+
+TEXTS: Final[tuple[Path, ...]] = (("target",), ("request", "client"), ("principal", "id"), ("for", "id"))
+"""What may hold such a text."""
+
+NOBODY: Final[frozenset[str]] = frozenset()
 
 Facts = Callable[[str], ServerFacts | None]
 """What the configuration says of a server; None: not known."""
@@ -36,96 +50,165 @@ Reads = Callable[[str, str, str | None], Iterable[Path]]
 """Which paths a policy set reads of calls to a server, method and target."""
 
 
-@immutable
-class Recorded:
+class Kept(NamedTuple):
+    """A row as it is stored, in columns of these names. What is JSON there may be its text, or decoded already."""
+
+    id: str
+    kind: str
+    time_us: int
+    principal: str | None
+    on_behalf_of: str | None
+    server: str | None
+    method: str | None
+    target: str | None
+    effect: str | None
+    reason_code: str | None
+    reason: str | None
+    rules: Any
+    arguments: Any
+    input: Any
+    arguments_mode: str | None
+    protocol: str | None
+    client: str | None
+    ip: str | None
+    labels: Any
+    detail: Any
+    decide_us: int | None
+
+
+class Recorded(NamedTuple):
     """One row. `effect` is what policy said of the call, before any limit was counted (None: it was not asked).
 
-    `whole`: nothing that arguments held is left out. `why` says why a row cannot be asked about again, or is empty.
+    `why` says why a row cannot be asked about, or is empty; `decide_us` is how long deciding took.
     """
 
     id: str
     question: Question
     unknown: Unknown
     effect: Effect | None
-    whole: bool
     why: str = ""
-    rules: tuple[str, ...] = ()
+    decide_us: int = 0
 
 
-def recorded(row: Mapping[str, Any], facts: Facts, reads: Reads) -> Recorded:
+def kept(shown: Mapping[str, Any]) -> Kept:
+    """A row from how it is shown outside."""
+    time_us = microseconds(datetime.fromisoformat(shown["time"]))
+    other: dict[str, Any] = {"time_us": time_us, "on_behalf_of": shown["for"]}
+    other |= {"decide_us": shown["latency"]["decide_us"]}
+    # What is decoded already is no text of JSON: a marker in the place of all arguments is none of them.
+    other |= {name: None if isinstance(shown[name], str) else shown[name] for name in ("arguments", "input")}
+    return Kept(**other, **{name: shown[name] for name in Kept._fields if name not in other})
+
+
+def recorded(row: Kept, facts: Facts, reads: Reads) -> Recorded:
     """The question of a row. `reads` are what the set that is to be asked reads: `read` records are held to that."""
-    server, method, target = row["server"] or "", row["method"] or "", row["target"]
+    effect, why = said_of(row)
+    server, method = row.server or "", row.method or ""
+    detail: Mapping[str, Any] = loaded(row.detail) or NOTHING
     known = facts(server)
-    arguments, answers = row["arguments"] or {}, row["input"] or {}
-    # A record may hold no mapping where all of the arguments was masked.
-    kept = arguments if isinstance(arguments, Mapping) else {}
-    call = Call(server, method, target, kept, b"", b"", row.get("protocol") or PROTOCOL, answers)
-    hidden = (
-        *_hidden(row, arguments, answers, lambda: reads(server, method, target)),
-        *_inner(row, call, known, reads),
-    )
-    rules = tuple(f"{rule['policy']}/{rule['rule']}" for rule in row["rules"])
-    user = row["for"]
+    arguments, answers = _mapping(row.arguments), _mapping(row.input)
+    call = Call(server, method, row.target, arguments, b"", b"", row.protocol or PROTOCOL, answers)
+    hidden = tuple(_hidden(row, detail, call, () if known is None else known.unwrap, reads)) if _lacks(row) else ()
+    annotated = "annotations" in detail
+    believed = known is not None and _believes(known, annotated)
     question = Question(
-        call=call,
-        subject=Subject(row["principal"] or ""),
-        server=known or ServerFacts(server),
-        now=datetime.fromisoformat(row["time"]),
-        on_behalf_of=None if user is None else Subject(user),
-        approved=frozenset(rules) if _was_approved(row) else frozenset(),
-        labels=frozenset(row.get("labels") or ()),
-        ip=row.get("ip"),
-        client=row.get("client"),
+        call,
+        _subject(row.principal or "", detail.get("principal")),
+        known or ServerFacts(server),
+        moment(row.time_us),
+        None if row.on_behalf_of is None else _subject(row.on_behalf_of, detail.get("for")),
+        frozenset(detail["approved"]) if "approved" in detail else NOBODY,
+        frozenset(loaded(row.labels)) if row.labels else NOBODY,
+        detail["annotations"] if annotated else None,
+        ip=row.ip,
+        client=row.client,
     )
-    paths = (*hidden, *(OF_TOOLS if method == TOOLS else ()))
-    effect, why = _effect(row, rules)
-    return Recorded(row["id"], question, Unknown(paths, known is None), effect, not hidden, why, rules)
+    unknown = _unknown(hidden, known is None, method == TOOLS, believed)
+    return Recorded(row.id, question, unknown, effect, why, row.decide_us or 0)
 
 
-def _was_approved(row: Mapping[str, Any]) -> bool:
-    """Whether an approval or a waiver let the call pass: then all holds that the row names were satisfied."""
-    return row.get("approval_id") is not None and row["effect"] == Effect.ALLOW
+def loaded(value: Any) -> Any:
+    """A JSON column's value, whether it was decoded already or not."""
+    return orjson.loads(value) if isinstance(value, str) else value
 
 
-def _effect(row: Mapping[str, Any], rules: tuple[str, ...]) -> tuple[Effect | None, str]:
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Arguments, or responses. A record holds no mapping where all of it was masked."""
+    found = loaded(value)
+    return found if isinstance(found, Mapping) else NOTHING
+
+
+def _believes(known: ServerFacts, annotated: bool) -> bool:
+    """Whether a row says all that was believed of hints: of the tools that a meta-tool calls it holds none."""
+    return not known.trust_annotations or (annotated and not known.unwrap)
+
+
+def moment(time_us: int) -> datetime:
+    """A row's time."""
+    return EPOCH + timedelta(microseconds=time_us)
+
+
+@lru_cache(maxsize=4096)
+def _unknown(hidden: tuple[Path, ...], elsewhere: bool, tool: bool, believed: bool) -> Unknown:
+    of_tool = () if not tool else OF_TOOLS if believed else (*OF_TOOLS, ANNOTATIONS)
+    return Unknown((*hidden, *of_tool), elsewhere)
+
+
+def _subject(name: str, credential: Mapping[str, Any] | None) -> Subject:
+    """Who it was, with what the credential said besides."""
+    if credential is None:
+        return _bare(name)
+    return Subject(name, frozenset(credential["groups"]), credential["attributes"])
+
+
+_bare = lru_cache(maxsize=4096)(Subject)
+
+
+def said_of(row: Kept) -> tuple[Effect | None, str]:
     """What policy said, and why the row is not one that a policy set can be asked about."""
-    code, method = row["reason_code"], row["method"] or ""
+    code, method = row.reason_code, row.method or ""
     if code in HELD:
-        return Effect.REQUIRE_APPROVAL, ""
+        # What was held because of a limit is told as ended, under the same reason.
+        over = (row.reason or "").startswith(OVER_LIMIT)
+        return Effect.ALLOW if over else Effect.REQUIRE_APPROVAL, ""
     if code not in POLICY_S:
         return None, f"not decided by policy: {code}"
     if method.startswith("tasks/") or method == "subscriptions/listen":
         return None, "judged as the calls it stands for"
-    effect = Effect(row["effect"])
-    if effect is Effect.ALLOW and not rules:
+    if row.effect == "allow" and not row.rules:
         return None, "not decided by policy: passed or filtered"
-    return (Effect.ALLOW if code == "over_limit" else effect), ""
+    return (Effect.ALLOW if code == "over_limit" else EFFECTS[row.effect or ""]), ""
 
 
 # --- what is left out -------------------------------------------------------------------------------------------------
 
 
-def _hidden(
-    row: Mapping[str, Any], arguments: Any, answers: Any, reads: Callable[[], Iterable[Path]]
-) -> Iterator[Path]:
+def _lacks(row: Kept) -> bool:
+    """Whether something may be left out of a row."""
+    if row.detail is not None or row.arguments_mode not in ("redacted", "full"):
+        return True
+    return UNSTORABLE in f"{row.target} {row.client} {row.principal} {row.on_behalf_of}"
+
+
+def _hidden(row: Kept, detail: Mapping[str, Any], call: Call, metas: Sequence[Unwrap], reads: Reads) -> Iterator[Path]:
     """The paths whose values are not what they were."""
-    mode, detail = row["arguments_mode"], row.get("detail") or {}
-    if mode not in ("read", "redacted", "full"):
-        # Only a later round has responses; of the first one it is known that there are none.
-        yield from WHOLE if row["kind"] != "decision" else WHOLE[:1]
+    yield from _unlike(row)
+    if row.arguments_mode not in ("read", "redacted", "full"):
+        yield from WHOLE
         return
-    if row["input"] is None and row["kind"] != "decision":
+    if row.input is None and "why_input" in detail:
         yield WHOLE[1]
-    yield from _masked("args", arguments, detail.get("masked_arguments", ()))
-    yield from _masked("input", answers, detail.get("masked_input", ()))
-    if mode == "read":
-        yield from _not_picked(arguments, answers, reads())
+    yield from _masked("args", call.arguments, detail.get("masked_arguments", ()))
+    yield from _masked("input", call.input, detail.get("masked_input", ()))
+    if row.arguments_mode == "read":
+        yield from _not_picked(call, reads(call.server, call.method, call.target))
+        yield from not_kept(call, metas, reads) if metas else ()
 
 
-def _inner(row: Mapping[str, Any], call: Call, known: ServerFacts | None, reads: Reads) -> Iterable[Path]:
-    """What a record that keeps what rules read then leaves out of the calls inside a meta-tool's."""
-    metas = known.unwrap if known is not None else ()
-    return not_kept(call, metas, reads) if row["arguments_mode"] == "read" and metas else ()
+def _unlike(row: Kept) -> list[Path]:
+    """What the database could not hold as it was."""
+    texts = (row.target, row.client, row.principal, row.on_behalf_of)
+    return [path for path, text in zip(TEXTS, texts, strict=True) if text is not None and UNSTORABLE in text]
 
 
 def _masked(root: str, value: Any, pointers: Iterable[str]) -> Iterator[Path]:
@@ -144,10 +227,10 @@ def _masked(root: str, value: Any, pointers: Iterable[str]) -> Iterator[Path]:
         yield tuple(path)
 
 
-def _not_picked(arguments: Any, answers: Any, reads: Iterable[Path]) -> Iterator[Path]:
+def _not_picked(call: Call, reads: Iterable[Path]) -> Iterator[Path]:
     """Of what rules read now, what need not have been read then: a scalar or a list that is there is all there was."""
     for path in reads:
-        here = arguments if path[0] == "args" else answers
+        here: Any = call.arguments if path[0] == "args" else call.input
         for key in path[1:]:
             here = here.get(key) if isinstance(here, Mapping) else here
         if here is None or isinstance(here, Mapping):

@@ -24,6 +24,9 @@ MAX_NAME: Final = 80
 MAX_NOTE: Final = 160
 MAX_FIELDS: Final = 5
 
+OVER_LIMIT: Final = "over limit: "
+"""Begins the reason of a decision that a limit made. No rule's does."""
+
 _HIDDEN: Final = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 
 
@@ -66,7 +69,7 @@ def unwrapping(target: str, problem: Problem, too_much: str) -> str:
 
 def over_limit(counters: Iterable[str]) -> str:
     """Counters that would be exceeded."""
-    return f"over limit: {', '.join(counters)}"
+    return f"{OVER_LIMIT}{', '.join(counters)}"
 
 
 def _faults(problem: Problem) -> str:

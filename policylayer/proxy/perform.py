@@ -91,16 +91,18 @@ class Performer:
     async def _decide(self, command: Decide) -> Decision:
         clock = self.visit.deps.clock
         begun = clock.monotonic()
-        context = self._context = self._fresh_context()
+        context = self._context = self._fresh_context(command.approved)
         frozen = self.visit.frozen()
         decision = frozen or await self.judge(command.approved, context.labels)
         self._decide_us = int((clock.monotonic() - begun) * 1e6)
         return decision
 
-    def _fresh_context(self) -> CallContext:
+    def _fresh_context(self, approved: frozenset[str]) -> CallContext:
         if self._context is None:
-            return self.visit.context(self.call)
-        return replace(self._context, labels=self.visit.deps.labels(self.visit.caller))
+            context = self.visit.context(self.call)
+            return replace(context, approved=approved) if approved else context
+        labels, annotations = self.visit.deps.labels(self.visit.caller), self.visit.believed(self.call)
+        return replace(self._context, labels=labels, annotations=annotations, approved=approved)
 
     async def _seek(self, command: Seek) -> Found | None:
         approvals, caller, decision = self.visit.deps.approvals, self.visit.caller, command.decision

@@ -110,8 +110,15 @@ class Visit:
             client=self.client,
             ip=self.ip,
             labels=self.deps.labels(self.caller),
+            annotations=self.believed(call),
             reads=reads_inside(call, metas, reads) if metas else reads(call.server, call.method, call.target),
         )
+
+    def believed(self, call: Call) -> Mapping[str, Json] | None:
+        """The tool's annotations, where policy may believe them."""
+        if not self.server.trust_annotations or call.method != "tools/call":
+            return None
+        return self.deps.tools.annotations(call.server, call.target)
 
     def question(
         self,

@@ -18,6 +18,7 @@ from policylayer.policy.explain_lines import lines
 from policylayer.policy.explain_shown import Told, as_json
 from policylayer.policy.inside_kept import reads_inside
 from policylayer.policy.policy_set import PolicySet
+from policylayer.policy.recorded import kept as of_shown
 from policylayer.policy.recorded import recorded
 from policylayer.policy.values import Unknown
 from tests.policy.cases import compiled, question_of
@@ -56,6 +57,10 @@ def kept(policy_set: PolicySet, asked: Question, mode: Mode = "redacted") -> dic
         "target": one.target,
         "effect": str(decision.effect),
         "reason_code": str(decision.reason_code),
+        "reason": decision.reason,
+        "client": asked.client,
+        "protocol": one.protocol,
+        "latency": {"decide_us": 40},
         "rules": [{"policy": ref.policy, "rule": ref.rule} for ref in decision.rules],
         "arguments": None if view.text is None else json.loads(view.text),
         "arguments_mode": view.mode,
@@ -72,7 +77,7 @@ def arguments(row: Mapping[str, Any]) -> Any:
 
 def possible(policy_set: PolicySet, row: Mapping[str, Any], facts: ServerFacts = HUB) -> frozenset[Effect]:
     """What the row may have come to, by this set."""
-    found = recorded(row, lambda _: facts, policy_set.reads)
+    found = recorded(of_shown(row), lambda _: facts, policy_set.reads)
     return policy_set.possible(found.question, found.unknown)
 
 

@@ -160,6 +160,15 @@ async def test_hints_open_something_only_where_the_server_is_trusted(hinting: Wo
         refused = told(await hinting.ask(made(tool), server="other"))
         assert refused["reason_code"] == "indeterminate"
     assert hinting.recording.counts == {"safe": 1, "danger": 1}
+    kept = [
+        (target, detail) for method, target, detail in hinting.rows("method, target, detail") if method == "tools/call"
+    ]
+    assert kept == [
+        ("safe", '{"annotations":{"readOnlyHint":true}}'),
+        ("danger", '{"annotations":{"destructiveHint":false}}'),
+        ("gated", '{"annotations":{}}'),
+        *((tool, None) for tool in ("safe", "danger", "gated")),
+    ]
 
 
 async def test_what_has_not_been_listed_is_not_known(hinting: World) -> None:

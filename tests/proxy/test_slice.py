@@ -80,6 +80,8 @@ async def test_held_and_approved(whole: World, era: str) -> None:
         ("decision", "require_approval"),
         ("outcome", "never_sent"),
     ]
+    satisfied = [detail for kind, detail in whole.rows("kind, detail") if kind in ("decision", "release")]
+    assert satisfied == [None, '{"approved":["shop/gated"]}', None]
 
 
 async def _held(whole: World, asked: asyncio.Task[Any]) -> None:

@@ -40,7 +40,13 @@ async def _record(home: Path, requests: list[Mapping[str, Any]]) -> list[str]:
             caller = Caller(question.subject, question.on_behalf_of, Grant("g-1", "laptop", frozenset({call.server})))
             reads = policy_set.reads(call.server, call.method, call.target)
             context = CallContext(
-                call, caller, ip=question.ip, client=question.client, labels=question.labels, reads=reads
+                call,
+                caller,
+                ip=question.ip,
+                client=question.client,
+                labels=question.labels,
+                approved=question.approved,
+                reads=reads,
             )
             answer = await backstage.recorder.record(Record(Kind.DECISION, policy_set.decide(question)), context)
             assert isinstance(answer, Recorded), answer
