@@ -24,6 +24,8 @@ COMMANDS: Final[dict[str, str]] = {
     "check": "read policies, and say everything that is wrong with them",
     "test": "run the tests of policies",
     "explain": "why a call gets its decision, and what would change it; what a code means",
+    "access": "who can reach which tool, by which rule; what a change opens and closes",
+    "replay": "what other policies would have made of the recorded calls",
     "grant": "agents' credentials: create, list, rotate, revoke",
     "token": "people's credentials: create, list, revoke",
     "approvals": "held calls: list, show, approve, deny, withdraw, watch",

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from policylayer.cli.exits import UsageError
 
-COMMANDS: Final = ("serve", "check", "test", "explain")
+COMMANDS: Final = ("serve", "check", "test", "explain", "access", "replay")
 """Each has `run(arguments)` in `cli/NAME.py`."""
 
 

@@ -18,7 +18,7 @@ from policylayer.core.call import Question
 from policylayer.core.decision import RuleRef
 from policylayer.core.finding import Finding
 from policylayer.core.immutable import immutable
-from policylayer.policy.ast import AppliesTo, Span
+from policylayer.policy.ast import AppliesTo, Path, Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
 from policylayer.policy.foreign import compile_scope
@@ -31,16 +31,17 @@ from policylayer.rego.results import engine_failed, findings, unreadable
 from policylayer.rego.scopes import Covers, covered
 
 EXTRA: Final = "pip install 'policylayer[rego]'"
-LISTS_AT_ONCE: Final = 64
+AT_ONCE: Final = 64
 
 
 @immutable
 class Unit:
-    """The files of one scope, and where their rules stand."""
+    """The files of one scope, where their rules stand, and what they read of the input document."""
 
     files: tuple[tuple[str, str], ...]
     scopes: tuple[Scope, ...]
     lines: Mapping[str, tuple[str, int]]
+    reads: frozenset[Path] = frozenset()
 
     def locate(self, rule: str | None) -> RuleRef:
         """Where a named rule stands; the `decision` rule where the name is not written out in the policy."""
@@ -96,8 +97,13 @@ class Embedded:
                 for file, line, column, slug, message, help in told["problems"]
             ]
         units = [
-            Unit(texts, tuple(map(compile_scope, scope)), {name: (place[0], place[1]) for name, place in lines.items()})
-            for (scope, texts), lines in zip(grouped, told["lines"], strict=False)
+            Unit(
+                texts,
+                tuple(map(compile_scope, scope)),
+                {name: (place[0], place[1]) for name, place in lines.items()},
+                frozenset(map(tuple, reads)),
+            )
+            for (scope, texts), lines, reads in zip(grouped, told["lines"], told["reads"], strict=False)
         ]
         return cls(units, pool, covers), []
 
@@ -107,14 +113,43 @@ class Embedded:
         text = orjson.dumps(document(question, describe)).decode()
         return (await self._ask(question, asked, [text]))[0] if asked else ()
 
+    def reads(self, question: Question) -> frozenset[Path] | None:
+        """What the units that cover this question read of it, as paths of conditions; None: none covers it."""
+        asked = self._asked(question)
+        return frozenset().union(*(self.units[i].reads for i in asked)) if asked else None
+
+    async def findings_of(self, questions: Sequence[Question], describe: Describe) -> list[tuple[Finding, ...]]:
+        """The findings of many questions, by any caller of any server; one that fails alone fails no other."""
+        made: list[tuple[Finding, ...]] = [()] * len(questions)
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for number, question in enumerate(questions):
+            alike.setdefault(tuple(self._asked(question)), []).append(number)
+        for asked, numbers in alike.items():
+            for start in range(0, len(numbers) if asked else 0, AT_ONCE):
+                part = numbers[start : start + AT_ONCE]
+                answers = await self._many([questions[i] for i in part], list(asked), describe)
+                for number, found in zip(part, answers, strict=True):
+                    made[number] = found
+        return made
+
+    async def _many(
+        self, questions: Sequence[Question], asked: list[int], describe: Describe
+    ) -> list[tuple[Finding, ...]]:
+        """Of questions that the same units cover; where the engine gives up on all, each is asked alone."""
+        texts = [orjson.dumps(document(each, describe)).decode() for each in questions]
+        answers = await self._raw(asked, texts)
+        if isinstance(answers, EngineFailure):
+            return [await self.findings(each, describe) for each in questions]
+        return [self._found(each, asked, answer) for each, answer in zip(questions, answers, strict=True)]
+
     async def listed(self, questions: Sequence[Question], describe: Describe) -> list[tuple[Finding, ...]]:
         """The findings for list entries, without arguments. All questions are of one caller and one server."""
         asked = self._asked(questions[0]) if questions else []
         if not asked:
             return [()] * len(questions)
         made: list[tuple[Finding, ...]] = []
-        for start in range(0, len(questions), LISTS_AT_ONCE):
-            part = questions[start : start + LISTS_AT_ONCE]
+        for start in range(0, len(questions), AT_ONCE):
+            part = questions[start : start + AT_ONCE]
             texts = [orjson.dumps(document(each, describe, "list")).decode() for each in part]
             made.extend(await self._ask(questions[0], asked, texts))
         return made
@@ -144,20 +179,28 @@ class Embedded:
         return [i for i, unit in enumerate(self.units) if self._covers(unit.scopes, question, None)]
 
     async def _ask(self, question: Question, asked: list[int], texts: list[str]) -> list[tuple[Finding, ...]]:
-        deadline = self._pool.settings.deadline * (1 if len(texts) == 1 else len(texts))
+        answers = await self._raw(asked, texts)
+        if isinstance(answers, EngineFailure):
+            return [tuple(engine_failed(str(answers), self.units[i].locate) for i in asked)] * len(texts)
+        return [self._found(question, asked, answer) for answer in answers]
+
+    async def _raw(self, asked: list[int], texts: list[str]) -> list[list[dict[str, Any]]] | EngineFailure:
+        """What these units say of each document."""
         try:
-            answers = await self._pool.ask({"op": "eval", "units": asked, "inputs": texts}, deadline)
-        except EngineFailure as failure:
-            return [tuple(engine_failed(str(failure), self.units[i].locate) for i in asked)] * len(texts)
-        return [
-            tuple(
-                found
-                for i, result in zip(asked, answer, strict=True)
-                for found in self._read(self.units[i], result)
-                if covered(found, self.units[i].scopes, question, self._covers)
+            answers: list[list[dict[str, Any]]] = await self._pool.ask(
+                {"op": "eval", "units": asked, "inputs": texts}, self._pool.settings.deadline * len(texts)
             )
-            for answer in answers
-        ]
+        except EngineFailure as failure:
+            return failure
+        return answers
+
+    def _found(self, question: Question, asked: list[int], answer: list[dict[str, Any]]) -> tuple[Finding, ...]:
+        return tuple(
+            found
+            for i, result in zip(asked, answer, strict=True)
+            for found in self._read(self.units[i], result)
+            if covered(found, self.units[i].scopes, question, self._covers)
+        )
 
     def _read(self, unit: Unit, result: dict[str, Any]) -> tuple[Finding, ...]:
         if "error" in result:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import regorus
 
 from policylayer.rego.modules import Module, Problem, problems, read, rule_lines
+from policylayer.rego.reads import input_paths
 
 QUERY: Final = "data.policylayer.decision"
 
@@ -74,10 +75,11 @@ class Units:
         raise ValueError(asked["op"])
 
     def load(self, units: list[list[list[str]]]) -> dict[str, Any]:
-        """Parse all units; answer problems and where rules stand."""
+        """Parse all units; answer problems, where rules stand, and what they read of the document."""
         self.units = [Unit(files) for files in units]
         found = [problem.as_list() for unit in self.units for problem in unit.problems]
-        return {"problems": found, "lines": [rule_lines(unit.modules) for unit in self.units]}
+        reads = [sorted({path for module in unit.modules for path in input_paths(module.ast)}) for unit in self.units]
+        return {"problems": found, "lines": [rule_lines(unit.modules) for unit in self.units], "reads": reads}
 
     def evaluate(self, units: list[int], text: str) -> list[dict[str, Any]]:
         """What each of these units says of one input."""

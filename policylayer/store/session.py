@@ -15,10 +15,10 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, StaticPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
-from policylayer.core.errors import ConfigError
+from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.store.inserting import TOGETHER, Statements
 from policylayer.store.rows import Place, Row
-from policylayer.store.store import Add
+from policylayer.store.store import Add, T
 
 WHOLE: Final = frozenset(
     {
@@ -75,6 +75,21 @@ def connect(path: Path, busy: float) -> sqlite3.Connection:
         raw.close()
         raise
     return raw
+
+
+def snapshot(connection: Connection, fn: Callable[[Connection], T]) -> T:
+    """What `fn` reads, all of one moment."""
+    connection.exec_driver_sql("BEGIN")
+    try:
+        return fn(connection)
+    finally:
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def unreadable(error: DBAPIError | sqlite3.Error) -> AuditUnavailable:
+    """What is told of a read that failed."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return AuditUnavailable(f"the database cannot be read: {cause}")
 
 
 def create_file(path: Path) -> None:

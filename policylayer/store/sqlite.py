@@ -23,7 +23,7 @@ from policylayer.store.lock import FileLock
 from policylayer.store.meter import Meter
 from policylayer.store.opening import unclosed
 from policylayer.store.rows import Row
-from policylayer.store.session import connect, create_file
+from policylayer.store.session import connect, create_file, snapshot, unreadable
 from policylayer.store.store import TOPICS, Add, Program, T, Told, Topic
 from policylayer.store.waiting import Item, Waiting
 from policylayer.store.writer import BUSY, Writer
@@ -167,14 +167,9 @@ class SqliteStore:
                 raw: Any = connection.connection.driver_connection
                 until = self._clock.monotonic() + READ_TIME
                 raw.set_progress_handler(lambda: self._clock.monotonic() > until, STEPS)
-                connection.exec_driver_sql("BEGIN")
-                try:
-                    return fn(connection)
-                finally:
-                    connection.exec_driver_sql("ROLLBACK")
+                return snapshot(connection, fn)
         except (DBAPIError, sqlite3.Error) as error:
-            cause = error.orig if isinstance(error, DBAPIError) else error
-            raise AuditUnavailable(f"the database cannot be read: {cause}") from error
+            raise unreadable(error) from error
 
     def _unlock(self) -> None:
         if self._lock is not None:

@@ -117,8 +117,11 @@ def open_store(url: str, keys: Keys, clock: Clock, program: Program | None = Non
         try:
             from policylayer.store.postgres import PostgresStore
         except ImportError as missing:
-            raise ConfigError(
-                f"PostgreSQL needs the package `{missing.name}`", "install `policylayer[postgres]`"
-            ) from None
+            raise not_installed(missing) from None
         return PostgresStore(url, keys, clock, program)
     raise ConfigError(f"the database `{scheme}` is not known", "write `sqlite:///FILE` or `postgresql://…`")
+
+
+def not_installed(missing: ImportError) -> ConfigError:
+    """What is said where PostgreSQL's driver is not there."""
+    return ConfigError(f"PostgreSQL needs the package `{missing.name}`", "install `policylayer[postgres]`")

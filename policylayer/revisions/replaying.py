@@ -1,0 +1,166 @@
+"""A policy set that recorded decisions are asked of, with its Rego engine where there are Rego files.
+
+The engine is asked page by page, and only about rows that hold all that its rules read; of any other row what it says
+is not known. The same goes for an engine that is configured beside the files, which is not asked about the past. Must
+not know where rows come from, nor what is counted (`policy/tally.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from policylayer.core.decision import Effect, RuleRef
+from policylayer.core.errors import PolicyError
+from policylayer.core.finding import Finding
+from policylayer.policy.ast import Path
+from policylayer.policy.conditions import TIME
+from policylayer.policy.load import Loaded
+from policylayer.policy.recorded import ANNOTATIONS, OF_TOOLS, WHOLE, Facts, Kept, Recorded, loaded, recorded, said_of
+from policylayer.policy.replay import Answer, Replay
+from policylayer.policy.tally import Tally, Turn
+from policylayer.policy.values import UNKNOWN_ROOTS, Unknown
+
+if TYPE_CHECKING:
+    from policylayer.rego.embedded import Embedded
+
+PATIENCE: Final = 30.0
+"""Seconds to wait for a worker: one that ran out of time is replaced."""
+
+
+class Asked(NamedTuple):
+    """A row, ready to be asked about; `findings` are the engine's, None where it has nothing to say."""
+
+    row: Recorded
+    findings: Sequence[Finding] | None = None
+
+
+class Replaying:
+    """One set with its engine. `close` it."""
+
+    def __init__(self, policies: Loaded, engine: Embedded | None = None, elsewhere: bool = False) -> None:
+        assert policies.policy_set is not None
+        self.replay = Replay(policies.policy_set)
+        self._of_files = policies.policy_set.reads
+        self._engine = engine
+        self._elsewhere = elsewhere
+
+    @classmethod
+    async def open(cls, policies: Loaded, files: Mapping[str, bytes], elsewhere: bool = False) -> Replaying:
+        """Start the engine, where there are files for it. `elsewhere`: another one is configured beside the files."""
+        if not policies.rego or policies.policy_set is None:
+            return cls(policies, None, elsewhere)
+        from policylayer.rego.examine import PATIENT, open_rego
+
+        settings = replace(PATIENT, wait=PATIENCE)
+        engine, problems = await open_rego(policies.policy_set, policies.rego, files, settings)
+        if engine is None:
+            raise PolicyError(problems[0].message, problems[0].help)
+        return cls(policies, engine, elsewhere)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the rules of files say everything."""
+        return self._engine is None and not self._elsewhere
+
+    async def close(self) -> None:
+        """End the engine."""
+        if self._engine is not None:
+            await self._engine.close()
+
+    async def ready(self, page: Sequence[Kept], facts: Facts) -> list[Asked]:
+        """The rows as questions, in their order, with what the engine says of each."""
+        rows = [recorded(row, facts, self._reads) for row in page]
+        if self._elsewhere:
+            return [Asked(_without_engine(row)) for row in rows]
+        if self._engine is None:
+            return list(map(Asked, rows))
+        made = [self._look(self._engine, row) for row in rows]
+        wanted = [number for number, each in enumerate(made) if each is None]
+        questions = [rows[number].question for number in wanted]
+        found = await self._engine.findings_of(questions, self.replay.policy_set.describe)
+        for number, findings in zip(wanted, found, strict=True):
+            failed = any(finding.failure == "engine_error" for finding in findings)
+            made[number] = Asked(_without_engine(rows[number])) if failed else Asked(rows[number], findings)
+        return [each for each in made if each is not None]
+
+    def _reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
+        """What is read of such calls' arguments, by rules of any kind."""
+        found = self._of_files(server, method, target)
+        if self._engine is None:
+            return found
+        paths = {path for unit in self._engine.units for path in unit.reads}
+        return found | (set(WHOLE) if () in paths else {path for path in paths if path[0] in UNKNOWN_ROOTS})
+
+    def _look(self, engine: Embedded, row: Recorded) -> Asked | None:
+        """None: the engine is to be asked."""
+        reads = engine.reads(row.question)
+        if reads is None:
+            return Asked(row)
+        if self.replay.is_denied(row) or any(map(_not_known(row).touches, reads)):
+            return Asked(_without_engine(row))
+        return None
+
+
+def _not_known(row: Recorded) -> Unknown:
+    """What is not known of the document that an engine gets: hints are kept for what YAML believes only, and the time
+    only about. It says nothing of risks."""
+    paths = (path for path in row.unknown.paths if path not in OF_TOOLS)
+    return Unknown((*paths, TIME, ANNOTATIONS))
+
+
+def _without_engine(row: Recorded) -> Recorded:
+    return row._replace(unknown=replace(row.unknown, engine=True))
+
+
+async def take(
+    tally: Tally, page: Sequence[Kept], facts: Facts, head: Replaying, base: Replaying | None = None
+) -> None:
+    """Count a page of rows: what `head` says of them, against what was recorded, or against what `base` says."""
+    plain = head.is_plain and (base is None or base.is_plain)
+    if plain:
+        left = [row for row in page if not _plainly_same(row, facts, head, base)]
+        tally.same += len(page) - len(left)
+        page = left
+    asked = await head.ready(page, facts)
+    others = await base.ready(page, facts) if base is not None else asked
+    for row, now, then in zip(page, asked, others, strict=True):
+        if now.row.effect is None:
+            tally.skipped[now.row.why] += 1
+            continue
+        new = head.replay.ask(*now)
+        old: Effect | Answer = now.row.effect if base is None else base.replay.ask(*then)
+        if _effect(old) is _effect(new) is not None:
+            tally.same += 1
+            continue
+        new = new if isinstance(new, Answer) else head.replay.answer(*now)
+        if base is None:
+            old = Answer(_effect(old), _named(row))
+        elif not isinstance(old, Answer):
+            old = base.replay.answer(*then)
+        _count(tally, row, old, new)
+
+
+def _effect(found: Effect | Answer) -> Effect | None:
+    return found.effect if isinstance(found, Answer) else found
+
+
+def _count(tally: Tally, row: Kept, old: Answer, new: Answer) -> None:
+    if old.effect is None or new.effect is None:
+        tally.undecide(row, tuple(sorted({*old.fields, *new.fields})))
+    else:
+        tally.change(row, Turn(old.effect, new.effect), old.rules, new.rules)
+
+
+def _plainly_same(row: Kept, facts: Facts, head: Replaying, base: Replaying | None) -> bool:
+    """Whether the names in a row are enough to tell that it stays as it was."""
+    after, said = head.replay.by_names(row, facts), said_of(row)[0]
+    if after is None or said is None:
+        return False
+    return after is (said if base is None else base.replay.by_names(row, facts))
+
+
+def _named(row: Kept) -> tuple[RuleRef, ...]:
+    """The rules that a row names."""
+    return tuple(RuleRef(each["policy"], each["rule"], each["file"], each["line"]) for each in loaded(row.rules) or ())
