@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from policylayer.config import Config
 from policylayer.config import load as load_config
 from policylayer.config.facts import facts_of, known_of
 from policylayer.core.call import ServerFacts
@@ -31,9 +32,10 @@ FOLDER: Final = Path("policies")
 class NotLoaded(PolicyError):
     """Policies that cannot be used here; `rendered` says why, for people."""
 
-    def __init__(self, found: Checked) -> None:
+    def __init__(self, found: Checked, source: str) -> None:
         super().__init__("the policies do not load", "`policylayer check` says why")
         self.rendered = render([each for each in found.diagnostics if each.is_error], found.files)
+        self.rendered += f"policylayer: the policies in `{source}` do not load\n"
 
 
 @immutable
@@ -43,6 +45,7 @@ class Place:
     source: str
     known: Known
     facts: Mapping[str, ServerFacts]
+    config: Config | None = None
 
 
 @immutable
@@ -70,7 +73,7 @@ def place_of(policies: str | None, config: Path | None) -> Place:
         return Place(policies or str(FOLDER), Known(), {})
     loaded = load_config(config)
     facts = facts_of(loaded)
-    return Place(policies or _shown(loaded.policies), known_of(loaded), facts)
+    return Place(policies or _shown(loaded.policies), known_of(loaded), facts, loaded)
 
 
 def folders_of(given: list[str] | None, config: Path | None) -> tuple[list[str], Known]:
@@ -114,7 +117,7 @@ def loaded_from(source: str, known: Known) -> Checked:
     """The same, where only a set that loads is of use; `NotLoaded` says all that is wrong."""
     found = checked(source, known)
     if found.loaded.policy_set is None:
-        raise NotLoaded(found)
+        raise NotLoaded(found, source)
     return found
 
 

@@ -164,6 +164,10 @@ class Approval:
     each_round: bool = False
 
 
+BY: tuple[Path, ...] = (("principal", "id"),)
+"""What a limit counts by, where nothing is said."""
+
+
 @immutable
 class Limit:
     """One limit: 1 a call, or the value at `sum`. `per` in seconds; `name` is set for the file's named limits."""
@@ -174,7 +178,7 @@ class Limit:
     name: str | None = None
     sum: Path | None = None
     decimal: bool = False
-    by: tuple[Path, ...] = (("principal", "id"),)
+    by: tuple[Path, ...] = BY
     over: Literal["deny", "require_approval"] = "deny"
 
 

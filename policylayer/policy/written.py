@@ -114,3 +114,30 @@ def target(selection: ast.Selection) -> str:
 def short(text: str) -> str:
     """Cut where it is too long for a line."""
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def limit(said: ast.Limit) -> str:
+    """A limit, but for what is so by default."""
+    parts = [f"calls: {said.max}"] if said.sum is None else [f"sum: {text_of(said.sum)}", f"max: {said.max}"]
+    parts += [f"per: {_duration(said.per)}"]
+    parts += [f"by: [{', '.join(map(text_of, said.by))}]"] if said.by != ast.BY else []
+    parts += ["decimal: true"] if said.decimal else []
+    parts += [f"over: {said.over}"] if said.over != "deny" else []
+    return f"{{{', '.join(parts)}}}"
+
+
+def approval(said: ast.Approval) -> str:
+    """What a hold asks for, but for what is so by default; empty where that is all."""
+    parts = [f"approvers: {names(said.approvers)}"] if said.approvers else []
+    parts += [f"quorum: {said.quorum}"] if said.quorum != 1 else []
+    parts += [f"expires: {_duration(said.expires)}"] if said.expires is not None else []
+    parts += ["note: required"] if said.note_required else []
+    parts += ["each_round: true"] if said.each_round else []
+    return f"{{{', '.join(parts)}}}" if parts else ""
+
+
+def _duration(seconds: int) -> str:
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -147,6 +147,11 @@ def git_folder(folder: Path) -> Path | None:
     return None
 
 
+def work_tree(folder: Path) -> Path | None:
+    """The top of the work tree that a folder is in, or None."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), None)
+
+
 def held_lock(git: Path | None) -> str | None:
     """The name of a lock that says git is at work in the repository, or None."""
     if git is None:

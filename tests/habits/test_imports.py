@@ -46,5 +46,14 @@ def test_checking_against_recorded_tools_loads_neither(tmp_path: Path) -> None:
     assert loaded(f"from policylayer.cli import main\nmain({arguments!r})") == set()
 
 
+def test_access_of_files_loads_neither_database_nor_protocol() -> None:
+    found = loaded(
+        "from policylayer.cli import main\n"
+        "main(['access', '--policies', 'policies/shop'])\n"
+        "main(['access', '--policies', 'policies/shop', '--diff', 'policies/web', '--json'])"
+    )
+    assert found == set()
+
+
 def test_help_loads_nothing() -> None:
     assert loaded("from policylayer.cli import main\nmain(['--help'])") == set()
