@@ -8,7 +8,7 @@ come from, nor what their answers are compared with (`tally`).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,13 +16,12 @@ from typing import Final, NamedTuple
 
 from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Effect, RuleRef
-from policylayer.core.finding import Finding
-from policylayer.policy import ast
+from policylayer.policy import ast, inside
 from policylayer.policy.ast import Path
 from policylayer.policy.conditions import TIME
 from policylayer.policy.decide import effect_of
 from policylayer.policy.engine import Entry
-from policylayer.policy.partial import Outlook
+from policylayer.policy.partial import Outlook, Together
 from policylayer.policy.policy_set import LONGEST_REMEMBERED, PolicySet
 from policylayer.policy.recorded import PROTOCOL, UNSTORABLE, Facts, Kept, Recorded, moment
 from policylayer.policy.times import EPOCH, microseconds
@@ -92,7 +91,7 @@ class Replay:
             None if user is None else Subject(user),
         )
         entry, ctx = self.policy_set.asked(question)
-        odd = UNSTORABLE in f"{principal} {user} {target}"
+        odd = UNSTORABLE in f"{principal} {user} {target}" or inside.asked(question) is not None
         if odd or not self._settled(question) or any(path[0] not in OF_NAMES for path in reads_of(entry)):
             return None
         return effect_of(entry, ctx)
@@ -103,25 +102,23 @@ class Replay:
         groups_of = self.policy_set.groups_of
         return all(groups_of(each, EPOCH) == groups_of(each, FAR) for each in subjects)
 
-    def ask(self, row: Recorded, findings: Sequence[Finding] | None = None) -> Effect | Answer:
+    def ask(self, row: Recorded) -> Effect | Answer:
         """What the set says; the effect alone where nothing stands in the way of deciding the row as any call is, which
-        is most of the time. `findings` are another engine's, where there is one."""
-        question = row.question if findings is None else replace(row.question, findings=tuple(findings))
-        entry, ctx = self.policy_set.asked(question, row.unknown)
-        way = self._way(entry, row.unknown)
+        is most of the time."""
+        entry, ctx = self.policy_set.asked(row.question, row.unknown)
+        way = self._way_of(row, entry)
         if way.plain and not self._turns(row, way):
             return effect_of(entry, ctx)
-        return self._answer(row, question, way)
+        return self._answer(row, way)
 
-    def answer(self, row: Recorded, findings: Sequence[Finding] | None = None) -> Answer:
+    def answer(self, row: Recorded) -> Answer:
         """The same with its reasons."""
-        question = row.question if findings is None else replace(row.question, findings=tuple(findings))
-        return self._answer(row, question, self._way(self.policy_set.asked(question, row.unknown)[0], row.unknown))
+        return self._answer(row, self._way_of(row, self.policy_set.asked(row.question, row.unknown)[0]))
 
-    def _answer(self, row: Recorded, question: Question, way: _Way) -> Answer:
+    def _answer(self, row: Recorded, way: _Way) -> Answer:
         if way.lost:
             return Answer(None, (), way.lost)
-        outlooks = self._outlooks(row, question, way)
+        outlooks = self._outlooks(row, way)
         effects = outlooks[0].effects.union(*(outlook.effects for outlook in outlooks[1:]))
         if len(effects) > 1:
             fields = {field for outlook in outlooks for field in outlook.fields}
@@ -134,10 +131,17 @@ class Replay:
         unknown = replace(row.unknown, engine=True)
         return self.policy_set.possible(row.question, unknown) == {Effect.DENY}
 
-    def _outlooks(self, row: Recorded, question: Question, way: _Way) -> list[Outlook]:
+    def _way_of(self, row: Recorded, entry: Entry) -> _Way:
+        """A call with others inside is no plain one."""
+        way = self._way(entry, row.unknown)
+        if not row.question.server.unwrap or inside.asked(row.question) is None:
+            return way
+        return way._replace(plain=False, timed=True)
+
+    def _outlooks(self, row: Recorded, way: _Way) -> list[Outlook | Together]:
         """At the row's time; and, where it matters, whenever else policy may have been asked."""
-        moments = [question.now, *map(moment, self._turns(row, way))]
-        return [self.policy_set.outlook(replace(question, now=at), row.unknown) for at in moments]
+        moments = [row.question.now, *map(moment, self._turns(row, way))]
+        return [self.policy_set.outlook(replace(row.question, now=at), row.unknown) for at in moments]
 
     def _turns(self, row: Recorded, way: _Way) -> list[int]:
         """The earliest that policy may have been asked, and when something may have turned since: the end of a

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from policylayer.core.call import Question
 from policylayer.core.decision import Effect, RuleRef
 from policylayer.core.errors import PolicyError
 from policylayer.core.finding import Finding
+from policylayer.policy import inside
 from policylayer.policy.ast import Path
 from policylayer.policy.conditions import TIME
+from policylayer.policy.inside_kept import is_open, unknown_in
 from policylayer.policy.load import Loaded
 from policylayer.policy.recorded import ANNOTATIONS, OF_TOOLS, WHOLE, Facts, Kept, Recorded, loaded, recorded, said_of
 from policylayer.policy.replay import Answer, Replay
@@ -29,13 +32,6 @@ PATIENCE: Final = 30.0
 """Seconds to wait for a worker: one that ran out of time is replaced."""
 
 
-class Asked(NamedTuple):
-    """A row, ready to be asked about; `findings` are the engine's, None where it has nothing to say."""
-
-    row: Recorded
-    findings: Sequence[Finding] | None = None
-
-
 class Replaying:
     """One set with its engine. `close` it."""
 
@@ -43,6 +39,7 @@ class Replaying:
         assert policies.policy_set is not None
         self.replay = Replay(policies.policy_set)
         self._of_files = policies.policy_set.reads
+        self._describe = policies.policy_set.describe
         self._engine = engine
         self._elsewhere = elsewhere
 
@@ -69,21 +66,22 @@ class Replaying:
         if self._engine is not None:
             await self._engine.close()
 
-    async def ready(self, page: Sequence[Kept], facts: Facts) -> list[Asked]:
+    async def ready(self, page: Sequence[Kept], facts: Facts) -> list[Recorded]:
         """The rows as questions, in their order, with what the engine says of each."""
         rows = [recorded(row, facts, self._reads) for row in page]
         if self._elsewhere:
-            return [Asked(_without_engine(row)) for row in rows]
-        if self._engine is None:
-            return list(map(Asked, rows))
-        made = [self._look(self._engine, row) for row in rows]
-        wanted = [number for number, each in enumerate(made) if each is None]
-        questions = [rows[number].question for number in wanted]
-        found = await self._engine.findings_of(questions, self.replay.policy_set.describe)
-        for number, findings in zip(wanted, found, strict=True):
-            failed = any(finding.failure == "engine_error" for finding in findings)
-            made[number] = Asked(_without_engine(rows[number])) if failed else Asked(rows[number], findings)
-        return [each for each in made if each is not None]
+            return list(map(_without_engine, rows))
+        return rows if self._engine is None else await self._with_findings(self._engine, rows)
+
+    async def _with_findings(self, engine: Embedded, rows: Sequence[Recorded]) -> list[Recorded]:
+        """The engine is asked about all of them at once, and about the calls inside them."""
+        looked = [self._look(engine, row) for row in rows]
+        found = await engine.findings_of([each for asked in looked for each in asked or ()], self._describe)
+        answers = iter(found)
+        return [
+            _without_engine(row) if asked is None else _answered(row, [next(answers) for _ in asked])
+            for row, asked in zip(rows, looked, strict=True)
+        ]
 
     def _reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
         """What is read of such calls' arguments, by rules of any kind."""
@@ -93,25 +91,45 @@ class Replaying:
         paths = {path for unit in self._engine.units for path in unit.reads}
         return found | (set(WHOLE) if () in paths else {path for path in paths if path[0] in UNKNOWN_ROOTS})
 
-    def _look(self, engine: Embedded, row: Recorded) -> Asked | None:
-        """None: the engine is to be asked."""
-        reads = engine.reads(row.question)
-        if reads is None:
-            return Asked(row)
-        if self.replay.is_denied(row) or any(map(_not_known(row).touches, reads)):
-            return Asked(_without_engine(row))
-        return None
+    def _look(self, engine: Embedded, row: Recorded) -> tuple[Question, ...] | None:
+        """What the engine is to be asked about a row, and about the calls inside it; None: it cannot be."""
+        pairs = [(row.question, row.unknown)]
+        found = inside.asked(row.question)
+        if found is not None:
+            if is_open(found, row.unknown):
+                return None
+            inner = zip(found.layers[1:], found.questions[1:], strict=True)
+            pairs += [(question, unknown_in(layer, row.unknown)) for layer, question in inner]
+        reads = [engine.reads(question) for question, _ in pairs]
+        if all(each is None for each in reads):
+            return ()
+        looks = zip(pairs, reads, strict=True)
+        if any(any(map(_not_known(unknown).touches, each or ())) for (_, unknown), each in looks):
+            return None
+        if self.replay.is_denied(row):
+            return None
+        return tuple(question for question, _ in pairs)
 
 
-def _not_known(row: Recorded) -> Unknown:
+def _not_known(unknown: Unknown) -> Unknown:
     """What is not known of the document that an engine gets: hints are kept for what YAML believes only, and the time
     only about. It says nothing of risks."""
-    paths = (path for path in row.unknown.paths if path not in OF_TOOLS)
+    paths = (path for path in unknown.paths if path not in OF_TOOLS)
     return Unknown((*paths, TIME, ANNOTATIONS))
 
 
 def _without_engine(row: Recorded) -> Recorded:
     return row._replace(unknown=replace(row.unknown, engine=True))
+
+
+def _answered(row: Recorded, findings: Sequence[tuple[Finding, ...]]) -> Recorded:
+    """A row with what the engine said: of the call, and of those inside it. Where it gave no answer, that is none."""
+    if not findings:
+        return row
+    if any(each.failure == "engine_error" for said in findings for each in said):
+        return _without_engine(row)
+    question = replace(row.question, findings=findings[0], inner_findings=tuple(findings[1:]))
+    return row._replace(question=question)
 
 
 async def take(
@@ -126,19 +144,19 @@ async def take(
     asked = await head.ready(page, facts)
     others = await base.ready(page, facts) if base is not None else asked
     for row, now, then in zip(page, asked, others, strict=True):
-        if now.row.effect is None:
-            tally.skipped[now.row.why] += 1
+        if now.effect is None:
+            tally.skipped[now.why] += 1
             continue
-        new = head.replay.ask(*now)
-        old: Effect | Answer = now.row.effect if base is None else base.replay.ask(*then)
+        new = head.replay.ask(now)
+        old: Effect | Answer = now.effect if base is None else base.replay.ask(then)
         if _effect(old) is _effect(new) is not None:
             tally.same += 1
             continue
-        new = new if isinstance(new, Answer) else head.replay.answer(*now)
+        new = new if isinstance(new, Answer) else head.replay.answer(now)
         if base is None:
             old = Answer(_effect(old), _named(row))
         elif not isinstance(old, Answer):
-            old = base.replay.answer(*then)
+            old = base.replay.answer(then)
         _count(tally, row, old, new)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from policylayer.core.call import ServerFacts
+from policylayer.core.call import ServerFacts, Unwrap
 from policylayer.core.decision import Effect
 from policylayer.policy.access import Access, Asking, Cell, World
 from policylayer.policy.access_diff import Difference, differences, fails
@@ -153,6 +153,19 @@ def test_a_limit_that_reads_an_argument_may_deny() -> None:
     assert ask(made, cell()).fields == ("args.n",)
     told = ask(made, cell("u"))
     assert (told.word, told.reasons[0].limits) == ("allow", ("p/b#1",))
+
+
+def test_a_tool_that_calls_others_depends_on_which() -> None:
+    made = folder(
+        {"id": "call", "tools": ["call"], "effect": "allow"},
+        {"id": "held", "tools": ["ask"], "effect": "require_approval"},
+    )
+    hub = {"s": ServerFacts("s", unwrap=(Unwrap("call", ("args", "tool"), ("args", "with")),))}
+    told = ask(made, cell("call"), facts=hub)
+    assert (told.word, told.fields) == ("depends", ("args.tool", "args.with"))
+    assert told.effects == {ALLOW, HOLD, DENY}
+    assert ask(made, cell("ask"), facts=hub).word == "require_approval"
+    assert ask(made, cell("other"), facts=hub).word == "deny"
 
 
 # --- patterns, and other engines --------------------------------------------------------------------------------------

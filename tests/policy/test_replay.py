@@ -9,16 +9,17 @@ from random import Random
 
 import pytest
 
-from policylayer.core.call import Question, ServerFacts, Subject
+from policylayer.core.call import Question, ServerFacts, Subject, Unwrap
 from policylayer.core.decision import Effect, RuleRef
 from policylayer.core.finding import Finding
+from policylayer.core.redact import Mode
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.recorded import Kept, Recorded, recorded
 from policylayer.policy.replay import Answer, Replay
 from tests.policy.cases import compiled, question_of
 from tests.policy.made import ALLOW, DENY, HOLD, policy, policy_set, question, rule
 from tests.reference.random_calls import Calls
-from tests.reference.random_sets import Sets
+from tests.reference.random_sets import TOOLS, Sets
 from tests.support.kept import decided, kept_of, row_of
 
 FACTS = {"s": ServerFacts("s")}.get
@@ -81,6 +82,70 @@ def test_by_names_where_rules_look_at_nothing_else() -> None:
     assert told("t", subject=Subject("agent:a", frozenset({"group:x"}))) is None
     assert told("t" * 500) is None
     assert replay.by_names(decided(made, question("t")), lambda _: None) is None
+
+
+# --- calls inside a call ----------------------------------------------------------------------------------------------
+
+HUB = ServerFacts("s", unwrap=(Unwrap("call", ("args", "tool"), ("args", "with")),))
+INNER = policy_set(
+    policy(
+        rule("call", ALLOW, {"tools": ["call"]}),
+        rule("small", ALLOW, {"tools": ["pay"], "when": {"args.n": {"lte": 5}}}),
+        rule("large", HOLD, {"tools": ["pay"], "when": {"args.n": {"gt": 5}}}),
+        rule("never", DENY, {"tools": ["drop"]}),
+    )
+)
+
+
+def inner(tool: str, **arguments: object) -> Question:
+    return question("call", {"tool": tool, "with": arguments}, server=HUB)
+
+
+@pytest.mark.parametrize(
+    ("said", "told", "rules"),
+    [
+        (inner("pay", n=1), ALLOW, ["call", "small"]),
+        (inner("pay", n=9), HOLD, ["large"]),
+        (inner("drop"), DENY, ["never"]),
+        (inner("other"), DENY, []),
+        (question("call", {"tool": 5}, server=HUB), DENY, []),
+        (question("pay", {"n": 9}, server=HUB), HOLD, ["large"]),
+    ],
+)
+def test_a_request_is_as_good_as_the_worst_call_in_it(said: Question, told: Effect, rules: list[str]) -> None:
+    assert INNER.decide(said).effect is told
+    row = decided(INNER, said, "full")
+    found = recorded(row, lambda _: HUB, INNER.reads)
+    assert Replay(INNER).by_names(row, lambda _: HUB) is None
+    assert effect(Replay(INNER).ask(found)) is told
+    answer = Replay(INNER).answer(found)
+    assert (answer.effect, [ref.rule for ref in answer.rules]) == (told, rules)
+
+
+def test_fields_of_a_call_inside_are_named_where_they_stand() -> None:
+    found = recorded(decided(INNER, inner("pay", n=9)), lambda _: HUB, INNER.reads)
+    hidden = replace(found.unknown, paths=(*found.unknown.paths, ("args", "with", "n")))
+    assert Replay(INNER).ask(found._replace(unknown=hidden)) == Answer(None, (), ("args.with.n",))
+    told = Replay(INNER).ask(recorded(decided(INNER, inner("pay", n=9), "digest"), lambda _: HUB, INNER.reads))
+    assert told == Answer(None, (), ("args.tool", "args.with"))
+
+
+@pytest.mark.parametrize("mode", ["full", "redacted", "read", "digest"])
+@pytest.mark.parametrize("seed", range(10))
+def test_calls_inside_are_answered_as_they_were_decided(mode: Mode, seed: int) -> None:
+    random = Random(f"inside {seed}")
+    calls = Calls(random)
+    made = compiled({name: json.dumps(said) for name, said in Sets(random).files().items()})
+    metas = (Unwrap("t", ("args", "m_tool"), ("args", "m_args")),)
+    for _ in range(25):
+        arguments = {"m_tool": random.choice(TOOLS[:3]), "m_args": calls.arguments()}
+        said = question_of({**calls.question([]), "tool": "t", "args": arguments})
+        if said.call.target != "t":
+            continue
+        said = replace(said, server=replace(said.server, unwrap=metas), risk=None, traits=None, annotations=None)
+        found = recorded(decided(made, said, mode), lambda _, facts=said.server: facts, made.reads)
+        answer = effect(Replay(made).ask(found))
+        assert answer in (None, made.decide(said).effect)
 
 
 # --- when it was ------------------------------------------------------------------------------------------------------
@@ -188,8 +253,9 @@ def test_findings_of_another_engine_count() -> None:
     row = asked(made, decided(made, question()))
     denies = (Finding(RuleRef("rego", "r", "a.rego", 3), DENY),)
     assert Replay(made).ask(row) is ALLOW
-    assert Replay(made).ask(row, denies) is DENY
-    assert Replay(made).answer(row, denies).rules == (denies[0].rule,)
+    denied = row._replace(question=replace(row.question, findings=denies))
+    assert Replay(made).ask(denied) is DENY
+    assert Replay(made).answer(denied).rules == (denies[0].rule,)
     unasked = row._replace(unknown=replace(row.unknown, engine=True))
     assert Replay(made).ask(unasked) == Answer(None, (), ("rego",))
     assert not Replay(made).is_denied(row)

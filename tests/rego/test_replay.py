@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("regorus", reason="`regorus` is not installed")
 
-from policylayer.core.call import Question, ServerFacts, Subject
+from policylayer.core.call import Question, ServerFacts, Subject, Unwrap
 from policylayer.core.decision import Effect
 from policylayer.core.errors import PolicyError
 from policylayer.core.redact import Mode
@@ -83,7 +83,7 @@ async def row(active: Active, said: Question, mode: Mode = "redacted") -> Kept:
 
 async def answer(asked: Replaying, kept: Kept) -> Effect | tuple[str, ...]:
     (ready,) = await asked.ready([kept], FACTS)
-    found = asked.replay.ask(*ready)
+    found = asked.replay.ask(ready)
     if isinstance(found, Answer):
         return found.effect or found.fields
     return found
@@ -155,8 +155,27 @@ async def test_many_at_once_are_answered_in_their_order(active: Active, asked: R
     amounts = [n * 7 % 20 for n in range(200)]
     kept = [await row(active, question("write", {"amount": amount})) for amount in amounts]
     ready = await asked.ready(kept, FACTS)
-    told = [asked.replay.answer(*each).effect for each in ready]
+    told = [asked.replay.answer(each).effect for each in ready]
     assert told == [DENY if amount > 10 else ALLOW for amount in amounts]
+
+
+HUB = ServerFacts("s", unwrap=(Unwrap("call", ("args", "tool"), ("args", "with")),))
+
+
+@pytest.mark.parametrize(
+    ("amount", "mode", "told"),
+    [(5, "full", ALLOW), (50, "full", DENY), (5, "digest", ("args.tool", "args.with", "rego"))],
+)
+async def test_calls_inside_a_call_are_asked_about(amount: int, mode: Mode, told: Any) -> None:
+    files = {**FILES, "p.yaml": FILES["p.yaml"].replace(b"[write, read", b"[call, write, read")}
+    opened = await Replaying.open(load(files), files)
+    active = Active(opened.replay.policy_set, opened._engine)
+    said = question("call", {"tool": "write", "with": {"amount": amount}}, server=HUB)
+    kept = kept_of(row_of(said, await active.decide(said), mode=mode))
+    (ready,) = await opened.ready([kept], lambda _: HUB)
+    answer = opened.replay.answer(ready)
+    assert (answer.effect or answer.fields) == told
+    await opened.close()
 
 
 async def test_an_engine_elsewhere_may_say_anything(made: Loaded) -> None:

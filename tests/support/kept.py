@@ -10,6 +10,7 @@ from policylayer.core.commands import Kind, Record
 from policylayer.core.decision import Decision
 from policylayer.core.redact import Mode, Path
 from policylayer.keys import Keys
+from policylayer.policy.inside_kept import reads_inside
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.recorded import Kept
 from policylayer.policy.selectors import TOOLS
@@ -48,7 +49,7 @@ def row_of(
 def decided(policy_set: PolicySet, question: Question, mode: Mode = "redacted") -> Kept:
     """What is kept of a question that the set decides."""
     call = question.call
-    reads = policy_set.reads(call.server, call.method, call.target)
+    reads = reads_inside(call, question.server.unwrap, policy_set.reads)
     return kept_of(row_of(question, policy_set.decide(question), mode=mode, reads=reads))
 
 
