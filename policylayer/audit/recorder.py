@@ -90,7 +90,7 @@ class Recorder:
         except AuditUnavailable as error:
             reply = Unrecorded(error.message)
         except Exception:
-            structlog.get_logger().exception("a decision could not be recorded")
+            structlog.get_logger().exception("a decision could not be recorded", decision=stamp.id)
         finally:
             if opens and isinstance(reply, Recorded):
                 self._settling.recorded(stamp.id, int((self._clock.monotonic() - began) * 1e6))

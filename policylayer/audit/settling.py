@@ -183,7 +183,8 @@ class Settling:
                 return False
             except Exception as error:
                 # Its id is there: it had been written when the caller stopped waiting.
-                structlog.get_logger().info("an owed outcome was not written again", id=row.id, error=str(error))
+                log = structlog.get_logger()
+                log.info("an owed outcome was not written again", decision=row.parent, error=str(error))
             if self._owed and self._owed[0] is row:
                 self._owed.popleft()
         return True

@@ -70,6 +70,7 @@ def writing_engine(url: str) -> AsyncEngine:
     return create_async_engine(
         address(url),
         poolclass=NullPool,
+        hide_parameters=True,
         isolation_level="AUTOCOMMIT",
         connect_args={"timeout": CONNECT, "server_settings": settings},
     )
@@ -83,6 +84,7 @@ def reading_engine(url: str, size: int) -> AsyncEngine:
         pool_size=size,
         max_overflow=0,
         pool_timeout=CONNECT,
+        hide_parameters=True,
         isolation_level="REPEATABLE READ",
         connect_args={"timeout": CONNECT, "server_settings": settings},
     )

@@ -143,7 +143,7 @@ class Session:
         self._pin = Pin(path)
         try:
             # SQLAlchemy never begins or ends a transaction here: isolation_level None makes that ours.
-            engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool)
+            engine = create_engine("sqlite://", creator=lambda: self.raw, poolclass=StaticPool, hide_parameters=True)
             self.connection: Connection = engine.connect()
         except BaseException:
             self.raw.close()

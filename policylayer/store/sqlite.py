@@ -70,7 +70,12 @@ class SqliteStore:
             self._unlock()
             raise
         self._engine = create_engine(
-            "sqlite://", creator=self._reader, poolclass=QueuePool, pool_size=READERS, max_overflow=0
+            "sqlite://",
+            creator=self._reader,
+            poolclass=QueuePool,
+            pool_size=READERS,
+            max_overflow=0,
+            hide_parameters=True,
         )
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
         self._started = True
