@@ -17,7 +17,7 @@ from policylayer.api.services import Facts, Policies, Services
 from policylayer.approvals.approvals import Approvals
 from policylayer.approvals.opening import Opening
 from policylayer.approvals.voters import Directory
-from policylayer.audit.context import Keeping
+from policylayer.audit.context import Keeping, ToolModes
 from policylayer.audit.hooks import Held, Hooks
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
@@ -86,7 +86,8 @@ class Backstage:
 
 def _keeping(config: Config) -> Keeping:
     servers = {server.name: server.arguments for server in config.servers}
-    return Keeping(config.audit.arguments, servers, config.audit.secret_keys)
+    tools = {server.name: ToolModes(server.arguments, server.tools) for server in config.servers if server.tools}
+    return Keeping(config.audit.arguments, servers, config.audit.secret_keys, tools)
 
 
 def services(backstage: Backstage, policies: Policies, base_url: str) -> Services:

@@ -1,16 +1,18 @@
-"""What the decision log needs to know of a call besides the command to record it.
+"""What the decision log needs to know of a call besides the command to record it, and how much of it is kept.
 
 Made once a call by `proxy/`. Must not know the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
+from typing import Final
 
 from policylayer.core.call import Call, Caller, Json
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Mode, Path
+from policylayer.policy.names import is_glob, matcher
 
 
 @immutable
@@ -34,14 +36,45 @@ class CallContext:
     reads: frozenset[Path] | None = None
 
 
+RESERVE: Final[tuple[Mode, ...]] = ("none", "digest", "read", "redacted", "full")
+"""The modes, the one that keeps least first."""
+
+ITEMS: Final = frozenset({"prompts/get", "resources/read", "resources/subscribe", "completion/complete"})
+"""Methods with contents of their own. What else there is (tasks, what a server asks back) may belong to any tool."""
+
+
+class ToolModes:
+    """The modes of one server's tools, by name or glob: a name beats globs, of globs the first written counts."""
+
+    __slots__ = ("_globs", "_least", "_names", "_own")
+
+    def __init__(self, own: Mode, tools: Sequence[tuple[str, Mode]]) -> None:
+        self._own = own
+        self._names = {name: mode for name, mode in tools if not is_glob(name)}
+        self._globs = tuple((matcher(name), mode) for name, mode in tools if is_glob(name))
+        self._least = min((own, *(mode for _, mode in tools)), key=RESERVE.index)
+
+    def mode_of(self, method: str, target: str | None) -> Mode:
+        """The mode of one call. What may belong to any of the tools is kept like that of which least is kept."""
+        if method != "tools/call":
+            return self._own if method in ITEMS else self._least
+        name = target or ""
+        if (exact := self._names.get(name)) is not None:
+            return exact
+        return next((mode for matches, mode in self._globs if matches(name)), self._own)
+
+
 @immutable
 class Keeping:
-    """How much of arguments is kept: `mode`, or a server's own; `secret_keys` are further keys to mask."""
+    """How much of arguments is kept: `mode`, or a server's own, or its tool's. `secret_keys` are more keys to mask."""
 
     mode: Mode = "redacted"
     servers: Mapping[str, Mode] = field(default_factory=dict)
     secret_keys: tuple[str, ...] = ()
+    tools: Mapping[str, ToolModes] = field(default_factory=dict)
 
-    def mode_of(self, server: str) -> Mode:
-        """The mode for one server."""
+    def mode_of(self, server: str, method: str, target: str | None) -> Mode:
+        """The mode for one call."""
+        if (tools := self.tools.get(server)) is not None:
+            return tools.mode_of(method, target)
         return self.servers.get(server, self.mode)

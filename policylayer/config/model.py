@@ -63,6 +63,7 @@ class Server:
     """One MCP server. Exactly one of `url` and `command` is set. `folder` is where its command runs.
 
     `unwrap` are its tools that call others.
+    `arguments` is how much of calls' arguments is kept; `tools` are tools, or globs of them, with modes of their own.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Server:
     arguments: Arguments
     limits: ServerLimits
     unwrap: tuple[Unwrap, ...] = ()
+    tools: tuple[tuple[str, Arguments], ...] = ()
 
 
 @immutable
@@ -106,6 +108,15 @@ class Audit:
     arguments: Arguments = "redacted"
     secret_keys: tuple[str, ...] = ()
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
+
+
+@immutable
+class Traces:
+    """Where spans go, by OTLP over HTTP, and of how many in a hundred requests."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    percent: int = 100
 
 
 @immutable
@@ -160,6 +171,7 @@ class Config:
     limits: Limits
     rego: Rego = field(default_factory=Rego)
     opa: Opa | None = None
+    traces: Traces | None = None
 
     @property
     def folder(self) -> Path:

@@ -15,6 +15,7 @@ from policylayer.config.engines import read_opa, read_rego
 from policylayer.config.fields import Reading, Section
 from policylayer.config.model import Address, Approvals, Audit, Checkpoints, Config, KeySource, Limits, Tls
 from policylayer.config.servers import ARGUMENTS, MIB, read_servers
+from policylayer.config.telemetry import read_traces
 from policylayer.policy import nodes
 from policylayer.policy.codes import Code
 
@@ -36,6 +37,7 @@ KEYS: Final = (
     "limits",
     "rego",
     "opa",
+    "telemetry",
 )
 LISTEN: Final = Address("127.0.0.1", 8080, True)
 _GIT: Final = re.compile(r"git:(.+)@([A-Za-z0-9][A-Za-z0-9._/-]{0,200}(?::[^:]{1,200})?)")
@@ -67,6 +69,7 @@ def read_config(reading: Reading, node: nodes.Mapping, file: Path) -> Config:
         limits=_limits(top.section("limits", ("message", "sessions", "calls"))),
         rego=read_rego(top),
         opa=read_opa(top),
+        traces=read_traces(top),
     )
     _check_exposure(top, config)
     _check_public_url(top, config)

@@ -18,6 +18,7 @@ from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import quote
 from policylayer.policy.parse_unwrap import UNWRAP
+from policylayer.policy.names import refused
 
 ARGUMENTS: Final[tuple[Arguments, ...]] = ("none", "digest", "read", "redacted", "full")
 KEYS: Final = ("url", "headers", "command", "env", "cwd", "mode", "trust_annotations", "unwrap", "audit", "limits")
@@ -63,17 +64,19 @@ def _server(section: Section, name: str, arguments: Arguments) -> Server:
     command = tuple(text for text, _ in section.texts("command"))
     _check_one_way(section, command)
     mode = section.choice("mode", ("enforce", "observe"), "enforce")
+    audit = section.section("audit", ("arguments", "tools"))
     return Server(
         name=name,
         url=url,
         command=command,
-        headers=_headers(section),
+        headers=read_headers(section),
         env=_environment(section),
         cwd=_cwd(section),
         folder=_folder(section),
         mode="observe" if mode == "observe" else "enforce",
         trust_annotations=section.flag("trust_annotations", False),
-        arguments=section.section("audit", ("arguments",)).choice("arguments", ARGUMENTS, arguments),
+        arguments=audit.choice("arguments", ARGUMENTS, arguments),
+        tools=_tools(audit),
         limits=_limits(section.section("limits", LIMITS)),
         unwrap=section.shaped("unwrap", UNWRAP, ()),
     )
@@ -95,7 +98,18 @@ def _check_one_way(section: Section, command: tuple[str, ...]) -> None:
         problem(Code.EMPTY_COLLECTION, section.where("command"), f"`command` of {section.what} is empty")
 
 
-def _headers(section: Section) -> tuple[tuple[str, str], ...]:
+def _tools(audit: Section) -> tuple[tuple[str, Arguments], ...]:
+    """Tools by name, or by a glob as policies write them, of which more or less is kept."""
+    section = audit.section("tools", [name.text for name, _ in audit.pairs("tools")])
+    for name, _ in audit.pairs("tools"):
+        if (bad := refused(name.text)) is not None:
+            message = f"{quote(name.text)} cannot name a tool: `{bad}` has no meaning here"
+            audit.reading.problem(Code.BAD_NAME, name.span, message, "`*` stands for any text")
+    return tuple((name.text, section.choice(name.text, ARGUMENTS, "none")) for name, _ in audit.pairs("tools"))
+
+
+def read_headers(section: Section) -> tuple[tuple[str, str], ...]:
+    """The section's `headers`, which are sent with each request."""
     headers = []
     for name, value, span in _text_pairs(section, "headers"):
         if name.lower() in NOT_SENT or name.lower().startswith("mcp-") or not values.is_header(name, value):

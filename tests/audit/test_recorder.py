@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
-from policylayer.audit.context import Keeping
+from policylayer.audit.context import Keeping, ToolModes
 from policylayer.audit.hooks import Charged, Charging, Held, Hooks
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
@@ -126,6 +126,34 @@ async def test_arguments_are_kept_as_configured(store: SqliteStore, sql: Sql, mo
     row = row_of(sql, reply.row_id)
     assert (row["arguments"], row["arguments_mode"]) == (kept, mode)
     assert (row["digest"] is None) == (mode == "none")
+
+
+def test_a_tools_own_mode_is_found_by_name_or_glob() -> None:
+    tools = ToolModes("redacted", [("get_*", "full"), ("get_secret", "none"), ("*_key", "digest")])
+    keeping = Keeping("read", {"shop": "redacted", "other": "full"}, tools={"shop": tools})
+
+    def mode(target: str | None, method: str = "tools/call", server: str = "shop") -> str:
+        return keeping.mode_of(server, method, target)
+
+    assert [mode(name) for name in ("get_x", "get_secret", "get_key", "a_key", "else", None)] == [
+        *("full", "none", "full", "digest", "redacted", "redacted")
+    ]
+    assert mode("get_x", "prompts/get") == "redacted"
+    assert mode("get_x", server="other") == "full"
+    assert mode("get_x", server="third") == "read"
+    # A task, or what a server asks back, may belong to the most secret of them.
+    assert mode("task-1", "tasks/update") == mode(None, "sampling/createMessage") == "none"
+
+
+async def test_a_tool_keeps_less_than_its_server(store: SqliteStore, sql: Sql) -> None:
+    recorder = Recorder(store, KEYS, Clock(), Keeping("full", tools={"shop": ToolModes("full", [("refund", "none")])}))
+    for target in ("refund", "look"):
+        assert isinstance(await recorder.record(record(), context({"amount": 1}, target=target)), Recorded)
+    found = sql("SELECT target, arguments, arguments_mode, digest IS NULL AS bare FROM records WHERE kind = 'decision'")
+    assert [tuple(each.values()) for each in found] == [
+        ("refund", None, "none", 1),
+        ("look", '{"amount":1}', "full", 0),
+    ]
 
 
 async def test_a_masked_value_can_be_looked_for(recorder: Recorder, sql: Sql) -> None:

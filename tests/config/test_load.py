@@ -10,7 +10,7 @@ import pytest
 
 from policylayer.config import Config, ConfigProblems, Read, load, read
 from policylayer.config.facts import server_facts
-from policylayer.config.model import Address, Approvals, Limits, ServerLimits
+from policylayer.config.model import Address, Approvals, Limits, ServerLimits, Traces
 from policylayer.core.call import Unwrap
 
 FULL = """\
@@ -34,11 +34,12 @@ servers:
     env: {DEBUG: "1"}
     mode: observe
     trust_annotations: true
-    audit: {arguments: digest}
+    audit: {arguments: digest, tools: {write_file: none, "get_*": full}}
 approvals: {hold: 10s, hold_modern: 2m, expires: 2h}
 audit: {arguments: full, secret_keys: [ssn]}
 session: {window: 1d}
 limits: {message: 1MiB, sessions: 50}
+telemetry: {traces: {url: "http://127.0.0.1:4318", headers: {X-Key: "${SHOP_TOKEN}"}, percent: 10}}
 """
 
 
@@ -79,7 +80,9 @@ def test_everything_that_may_be_written(tmp_path: Path) -> None:
     assert (config.audit.arguments, config.audit.secret_keys) == ("full", ("ssn",))
     assert config.session_window == 86400
     assert config.limits == Limits(message=1024 * 1024, sessions=50)
+    assert config.traces == Traces("http://127.0.0.1:4318", (("X-Key", "s3cret"),), 10)
     shop, files = config.servers
+    assert (shop.tools, files.tools) == ((), (("write_file", "none"), ("get_*", "full")))
     assert (shop.url, shop.headers) == ("http://127.0.0.1:3001/mcp", (("Authorization", "Bearer s3cret"),))
     assert shop.limits == ServerLimits(timeout=20, max_answer=2 * 1024 * 1024, max_calls=8)
     assert (shop.mode, shop.trust_annotations, shop.arguments, shop.cwd) == ("enforce", False, "full", None)
@@ -175,6 +178,14 @@ limits: {message: 4MB}
         ("local_principal: agent:a\npublic_url: https://a.example\n", "PL205"),
         ("local_principal: agent:a\nlisten: 10.0.0.1:1\ntls: {cert: tls.crt, key: tls.key}\n", "PL205"),
         ("database: sqlite://\n", "`database` must be"),
+        ("telemetry: {traces: {}}\n", "`traces` of `telemetry` has no `url`"),
+        ("telemetry: {traces: {url: collector}}\n", "`collector` is not a URL like"),
+        ("telemetry: {traces: {url: 'http://c', percent: 0}}\n", "`percent` must be between 1 and 100"),
+        ("telemetry: {traces: {url: 'http://c', headers: {Host: x}}}\n", "the header `Host` cannot be sent"),
+        ("telemetry: {trace: x}\n", "unknown key `trace` in `telemetry`"),
+        ("servers: {a: {command: [x], audit: {tools: {'a[b]': none}}}}\n", "`a[b]` cannot name a tool"),
+        ("servers: {a: {command: [x], audit: {tools: {b: some}}}}\n", "`some` is not a choice of `b`"),
+        ("servers: {a: {command: [x], audit: {tools: [b]}}}\n", "`tools` of `audit` of server `a` must be a mapping"),
     ],
 )
 def test_single_problems(tmp_path: Path, text: str, message: str) -> None:
