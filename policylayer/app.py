@@ -33,11 +33,13 @@ from policylayer.proxy.hosts import Hosts
 from policylayer.proxy.ports import Deps
 from policylayer.rego.pool import PoolSettings
 from policylayer.revisions.keeper import Revisions
+from policylayer.serve import traces
 from policylayer.tasks import spawn
 from policylayer.upstream import settings
 from policylayer.upstream.registry import Upstreams
 
 if TYPE_CHECKING:
+    from policylayer.proxy.tracing import Tracing
     from policylayer.rego.server import OpaServer
 
 SYSTEM: Final = "policylayer"
@@ -62,6 +64,7 @@ class Service:
         self.policies = Policies(self._revisions)
         self.checkpoints = checkpoints_of(config, self.backstage)
         self.upstreams = Upstreams(map(server_settings, config.servers), self.backstage.clock)
+        self._exporting = exporting_of(config)
         self.endpoint = McpEndpoint(self._deps(config.public_url or url))
         self.services = services(self.backstage, self.policies, config.public_url or url)
         self.services.parts = self._parts
@@ -76,6 +79,8 @@ class Service:
     async def start(self) -> None:
         """Begin everything, in order; where something cannot begin, end what has, and raise."""
         back = self.backstage
+        if self._exporting is not None:
+            self._begun.push_async_callback(self._exporting.close)
         try:
             await self._begin(back.start, back.close)
             # Ended after the recorder, so that the last one carries the last row.
@@ -136,6 +141,7 @@ class Service:
             behind_proxy=config.behind_proxy,
             limits=limits_of(config),
             replicas=config.database.startswith("postgresql:"),
+            traces=tracing_of(self._exporting),
         )
 
     def _parts(self) -> list[Part]:
@@ -172,6 +178,23 @@ def opa_of(config: Config, clock: Clock) -> OpaServer | None:
     ca = str(written.ca) if written.ca else None
     seconds = written.deadline_ms / 1000
     return OpaServer(OpaSettings(written.url, written.path, written.token, ca, seconds, written.push), clock)
+
+
+def exporting_of(config: Config) -> traces.Exporting | None:
+    """Where spans go: to the configured collector, or to what the operator has set up in this process, if anything."""
+    written = config.traces
+    if written is None:
+        return traces.to_operators()
+    return traces.to_collector(written.url, dict(written.headers), written.percent)
+
+
+def tracing_of(exporting: traces.Exporting | None) -> Tracing | None:
+    """Whatever makes spans; imported, with the library, only where they go somewhere."""
+    if exporting is None:
+        return None
+    from policylayer.proxy.tracing import Tracing
+
+    return Tracing(exporting.tracer)
 
 
 def checkpoints_of(config: Config, backstage: Backstage) -> Checkpoints:

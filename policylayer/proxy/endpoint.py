@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import structlog
 
-from policylayer.proxy import judged, judging, passed, rounds, session_streams
+from policylayer.proxy import judged, judging, passed, rounds, saying, session_streams
 from policylayer.proxy.admission import admit, refuse
 from policylayer.proxy.downstream import Downstream, Gone, Oversize, Receive, Send
 from policylayer.proxy.fitness import Refused, refused
@@ -71,7 +71,9 @@ class McpEndpoint:
             visit = await admit(self.deps, scope, down, server)
             if visit is None:
                 return
-            if scope["method"] == "POST":
+            if self.deps.traces is not None:
+                await self.deps.traces.follow(visit, scope["method"], self._admitted)
+            elif scope["method"] == "POST":
                 await self._counted(visit)
             else:
                 await self._of_session(visit, scope["method"])
@@ -82,6 +84,10 @@ class McpEndpoint:
             await down.reply(replies.unavailable(None, "engine_error"))
         finally:
             down.close()
+            saying.over()
+
+    async def _admitted(self, visit: Visit, method: str) -> None:
+        await (self._counted(visit) if method == "POST" else self._of_session(visit, method))
 
     # --- GET and DELETE -----------------------------------------------------------------------------------------------
 
@@ -140,6 +146,8 @@ class McpEndpoint:
         if isinstance(message, Rejection):
             await self._reject(visit, message, body)
             return
+        if visit.trace is not None:
+            visit.trace.read(message)
         visit.client = message.client
         if message.era == "handshake" and message.method != "initialize" and not await self._bind(visit, message):
             return

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
-
-import structlog
 
 from policylayer.audit.context import CallContext
 from policylayer.core.call import Call
@@ -42,6 +40,7 @@ from policylayer.core.commands import (
 from policylayer.core.decision import Decision
 from policylayer.core.errors import AuditUnavailable
 from policylayer.core.mediate import mediate
+from policylayer.proxy import saying
 from policylayer.proxy.visit import Visit
 from policylayer.tasks import spawn
 
@@ -65,6 +64,8 @@ class Performer:
     then: Then | None = None
     _context: CallContext | None = None
     _decide_us: int | None = None
+    _has_row: bool = False
+    _unsaid: list[tuple[str, Exception]] | None = None
 
     async def run(self, resumed: Round | None = None, parent: str | None = None) -> Verdict:
         """From the first command to the verdict."""
@@ -76,15 +77,31 @@ class Performer:
             except StopIteration as stop:
                 verdict: Verdict = stop.value
                 self.visit.deps.metrics.count("verdicts", _VERDICTS[type(verdict)])
+                if self._unsaid:
+                    self._say()
                 return verdict
             try:
-                reply = await _DOERS[type(command)](self, command)
+                if self.visit.trace is None:
+                    reply = await _DOERS[type(command)](self, command)
+                else:
+                    reply = await self.visit.trace.performed(self, command, _DOERS[type(command)])
             except AuditUnavailable as error:
                 reply = _failed(command, error.message)
-            except Exception:
-                self.visit.deps.metrics.count("failures", type(command).__name__.lower())
-                structlog.get_logger().error("a command failed", command=type(command).__name__, exc_info=True)
+            except Exception as error:
+                self._fault(type(command).__name__, error)
                 reply = _failed(command, "the proxy failed")
+
+    def _fault(self, command: str, error: Exception) -> None:
+        """Log what has failed; before the call has a row, that waits for its id."""
+        self.visit.deps.metrics.count("failures", command.lower())
+        self._unsaid = [*(self._unsaid or ()), (command, error)]
+        if self._has_row:
+            self._say()
+
+    def _say(self) -> None:
+        for command, error in self._unsaid or ():
+            saying.failed(command, error)
+        self._unsaid = None
 
     # --- one method a command -----------------------------------------------------------------------------------------
 
@@ -118,6 +135,11 @@ class Performer:
         begun = deps.clock.monotonic()
         reply = await deps.recorder.record(command, self._context, self._decide_us)
         written = reply.decision if isinstance(reply, OverLimit) and reply.row_id else command.decision
+        if isinstance(reply, Recorded | OverLimit) and reply.row_id:
+            saying.about(reply.row_id)
+            self._has_row = True
+            if self._unsaid:
+                self._say()
         if isinstance(reply, Recorded) or written is not command.decision:
             deps.metrics.decided(written, self._decide_us, deps.clock.monotonic() - begun)
         return reply

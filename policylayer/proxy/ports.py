@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from policylayer.audit.context import CallContext
 from policylayer.clock import Clock
@@ -37,6 +37,9 @@ from policylayer.proxy.streams import Streams
 from policylayer.proxy.task_owners import TaskOwners
 from policylayer.proxy.tools_seen import ToolsSeen
 from policylayer.upstream.interface import Upstream
+
+if TYPE_CHECKING:
+    from policylayer.proxy.tracing import Tracing
 
 
 class Engine(Protocol):
@@ -150,6 +153,7 @@ class Deps:
     behind_proxy: tuple[IPv4Network | IPv6Network, ...] = ()
     limits: Limits = field(default_factory=Limits)
     replicas: bool = False
+    traces: Tracing | None = None
 
     metrics: Metrics = field(default_factory=Metrics)
     patience: Patience = field(default_factory=Patience)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from policylayer.audit.context import CallContext
 from policylayer.core.call import Call, Caller, Json, Question, ServerFacts
@@ -22,6 +22,9 @@ from policylayer.proxy.ports import Deps
 from policylayer.proxy.sessions import Owner, Session, owner_of
 from policylayer.upstream.interface import Answer, Exchange, Upstream
 from policylayer.wire.fields import Headers
+
+if TYPE_CHECKING:
+    from policylayer.proxy.tracing import Trace
 
 SESSION_HEADER: Final = "mcp-session-id"
 
@@ -43,7 +46,7 @@ class Visit:
     """One request. `session` is the handshake session it belongs to, if any; `authorization` as presented.
 
     `length` is what the request says of its body's; `client` is the client's own claim of its name; `streams` says
-    whether it reads streams of events.
+    whether it reads streams of events. `trace` is there only while an operator has requests traced.
     """
 
     deps: Deps
@@ -58,6 +61,7 @@ class Visit:
     streams: bool = True
     session: Session | None = None
     client: str | None = None
+    trace: Trace | None = None
 
     @property
     def owner(self) -> Owner:
@@ -77,7 +81,7 @@ class Visit:
         """The same caller and server without the exchange: for what outlives it."""
         made = Visit(self.deps, self.caller, self.server, self.upstream, NO_HEADERS, NOWHERE)
         made.authorization, made.ip, made.streams = self.authorization, self.ip, self.streams
-        made.session, made.client = self.session, self.client
+        made.session, made.client, made.trace = self.session, self.client, self.trace
         return made
 
     # --- the right to ask ---------------------------------------------------------------------------------------------
