@@ -127,6 +127,7 @@ def upgrade() -> None:
     )
     _index("records_approval_id", "records", ["approval_id", "id"], where="approval_id IS NOT NULL")
     _index("records_charges", "records", ["id"], where="charges IS NOT NULL")
+    _index("records_events", "records", ["id"], where="kind = 'event'")
     _index("records_effect", "records", ["effect", "id"], where="effect <> 'allow'")
     _index("records_method", "records", ["method", "id"], where="method <> 'tools/call'")
     _index("records_parent", "records", ["parent"], where="parent IS NOT NULL")

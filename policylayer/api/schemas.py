@@ -99,7 +99,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         },
         "anyOf": [{"required": ["key", "count"]}, {"required": ["time", "counts"]}],
     },
-    "Stats": _page("Count"),
+    "Stats": {**_page("Count"), "properties": {**_page("Count")["properties"], "since": _or_null(TIME)}},
     "Vote": _object(
         {"principal": STRING, "decision": {"enum": ["approve", "deny"]}, "note": _or_null(STRING)}, at=TIME
     ),

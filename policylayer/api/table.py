@@ -23,7 +23,7 @@ SINCE: Final = Parameter("since", "an instant; from then on", {"type": "string",
 UNTIL: Final = Parameter("until", "an instant; before it", {"type": "string", "format": "date-time"})
 
 FILTERS: Final = (
-    Parameter("principal", "who called, or whom for"),
+    Parameter("principal", "who called"),
     Parameter("server", "a server's name"),
     Parameter("method", "an MCP method"),
     Parameter("target", "a tool, prompt or resource"),
@@ -32,7 +32,7 @@ FILTERS: Final = (
     Parameter("rule", "`policy/rule`"),
     SINCE,
     UNTIL,
-    Parameter("q", "a text within target, reason or arguments"),
+    Parameter("q", "a text within target, reason, rules or kept arguments"),
 )
 
 

@@ -1,6 +1,6 @@
 """Decisions as they leave the log in files: lines of JSON, or of CSV that no spreadsheet takes for a formula.
 
-Must not know where decisions come from (`export.py`, the command line) nor where the bytes go. Parquet is beside this:
+Must not know where decisions come from (`queries.py`, the command line) nor where the bytes go. Parquet is beside this:
 `parquet.py`.
 """
 
@@ -57,7 +57,9 @@ def _inert(value: object) -> object:
     """A text that a spreadsheet would take for a formula, so that it does not; control characters written out."""
     if not isinstance(value, str):
         return value
-    printable = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in value)
+    printable = value
+    if not value.isprintable():
+        printable = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in value)
     return f"'{printable}" if printable.startswith(FORMULA) else printable
 
 

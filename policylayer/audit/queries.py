@@ -2,6 +2,9 @@
 
 Plain functions over a SQLAlchemy connection, for `Store.read`. What a row looks like outside is in `shown.py`. Must not
 know who may read. A page goes by the id after which it begins, never by an offset.
+
+Filters that an index answers find any row at once, however large the log is. A text or a rule stands anywhere in a
+row: of those, one page looks at so many rows (`LOOKED`), and says where the next one is to go on.
 """
 
 from __future__ import annotations
@@ -10,17 +13,20 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
 
 from policylayer.audit.shown import Family, decision_json, event_json
 from policylayer.clock import uuid7
 from policylayer.core.commands import Kind
 from policylayer.core.immutable import immutable
-from policylayer.store.tables import records
+from policylayer.store.tables import equals, is_event, records
 
 CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
 EXACT: Final = ("principal", "server", "method", "target", "effect", "reason_code", "approval_id")
 """Filters that compare a column."""
+
+NARROW: Final = ("principal", "target", "approval_id")
+"""Those of them that leave little of a log."""
 
 SLACK_US: Final = 3_600_000_000
 """Ids never go back where the clock does, so an id may be later than its row's time; by no more than this, say."""
@@ -29,6 +35,9 @@ DEEP: Final = 4
 """How many times a call that is held again is followed from row to row for its outcome."""
 
 MOST: Final = 1000
+
+LOOKED: Final = 20_000
+"""Rows that a page looks at for a text or a rule: some 20 ms."""
 
 
 @immutable
@@ -54,7 +63,7 @@ EVERYTHING: Final = Filters()
 
 @immutable
 class Page:
-    """Items, and the cursor of the next page; None: this was the last."""
+    """Items, and the cursor of the next page; None: this was the last. A next one may follow few items, or none."""
 
     items: list[dict[str, Any]]
     next: str | None
@@ -75,48 +84,76 @@ def decisions(
     connection: Connection, filters: Filters = EVERYTHING, limit: int = 100, cursor: str | None = None
 ) -> Page:
     """A page of decisions, newest first."""
-    query = where(filters).order_by(records.c.id.desc())
-    if cursor is not None:
-        query = query.where(records.c.id < cursor)
-    return _page(connection, query, limit, decisions=True)
+    begin = () if cursor is None else (records.c.id < cursor,)
+    end = None if _is_indexed(filters) else far(connection, filters, LOOKED, begin=begin)
+    bounds = begin if end is None else (*begin, records.c.id >= end)
+    return _page(connection, where(filters).where(*bounds).order_by(records.c.id.desc()), limit, end)
 
 
 def oldest_first(connection: Connection, filters: Filters, limit: int, after: str | None) -> Page:
     """A page of decisions in the order of their ids, from after `after`: for export and following."""
-    query = where(filters).order_by(records.c.id)
-    if after is not None:
-        query = query.where(records.c.id > after)
-    return _page(connection, query, limit, decisions=True)
+    begin = () if after is None else (records.c.id > after,)
+    end = None if _is_indexed(filters) else far(connection, filters, LOOKED, begin=begin, newest_first=False)
+    bounds = begin if end is None else (*begin, records.c.id <= end)
+    return _page(connection, where(filters).where(*bounds).order_by(records.c.id), limit, end)
 
 
 def events(connection: Connection, type: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
     """A page of events, newest first; `type` may end in `.` for all that begin so."""
-    query = select(records).where(records.c.kind == Kind.EVENT.value).order_by(records.c.id.desc())
-    if type is not None:
-        wanted = records.c.reason_code
-        query = query.where(wanted.startswith(type, autoescape=True) if type.endswith(".") else wanted == type)
+    query = select(records).where(is_event()).order_by(records.c.id.desc())
+    if type is not None and type.endswith("."):
+        query = query.where(records.c.reason_code.startswith(type, autoescape=True))
+    elif type is not None:
+        query = query.where(*equals("reason_code", type))
     if cursor is not None:
         query = query.where(records.c.id < cursor)
-    return _page(connection, query, limit, decisions=False)
+    rows, following = _rows(connection, query, limit)
+    return Page([event_json(row) for row in rows], following)
 
 
 def where(filters: Filters) -> Select[Any]:
     """All decisions that the filters let through."""
-    query = select(records).where(records.c.kind.in_(CALLS))
-    for name in EXACT:
-        value = getattr(filters, name)
-        if value is not None:
-            query = query.where(records.c[name] == value)
-    if filters.since is not None:
-        query = query.where(records.c.id >= first_id(filters.since), records.c.time_us >= filters.since)
-    if filters.until is not None:
-        query = query.where(records.c.id < first_id(filters.until + SLACK_US), records.c.time_us < filters.until)
+    query = select(records).where(records.c.kind.in_(CALLS), *_indexed(filters))
     if filters.rule is not None:
         query = query.where(_names_rule(filters.rule))
     if filters.q:
         looked = (records.c.target, records.c.reason, records.c.rules, records.c.arguments, records.c.detail)
         query = query.where(or_(*(column.icontains(filters.q, autoescape=True) for column in looked)))
     return query
+
+
+def _indexed(filters: Filters) -> list[ColumnElement[bool]]:
+    """What an index answers."""
+    found: list[ColumnElement[bool]] = []
+    # SQLite keeps no statistics: where one of these is asked for, it is not to be tempted by the indexes of others.
+    narrow = any(getattr(filters, name) is not None for name in NARROW)
+    for name in EXACT:
+        value = getattr(filters, name)
+        if value is not None:
+            found += [records.c[name] == value] if narrow else equals(name, value)
+    if filters.since is not None:
+        found += [records.c.id >= first_id(filters.since), records.c.time_us >= filters.since]
+    if filters.until is not None:
+        found += [records.c.id < first_id(filters.until + SLACK_US), records.c.time_us < filters.until]
+    return found
+
+
+def _is_indexed(filters: Filters) -> bool:
+    return filters.rule is None and not filters.q
+
+
+def far(
+    connection: Connection,
+    filters: Filters,
+    rows: int,
+    begin: Sequence[ColumnElement[bool]] = (),
+    newest_first: bool = True,
+) -> str | None:
+    """The id that is so many rows away from the beginning, of those that indexes find; None: there are not so many."""
+    order = records.c.id.desc() if newest_first else records.c.id.asc()
+    candidates = select(records.c.id).where(*begin, *_indexed(filters)).order_by(order)
+    found: str | None = connection.scalar(candidates.offset(rows - 1).limit(1))
+    return found
 
 
 def relatives(connection: Connection, ids: Collection[str]) -> Family:
@@ -143,12 +180,15 @@ def _names_rule(name: str) -> ColumnElement[bool]:
     return records.c.rules.contains(parts, autoescape=True)
 
 
-def _page(connection: Connection, query: Select[Any], limit: int, *, decisions: bool) -> Page:
+def _page(connection: Connection, query: Select[Any], limit: int, end: str | None) -> Page:
+    """Decisions; where there are too few of them up to `end`, the next page goes on behind it."""
+    rows, following = _rows(connection, query, limit)
+    family = relatives(connection, [row["id"] for row in rows])
+    return Page([decision_json(row, family) for row in rows], following or end)
+
+
+def _rows(connection: Connection, query: Select[Any], limit: int) -> tuple[Sequence[RowMapping], str | None]:
+    """So many rows, and the id of the last where there are more."""
     limit = max(1, min(limit, MOST))
     rows = list(connection.execute(query.limit(limit + 1)).mappings())
-    more, rows = len(rows) > limit, rows[:limit]
-    following = rows[-1]["id"] if more else None
-    if not decisions:
-        return Page([event_json(row) for row in rows], following)
-    family = relatives(connection, [row["id"] for row in rows])
-    return Page([decision_json(row, family) for row in rows], following)
+    return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None

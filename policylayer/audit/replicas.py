@@ -12,8 +12,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy import Connection, select
 
-from policylayer.core.commands import Kind
-from policylayer.store.tables import chains, records
+from policylayer.store.tables import chains, equals, is_event, records
 
 ACTIVATED: Final = "policy_activated"
 """The event's type."""
@@ -33,7 +32,7 @@ def revisions(connection: Connection) -> dict[str, str | None]:
     found: dict[str, str | None] = {f"{host}:{pid}": None for host, pid in connection.execute(serving)}
     newest = (
         select(records.c.detail)
-        .where(records.c.kind == Kind.EVENT.value, records.c.reason_code == ACTIVATED)
+        .where(is_event(), *equals("reason_code", ACTIVATED))
         .order_by(records.c.id.desc())
         .limit(LOOKED)
     )

@@ -7,9 +7,10 @@ and a rewriting by someone who has the key. How a link is made is in `core/chain
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain as chain_of
 from typing import Any, Final, Literal, TypeAlias
 
 import orjson
@@ -23,7 +24,7 @@ from policylayer.keys import Keys
 from policylayer.store.opening import OPENED, heads
 from policylayer.store.rows import COLUMNS, VERSION
 from policylayer.store.store import Store
-from policylayer.store.tables import records
+from policylayer.store.tables import is_event, records
 
 PAGE: Final = 4000
 LISTED: Final = 100
@@ -32,8 +33,11 @@ LISTED: Final = 100
 ID, ROW_VERSION, TYPE = COLUMNS.index("id"), COLUMNS.index("version"), COLUMNS.index("reason_code")
 SEQ, KEY, LINK = COLUMNS.index("seq"), COLUMNS.index("key_id"), COLUMNS.index("link")
 
-Told: TypeAlias = dict[str, dict[int, set[str]]]
+Told: TypeAlias = dict[str, dict[int, bytes]]
 """What others say of chains: the links at certain places."""
+
+AT_ODDS: Final = b""
+"""Where they do not agree, no link is right."""
 
 What = Literal[
     "changed",
@@ -87,7 +91,7 @@ class Walk:
 
     __slots__ = ("_linkers", "_previous", "_told", "chain", "keys", "report", "seq")
 
-    def __init__(self, chain: str, keys: Keys, told: dict[int, set[str]], report: Report) -> None:
+    def __init__(self, chain: str, keys: Keys, told: Mapping[int, bytes], report: Report) -> None:
         self.chain = chain
         self.keys = keys
         self.report = report
@@ -113,7 +117,7 @@ class Walk:
         if row[ROW_VERSION] != VERSION:
             self._say("unknown_version", f"the row has the form {row[ROW_VERSION]}", row)
         self._previous = self._linked(row, stored_link)
-        if seq in self._told and self._told[seq] != {stored_link.hex()}:
+        if seq in self._told and self._told[seq] != stored_link:
             self._say("rewritten", "others tell of another row at this place", row)
         self.seq = max(self.seq, seq)
 
@@ -158,7 +162,8 @@ async def verify(store: Store, keys: Keys, outside: Iterable[bytes] = ()) -> Rep
     """Walk the whole log. `outside` are lines of checkpoints that were kept elsewhere."""
     report = Report()
     told: Told = {}
-    for checkpoint in [*map(load, outside), *await store.read(stored)]:
+    kept = await store.read(stored)
+    for checkpoint in chain_of(map(load, outside), kept):
         report.checkpoints += 1
         if checkpoint is not None and checkpoint.genuine(keys):
             _tell(checkpoint.heads, told)
@@ -203,7 +208,8 @@ def _page(connection: Connection, chain: str, after: tuple[int, str]) -> Sequenc
 def _hear(connection: Connection, told: Told) -> dict[str, tuple[int, str]]:
     """Take in what the log's own events tell of heads; and where chains were cut, on purpose."""
     cuts: dict[str, tuple[int, str]] = {}
-    query = select(records.c.reason_code, records.c.detail).where(records.c.reason_code.in_([OPENED, PRUNED]))
+    query = select(records.c.reason_code, records.c.detail).where(is_event())
+    query = query.where(records.c.reason_code.in_([OPENED, PRUNED]))
     for type, detail in connection.execute(query.order_by(records.c.id)):
         try:
             content = orjson.loads(detail)
@@ -216,6 +222,8 @@ def _hear(connection: Connection, told: Told) -> dict[str, tuple[int, str]]:
     return cuts
 
 
-def _tell(told_heads: dict[str, tuple[int, str]], told: Told) -> None:
-    for chain, (seq, head) in told_heads.items():
-        told.setdefault(chain, {}).setdefault(seq, set()).add(head)
+def _tell(heads: Mapping[str, tuple[int, str]], told: Told) -> None:
+    for chain, (seq, link) in {chain: (seq, bytes.fromhex(head)) for chain, (seq, head) in heads.items()}.items():
+        places = told.setdefault(chain, {})
+        if places.setdefault(seq, link) != link:
+            places[seq] = AT_ODDS

@@ -1,36 +1,27 @@
 """`policylayer audit`: the decision log on a terminal, or as a stream for programs.
 
-Must not know how it is kept: everything goes through `reach`, a page at a time. What needs the key is beside this, in
-`audit_keeping.py`.
+Must not know how it is kept: everything goes through `reach`, a page at a time (`audit_pages.py`). What needs the key
+is beside this, in `audit_keeping.py`.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from policylayer.cli.application import new
-from policylayer.cli.audit_files import Format, write
+from policylayer.cli.audit_files import Format, write, write_as_they_come
 from policylayer.cli.audit_keeping import prune_command, verify_command
+from policylayer.cli.audit_pages import BEGINNING, following, newest, now, onward
 from policylayer.cli.exits import UsageError
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, fields, say, table
-from policylayer.cli.reach import Reach, reach
+from policylayer.cli.reach import reach
 from policylayer.cli.times import since as ago
-from policylayer.clock import Clock, uuid7
 
 app = new("The decision log.")
-
-PAGE: Final = 500
-EACH: Final = 0.5
-"""Seconds between looks of `tail`."""
-
-OVERLAP_US: Final = 5_000_000
-"""Rows of several writers do not become visible in the order of their ids: so far back is looked again."""
 
 PrincipalOption = Annotated[str | None, typer.Option("--principal", help="Who called.")]
 ServerOption = Annotated[str | None, typer.Option("--server", help="Which server.")]
@@ -67,7 +58,7 @@ def query(
     """Decisions, the newest first."""
     asked = _query(principal, server, method, target, effect, reason_code, rule, since, until, text)
     with reach(config, url, token, "audit query") as proxy:
-        found = list(_newest(proxy, asked, limit))
+        found = list(newest(proxy, asked, limit))
     if json:
         for each in found:
             emit(each)
@@ -89,7 +80,7 @@ def tail(
     """Decisions as they are made, until Ctrl-C."""
     asked = _query(principal, server, None, None, effect, None, None, None, None, None)
     with reach(config, url, token, "audit tail") as proxy:
-        for each in _following(proxy, asked, since):
+        for each in following(proxy, asked, since, BEGINNING if since else now()):
             if json:
                 emit(each)
             else:
@@ -130,14 +121,22 @@ def export(
     rule: RuleOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is decided, until Ctrl-C.")] = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """All decisions, oldest first; memory stays flat."""
+    if follow and (format is Format.PARQUET or until is not None):
+        raise UsageError("`--follow` has no end", "leave out --until, and choose jsonl or csv")
+    if follow:
+        asked = _query(principal, server, method, target, effect, reason_code, rule, None, None, None)
+        with reach(config, url, token, "audit export") as proxy:
+            write_as_they_come(out, format, following(proxy, asked, since))
+        return
     asked = _query(principal, server, method, target, effect, reason_code, rule, since, until, None)
     with reach(config, url, token, "audit export") as proxy:
-        write(out, format, _onward(proxy, asked, str(uuid7(0))))
+        write(out, format, onward(proxy, asked))
 
 
 app.command("verify")(verify_command)
@@ -174,40 +173,3 @@ def _query(*values: str | None) -> dict[str, str]:
         if name in asked:
             asked[name] = ago(asked[name])
     return asked
-
-
-def _newest(proxy: Reach, asked: dict[str, str], limit: int) -> Iterator[dict[str, Any]]:
-    cursor: str | None = ""
-    while limit > 0 and cursor is not None:
-        page = proxy.ask(
-            "GET", "/decisions", {**asked, "limit": str(min(limit, PAGE)), **({"cursor": cursor} if cursor else {})}
-        )
-        yield from page["items"]
-        limit -= len(page["items"])
-        cursor = page["next"]
-
-
-def _onward(proxy: Reach, asked: dict[str, str], after: str | None) -> Iterator[dict[str, Any]]:
-    while after is not None:
-        page = proxy.ask("GET", "/decisions", {**asked, "limit": str(PAGE), "after": after})
-        yield from page["items"]
-        after = page["next"]
-
-
-def _following(proxy: Reach, asked: dict[str, str], begin: str | None) -> Iterator[dict[str, Any]]:
-    clock = Clock()
-    seen: dict[str, None] = {}
-    at_us = clock.time_us()
-    query = {**asked, **({"since": ago(begin)} if begin else {})}
-    after = str(uuid7(0)) if begin else str(uuid7(at_us * 4))
-    while True:
-        began_us = clock.time_us()
-        for each in _onward(proxy, query, after):
-            if each["id"] not in seen:
-                seen[each["id"]] = None
-                yield each
-        after = str(uuid7(max(at_us, began_us - OVERLAP_US) * 4))
-        query = asked
-        while len(seen) > 100_000:
-            del seen[next(iter(seen))]
-        time.sleep(EACH)

@@ -35,12 +35,26 @@ def write(path: Path | None, format: Format, decisions: Iterable[dict[str, Any]]
             table.add(decisions)
         return
     with _open(path) as out:
-        if format is Format.CSV:
-            out.write(forms.csv_header())
-        line = forms.csv_lines if format is Format.CSV else forms.jsonl
-        rest = iter(decisions)
-        while page := list(islice(rest, PAGE)):
-            out.write(line(page))
+        for text in _texts(format, decisions, PAGE):
+            out.write(text)
+
+
+def write_as_they_come(path: Path | None, format: Format, decisions: Iterable[dict[str, Any]]) -> None:
+    """Write decisions one by one, each at once, for whoever reads the other end."""
+    with _open(path) as out:
+        for text in _texts(format, decisions, 1):
+            out.write(text)
+            out.flush()
+
+
+def _texts(format: Format, decisions: Iterable[dict[str, Any]], page: int) -> Iterator[bytes]:
+    """Lines of text, so many decisions at a time."""
+    if format is Format.CSV:
+        yield forms.csv_header()
+    lines = forms.csv_lines if format is Format.CSV else forms.jsonl
+    rest = iter(decisions)
+    while some := list(islice(rest, page)):
+        yield lines(some)
 
 
 @contextlib.contextmanager

@@ -6,10 +6,11 @@ Must not know how a chain is walked (`audit/verify.py`) nor cut (`audit/prune.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -45,7 +46,7 @@ def verify_command(
 ) -> int:
     """Walk the whole log, and name what was changed. Without checkpoints kept elsewhere, rows cut off its very end and
     a rewriting by someone who has the key are not seen."""
-    outside = [line for path in checkpoints or () for line in _lines(path)]
+    outside = chain.from_iterable(_lines(path) for path in checkpoints or ())
     report = _with(config, "audit verify", lambda back: verify(back.store, back.keys, outside))
     _tell(report, json)
     return OK if report.good else FAILED
@@ -100,9 +101,11 @@ def _with(config: Path, program: str, work: Callable[[Backstage], Awaitable[T]])
         raise CommandError(f"the database does not answer: {failure.message}", failure.help) from None
 
 
-def _lines(path: Path) -> list[bytes]:
+def _lines(path: Path) -> Iterator[bytes]:
+    """A line at a time: a year of them is long."""
     try:
-        return [line for line in path.read_bytes().splitlines() if line.strip()]
+        with path.open("rb") as file:
+            yield from (line for line in file if line.strip())
     except OSError as error:
         raise CommandError(f"cannot read `{path}`: {(error.strerror or 'failed').lower()}") from None
 

@@ -19,7 +19,7 @@ from policylayer.core.errors import ConfigError
 from policylayer.keys import Keys
 from policylayer.store.rows import Place, Row, event_row
 from policylayer.store.store import Program
-from policylayer.store.tables import chains, meta, records
+from policylayer.store.tables import chains, equals, meta, records
 
 OPENED: Final = "chain.opened"
 """The event's type."""
@@ -85,7 +85,7 @@ def unclosed(connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
 def _told(connection: Connection) -> dict[str, tuple[int, str]]:
     """The heads that earlier openings carry, the latest of each chain."""
     told: dict[str, tuple[int, str]] = {}
-    query = select(records.c.detail).where(records.c.reason_code == OPENED).order_by(records.c.id)
+    query = select(records.c.detail).where(*equals("reason_code", OPENED)).order_by(records.c.id)
     for (detail,) in connection.execute(query):
         told |= {chain: (seq, link) for chain, (seq, link) in orjson.loads(detail)["heads"].items()}
     return told

@@ -8,9 +8,24 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, MetaData, Table, Text, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    literal_column,
+    text,
+)
 
 metadata: Final = MetaData()
+
+USUAL: Final = {"effect": "allow", "reason_code": "rule", "method": "tools/call"}
+"""What most rows hold, and the index of the column leaves out."""
 
 
 def _text(name: str, *, key: bool = False, null: bool = False) -> Column[Any]:
@@ -85,20 +100,30 @@ records: Final = Table(
             ("server", "server IS NOT NULL"),
             ("target", "target IS NOT NULL"),
             ("approval_id", "approval_id IS NOT NULL"),
-            ("effect", "effect <> 'allow'"),
-            ("reason_code", "reason_code <> 'rule'"),
-            ("method", "method <> 'tools/call'"),
+            *((name, f"{name} <> '{usual}'") for name, usual in USUAL.items()),
         )
     ),
-    Index(
-        "records_charges",
-        "id",
-        sqlite_where=text("charges IS NOT NULL"),
-        postgresql_where=text("charges IS NOT NULL"),
+    *(
+        Index(f"records_{name}", "id", sqlite_where=text(where), postgresql_where=text(where))
+        for name, where in (("charges", "charges IS NOT NULL"), ("events", "kind = 'event'"))
     ),
     postgresql_partition_by="RANGE (id)",
 )
 """The decision log. The last four columns are the writer's; the link covers all others."""
+
+
+def is_event() -> ColumnElement[bool]:
+    """Rows that are events; written so that SQLite sees that the index has them all."""
+    return records.c.kind == literal_column("'event'")
+
+
+def equals(name: str, value: str) -> list[ColumnElement[bool]]:
+    """Rows whose column holds this; where that is not usual, written so that SQLite sees that the index has them."""
+    found = [records.c[name] == value]
+    if USUAL.get(name, value) != value:
+        found.append(records.c[name] != literal_column(f"'{USUAL[name]}'"))
+    return found
+
 
 chains: Final = Table(
     "chains",

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
-from policylayer.audit import queries
+from policylayer.audit import queries, verify
 from policylayer.audit.queries import Filters, Page
 from policylayer.audit.recorder import Recorder
 from policylayer.clock import Clock
 from policylayer.core.commands import Kind, Outcome, OutcomeState, Recorded, RecordOutcome
 from policylayer.core.decision import Effect, ReasonCode, RuleRef
+from policylayer.store import opening
 from policylayer.store.rows import Row
 from policylayer.store.sqlite import SqliteStore
 from tests.audit.support import EXECUTED, KEYS, RULE, context, decision, record
@@ -198,3 +200,74 @@ async def test_a_page_goes_by_an_index_in_order(store: SqliteStore, path: Path, 
 
 def test_kinds() -> None:
     assert {*queries.CALLS, "outcome", "event"} == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ({"effect": "deny"}, "records_effect"),
+        ({"reason_code": "not_applicable"}, "records_reason_code"),
+        ({"method": "resources/read"}, "records_method"),
+        ({"effect": "allow"}, "sqlite_autoindex_records_1"),
+        ({"effect": "deny", "principal": "a"}, "records_principal"),
+        ({"effect": "deny", "reason_code": "frozen", "target": "a"}, "records_target"),
+    ],
+)
+async def test_what_is_unusual_is_found_by_its_index(store: SqliteStore, filters: Any, index: str) -> None:
+    assert index in await plan(store, partial(queries.decisions, filters=Filters(**filters)))
+
+
+async def test_events_and_openings_are_found_by_an_index(store: SqliteStore) -> None:
+    """A start, and the first row of a command, read them while nobody else may write."""
+    assert "records_events" in await plan(store, queries.events)
+    assert "records_reason_code" in await plan(store, partial(queries.events, type="chain.opened"))
+    assert "records_reason_code" in await plan(store, opening._told)
+    told: Any = {}
+    assert "records_events" in await plan(store, partial(verify._hear, told=told))
+    for read in (queries.events, opening._told):
+        assert "SCAN records USING INDEX sqlite_autoindex" not in await plan(store, read)
+
+
+async def plan(store: SqliteStore, read: Any) -> str:
+    """How SQLite does what a function reads."""
+
+    def explained(connection: Any) -> str:
+        seen: list[Any] = []
+        event.listen(connection, "before_cursor_execute", lambda *given: seen.append(given[2:4]))
+        read(connection)
+        statements, seen = seen, []
+        return " ".join(
+            line[-1]
+            for each in statements
+            for line in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {each[0]}", each[1])
+        )
+
+    return await store.read(explained)
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+async def test_a_page_looks_at_so_many_rows_for_a_text_and_says_where_to_go_on(
+    store: SqliteStore, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    monkeypatch.setattr(queries, "LOOKED", 10)
+    wanted = []
+    for number in range(40):
+        row_id = await written(recorder, Effect.DENY, context(target="needle" if number % 13 == 0 else "hay"))
+        wanted += [row_id] if number % 13 == 0 else []
+    pages: list[list[str]] = []
+    cursor: str | None = None
+    while cursor is not None or not pages:
+        asked = Filters(q="NEEDLE")
+        if order == "newest":
+            page: Page = await store.read(partial(queries.decisions, filters=asked, limit=5, cursor=cursor))
+        else:
+            page = await store.read(partial(queries.oldest_first, filters=asked, limit=5, after=cursor))
+        pages.append([item["id"] for item in page.items])
+        cursor = page.next
+    found = [row_id for page in pages for row_id in page]
+    assert found == (wanted[::-1] if order == "newest" else wanted)
+    assert [] in pages
+    assert 4 <= len(pages) <= 6
+    # Whatever an index finds is found at once, and only then looked at.
+    asked = Filters(q="needle", target="needle")
+    assert len((await store.read(partial(queries.decisions, filters=asked))).items) == len(wanted)

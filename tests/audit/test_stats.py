@@ -32,7 +32,7 @@ def row(minute: int, effect: str, *rules: str) -> Row:
 
 async def counted(store: SqliteStore, by: Any, **filters: Any) -> list[tuple[Any, int]]:
     found = await store.read(partial(stats.counts, by=by, filters=Filters(**filters)))
-    return [(each["key"], each["count"]) for each in found]
+    return [(each["key"], each["count"]) for each in found.items]
 
 
 @pytest.fixture
@@ -65,14 +65,26 @@ async def test_everything_that_can_be_counted_is(filled: SqliteStore, by: stats.
 
 async def test_counts_over_time(filled: SqliteStore) -> None:
     found = await filled.read(partial(stats.series, step_us=MINUTE))
-    assert found == [
+    assert found.items == [
         {"time": "1970-01-01T00:00:00.000000Z", "counts": {"allow": 2}},
         {"time": "1970-01-01T00:01:00.000000Z", "counts": {"allow": 1, "deny": 1}},
         {"time": "1970-01-01T01:30:00.000000Z", "counts": {"allow": 1}},
     ]
-    assert await filled.read(partial(stats.series, step_us=MINUTE, filters=Filters(server="none"))) == []
+    assert await filled.read(partial(stats.series, step_us=MINUTE, filters=Filters(server="none"))) == stats.Counted([])
 
 
 async def test_a_series_has_a_bounded_number_of_steps(filled: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stats, "POINTS", 2)
-    assert len(await filled.read(partial(stats.series, step_us=1))) == 2
+    assert len((await filled.read(partial(stats.series, step_us=1))).items) == 2
+
+
+async def test_of_very_many_rows_the_newest_are_counted_and_it_is_said_since_when(
+    filled: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await filled.read(partial(stats.counts, by="effect"))).since is None
+    monkeypatch.setattr(stats, "COUNTED", 3)
+    found = await filled.read(partial(stats.counts, by="effect"))
+    assert found == stats.Counted([{"key": "allow", "count": 2}], "1970-01-01T00:01:00.000000Z")
+    found = await filled.read(partial(stats.series, step_us=MINUTE))
+    assert [each["time"] for each in found.items] == ["1970-01-01T00:01:00.000000Z", "1970-01-01T01:30:00.000000Z"]
+    assert (await filled.read(partial(stats.counts, by="effect", filters=Filters(effect="deny")))).since is None
