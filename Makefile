@@ -29,13 +29,17 @@ fmt: ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
-bench: ## what a call costs beside nginx and bare relays; under 10 minutes, into docs/performance/
+bench: ## what a call costs beside nginx and bare relays, what group commit gives; under 10 minutes, into docs/performance/
 	@scripts/install.sh dev
 	@$(BIN)/python -m benchmarks.run $(ARGS)
+	@$(BIN)/python -m benchmarks.commits
 
-bench-full: ## the same with more workloads and growth; checks the floors
+bench-full: ## the same with more workloads and growth, and a log of a million rows; checks the floors
 	@scripts/install.sh dev
 	@$(BIN)/python -m benchmarks.full
+	@$(BIN)/python -m benchmarks.commits --rounds 5
+	@$(BIN)/python -m benchmarks.readers
+	@$(BIN)/python -m benchmarks.pages
 
 lock: ## renew the locked dependencies (needs uv)
 	@scripts/lock.sh

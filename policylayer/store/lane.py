@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import BigInteger, Connection, Integer, LargeBinary, Text
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from policylayer.clock import Clock
@@ -38,13 +38,6 @@ LATER: Final = 0.005
 CHANNEL: Final = "policylayer"
 _NAMES: Final = ", ".join(COLUMNS)
 INSERT: Final = f"INSERT INTO records ({_NAMES}) VALUES ({', '.join(f'${n}' for n, _ in enumerate(COLUMNS, 1))})"
-_TYPES: Final = {Text: "text[]", BigInteger: "bigint[]", Integer: "integer[]", LargeBinary: "bytea[]"}
-INSERT_MANY: Final = (
-    f"INSERT INTO records ({_NAMES}) SELECT * FROM unnest("
-    + ", ".join(f"${n}::{_TYPES[type(column.type)]}" for n, column in enumerate(records.columns, 1))
-    + ")"
-)
-"""The same for any number of rows, a list of values each column."""
 
 
 class Lane:
@@ -203,22 +196,16 @@ class Lane:
         return True
 
     async def _do(self, items: list[Item]) -> None:
-        """The items' work. Functions come alone; rows together, or one item at a time where one of them is refused."""
+        """The items' work. Functions come alone; rows one item at a time, because one of them is refused."""
         (first, *others) = items
         if first.fn is not None and not others:
             await self._function(first, first.fn)
             return
-        try:
-            await self._apart([row for item in items for row in item.rows])
-        except ITEMS_OWN as error:
-            for item in items:
-                if not others:
-                    item.error = error
-                    continue
-                try:
-                    await self._apart(list(item.rows))
-                except ITEMS_OWN as refused:
-                    item.error = refused
+        for item in items:
+            try:
+                await self._apart(list(item.rows))
+            except ITEMS_OWN as refused:
+                item.error = refused
 
     async def _function(self, item: Item, fn: Callable[..., Any]) -> None:
         assert self._connection is not None
@@ -249,7 +236,7 @@ class Lane:
         if len(sealed) == 1:
             await self._raw.execute(INSERT, *sealed[0])
         else:
-            await self._raw.execute(INSERT_MANY, *zip(*sealed, strict=True))
+            await self._raw.copy_records_to_table(records.name, records=sealed, columns=COLUMNS)
 
     # --- failures -----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.support.ports import free_port
-from tests.support.require import program
+from tests.support.require import found, program
 
 USER = "postgres"
 MEMORY = Path("/dev/shm")
@@ -115,19 +115,27 @@ class Server:
         return [program("setpriv"), f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
 
 
-@contextmanager
-def server() -> Iterator[Server]:
-    """A running server, removed afterwards."""
-    for name in ("initdb", "postgres", "psql", "pg_isready"):
-        program(name)
+def missing() -> str | None:
+    """Why there can be no server here, or None."""
+    needed = ["initdb", "postgres", "psql", "pg_isready", *(["setpriv"] if os.geteuid() == 0 else [])]
+    absent = [name for name in needed if found(name) is None]
+    if absent:
+        return f"`{absent[0]}` is not installed"
     if os.geteuid() == 0:
-        program("setpriv")
         try:
             pwd.getpwnam(USER)
         except KeyError:
-            pytest.skip(f"PostgreSQL does not run as root, and there is no user `{USER}`")
+            return f"PostgreSQL does not run as root, and there is no user `{USER}`"
+    return None
+
+
+@contextmanager
+def server(in_memory: bool = True) -> Iterator[Server]:
+    """A running server, removed afterwards."""
+    if (why := missing()) is not None:
+        pytest.skip(why)
     # In memory where there is room: what is tested is ours, not the disk.
-    roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    roomy = in_memory and MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
     root = Path(tempfile.mkdtemp(prefix="policylayer-pg-", dir=MEMORY if roomy else None))
     root.chmod(0o755)
     cluster = Server(root / "cluster")

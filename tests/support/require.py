@@ -14,10 +14,14 @@ import pytest
 PLACES = ("/usr/lib/postgresql/15/bin", "/usr/local/bin", str(Path.home() / "go" / "bin"))
 
 
+def found(name: str) -> str | None:
+    """The path of a program, or None."""
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), *PLACES]))
+
+
 def program(name: str) -> str:
     """The path of a program, or a skip."""
-    search = os.pathsep.join([os.environ.get("PATH", ""), *PLACES])
-    found = shutil.which(name, path=search)
-    if found is None:
+    path = found(name)
+    if path is None:
         pytest.skip(f"`{name}` is not installed")
-    return found
+    return path
