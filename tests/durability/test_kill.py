@@ -28,7 +28,7 @@ RECOVERED = 5.0
 
 
 @pytest.mark.slow
-@pytest.mark.shows("proxy.6", "audit.2")
+@pytest.mark.shows("proxy.6", "audit.2", "audit.1")
 def test_killed_under_load_nothing_is_lost_or_done_twice(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(1 << 30)
     rng = random.Random(seed)

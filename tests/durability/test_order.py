@@ -72,7 +72,7 @@ def trace_or_skip() -> str:
     return strace
 
 
-@pytest.mark.shows("proxy.6")
+@pytest.mark.shows("proxy.6", "audit.1")
 def test_the_wal_is_synced_before_the_first_byte_goes_upstream(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     rig = Rig(tmp_path / "proxy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,6 +75,25 @@ def make(cluster: Server, url: str, rec: Recording, tmp_path: Path) -> Iterator[
             return made
 
         yield start
+
+
+@contextmanager
+def made(folder: Path, on: Path, rec: Recording) -> Iterator[tuple[Server, Proxy]]:
+    """A cluster in a folder of its own, and a proxy over it."""
+    cluster = Server(on / "cluster", small=True)
+    try:
+        cluster.make()
+        cluster.start()
+        proxy = replica(folder / "one", cluster.database(), rec.url)
+        proxy.start()
+        try:
+            with ThreadPoolExecutor(1) as aside:
+                aside.submit(proxy.person, *ADMIN).result()
+            yield cluster, proxy
+        finally:
+            proxy.stop()
+    finally:
+        cluster.stop()
 
 
 def running(proxy: Proxy) -> bool:

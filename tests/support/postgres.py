@@ -8,9 +8,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,10 +26,15 @@ ROOM = 1 << 30
 
 
 class Server:
-    """One cluster. It refuses to run as root, so there it runs as the user that its package made."""
+    """One cluster. It refuses to run as root, so there it runs as the user that its package made.
 
-    def __init__(self, folder: Path) -> None:
+    `hosts` is where it listens. `small`: files of its log are of 1 MiB, for a cluster that has little room.
+    """
+
+    def __init__(self, folder: Path, hosts: str = "127.0.0.1", small: bool = False) -> None:
         self.folder = folder
+        self.hosts = hosts
+        self.small = small
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._count = 0
@@ -35,21 +42,27 @@ class Server:
 
     def make(self) -> None:
         """Make the cluster."""
-        self.folder.mkdir(mode=0o700)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         if os.geteuid() == 0:
             owner = pwd.getpwnam(USER)
             os.chown(self.folder, owner.pw_uid, owner.pw_gid)
-        self._run(["initdb", "-D", str(self.folder / "data"), "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync"])
+        more = ["--wal-segsize=1"] if self.small else []
+        data = str(self.folder / "data")
+        self._run(["initdb", "-D", data, "-U", USER, "-A", "trust", "-E", "UTF8", "--no-sync", *more])
+        if self.hosts != "127.0.0.1":
+            with (self.folder / "data" / "pg_hba.conf").open("a") as file:
+                file.write("host all all samenet trust\n")
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         command = [program("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)]
-        command += ["-h", "127.0.0.1", "-c", "max_connections=60", "-c", "shared_buffers=16MB"]
+        command += ["-h", self.hosts, "-c", "max_connections=80", "-c", "shared_buffers=16MB"]
+        command += ["-c", "min_wal_size=2MB", "-c", "max_wal_size=4MB"] if self.small else []
         with (self.folder.parent / "postgres.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [*self._as_user(), *command], stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
-        for _ in range(200):
+        for _ in range(600):
             ready = subprocess.run(
                 [program("pg_isready"), "-h", "127.0.0.1", "-p", str(self.port), "-q"], check=False, timeout=10
             )
@@ -57,7 +70,19 @@ class Server:
                 return
             if self.process.poll() is not None:
                 break
+            time.sleep(0.05)
         raise AssertionError((self.folder.parent / "postgres.log").read_text()[-2000:])
+
+    @property
+    def runs(self) -> bool:
+        """Whether its first process is there."""
+        return self.process is not None and self.process.poll() is None
+
+    def shut_down(self) -> None:
+        """End it as whoever runs it would, sessions and all."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
 
     def signal(self, number: int) -> None:
         """Send a signal to all of its processes: SIGKILL to fail, SIGSTOP to freeze, SIGCONT to go on."""
@@ -130,7 +155,7 @@ def missing() -> str | None:
 
 
 @contextmanager
-def server(in_memory: bool = True) -> Iterator[Server]:
+def server(in_memory: bool = True, **more: Any) -> Iterator[Server]:
     """A running server, removed afterwards."""
     if (why := missing()) is not None:
         pytest.skip(why)
@@ -138,7 +163,7 @@ def server(in_memory: bool = True) -> Iterator[Server]:
     roomy = in_memory and MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
     root = Path(tempfile.mkdtemp(prefix="policylayer-pg-", dir=MEMORY if roomy else None))
     root.chmod(0o755)
-    cluster = Server(root / "cluster")
+    cluster = Server(root / "cluster", **more)
     try:
         cluster.make()
         cluster.start()
