@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,7 +12,8 @@ pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
 pytest.importorskip("greenlet", reason="`greenlet` is not installed")
 
 from policylayer.store.roles import statements
-from tests.postgres.rig import AGENTS, recording, replica
+from tests.postgres.rig import recording, replica
+from tests.support.agents import closed
 from tests.support.background import Background
 from tests.support.postgres import Server, server
 from tests.support.recording import Recording
@@ -39,8 +39,7 @@ def url(cluster: Server) -> Iterator[str]:
 async def agents(anyio_backend: str) -> AsyncIterator[None]:
     """Whoever called hangs up with the test."""
     yield
-    while AGENTS:
-        await AGENTS.pop().http.aclose()
+    await closed()
 
 
 @pytest.fixture
@@ -69,9 +68,7 @@ def make(cluster: Server, url: str, rec: Recording, tmp_path: Path) -> Iterator[
             made = replica(folder, database or url, rec.url, preloaded, **more)
             made.start()
             stack.callback(lambda: made.stop() if running(made) else None)
-            with ThreadPoolExecutor(1) as aside:
-                # Made with a loop of its own, whether or not one runs here.
-                aside.submit(made.person, *ADMIN).result()
+            made.person(*ADMIN)
             return made
 
         yield start
@@ -87,8 +84,6 @@ def made(folder: Path, on: Path, rec: Recording) -> Iterator[tuple[Server, Proxy
         proxy = replica(folder / "one", cluster.database(), rec.url)
         proxy.start()
         try:
-            with ThreadPoolExecutor(1) as aside:
-                aside.submit(proxy.person, *ADMIN).result()
             yield cluster, proxy
         finally:
             proxy.stop()

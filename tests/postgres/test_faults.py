@@ -13,25 +13,13 @@ import pytest
 
 from policylayer.store.migrate import migrate
 from tests.postgres.conftest import Make, made
-from tests.postgres.rig import Agent, Said, eventually, rows_of
+from tests.support.agents import Agent
 from tests.support.disk import small_disk
+from tests.support.faults import all_refused, serves_again
 from tests.support.postgres import Server, missing
 from tests.support.recording import Recording
-from tests.support.service import Proxy
-from tests.support.sizes import sized
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.shows("audit.3", "audit.1")]
-REFUSED: Final = 2.0 + 5.0
-"""Seconds within which a call is refused: two are promised, the others are a busy machine's."""
-
-RECOVERED: Final = 5.0 + 10.0
-OUTAGE: Final = sized(5, 60)
-"""Seconds."""
-
-EACH: Final = 5
-EVERY: Final = 0.1
-"""So many calls so often, whether or not those before are answered."""
-
 CALLERS: Final = 20
 
 
@@ -138,43 +126,25 @@ async def test_a_full_disk_is_refused_in_time_and_served_again(tmp_path: Path, r
         await serves_again(agent, proxy, rec)
 
 
-async def all_refused(agent: Agent, proxy: Proxy, rec: Recording, **arguments: str) -> None:
-    """Calls come in all the while; each is refused in time, and none reaches the server."""
-    done = rec.counts["safe"]
-    calls: list[asyncio.Task[tuple[Said, float]]] = []
-    begun = asyncio.get_running_loop().time()
-    while asyncio.get_running_loop().time() - begun < OUTAGE:
-        calls += [asyncio.create_task(timed(agent, proxy, **arguments)) for _ in range(EACH)]
-        await asyncio.sleep(EVERY)
-    said = await asyncio.gather(*calls)
-    assert {each.status for each, _ in said} == {503}, next(each for each, _ in said if each.status != 503)
-    assert all(each.told["reason_code"] == "audit_unavailable" for each, _ in said)
-    assert all("retry-after" in each.headers for each, _ in said)
-    assert max(took for _, took in said) < REFUSED
-    assert rec.counts["safe"] == done, "something was forwarded without a row"
-
-
-async def serves_again(agent: Agent, proxy: Proxy, rec: Recording) -> None:
-    """It goes on by itself, and what it did is what it wrote."""
-
-    async def serves() -> bool:
-        return (await agent.call(proxy)).executed
-
-    assert await eventually(serves, "it does not recover", seconds=RECOVERED * 2) < RECOVERED
-
-    async def told() -> bool:
-        rows = [row for row in await asyncio.to_thread(rows_of, proxy) if row["enforced"] == "allow"]
-        executed = [row for row in rows if row["outcome"] and row["outcome"]["state"] == "executed"]
-        return len(executed) == rec.counts["safe"]
-
-    # An outcome is written after its answer.
-    await eventually(told, "a row is lost, or tells of what was not done", seconds=RECOVERED)
-    await asyncio.to_thread(proxy.cli, "audit", "verify", "-c", str(proxy.config))
-
-
-async def timed(agent: Agent, proxy: Proxy, **arguments: str) -> tuple[Said, float]:
-    """A call, and how long it took."""
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    said = await agent.call(proxy, **arguments)
-    return said, loop.time() - begun
+@pytest.mark.parametrize("seconds", [0.5, 5.0])
+async def test_a_slow_database_means_refusals_and_nothing_without_a_row(
+    make: Make, cluster: Server, url: str, rec: Recording, seconds: float
+) -> None:
+    """R-04: each write into the log takes half a second, or five."""
+    proxy, name = make("one"), url.rpartition("/")[2]
+    agent = Agent(proxy.grant("agent:a", "rec"))
+    assert (await agent.call(proxy)).executed
+    slow = (
+        f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep({seconds});"
+        " RETURN NULL; END $$; CREATE TRIGGER slow AFTER INSERT ON records FOR EACH STATEMENT EXECUTE FUNCTION slow()"
+    )
+    cluster.sql(slow, name)
+    statuses = set()
+    for _ in range(6):
+        said = await asyncio.gather(*(agent.call(proxy, padding="x") for _ in range(CALLERS)))
+        statuses |= {each.status for each in said}
+        assert all(each.executed or each.told["reason_code"] == "audit_unavailable" for each in said)
+    assert statuses == ({200} if seconds < 1 else {503})
+    # Whoever waits for the table's lock is among those who write slowly.
+    await asyncio.to_thread(cluster.sql, "DROP TRIGGER slow ON records; DROP FUNCTION slow", name)
+    await serves_again(agent, proxy, rec)

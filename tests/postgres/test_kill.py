@@ -19,7 +19,7 @@ import orjson
 import pytest
 
 from tests.postgres.conftest import Make
-from tests.postgres.rig import Agent, Said, eventually, rows_of
+from tests.support.agents import Agent, Said, eventually, rows_of
 from tests.support.postgres import Server
 from tests.support.recording import Recording
 from tests.support.service import Proxy

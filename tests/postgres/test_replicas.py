@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from tests.postgres.conftest import Make
-from tests.postgres.rig import Agent, eventually, rows_of
+from tests.support.agents import Agent, eventually, rows_of
 from tests.support.postgres import Server
 from tests.support.recording import Recording
 from tests.support.service import Proxy

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.postgres.conftest import Make
-from tests.postgres.rig import Agent, eventually
+from tests.support.agents import Agent, eventually
 from tests.support.postgres import Server
 from tests.support.recording import Recording
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -108,7 +109,9 @@ class Proxy(Running):
         key = (principal, role)
         if key not in self._tokens:
             if key == ADMIN:
-                self._tokens[key] = asyncio.run(_first_token(self.config))
+                with ThreadPoolExecutor(1) as aside:
+                    # With a loop of its own, whether or not one runs here.
+                    self._tokens[key] = aside.submit(lambda: asyncio.run(_first_token(self.config))).result()
             else:
                 self._tokens[key] = self.ask("POST", "/tokens", {"principal": principal, "role": role})["token"]
             self.tokens.append(self._tokens[key])
