@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,32 +13,16 @@ from typing import Any, Final
 
 import pytest
 
-from tests.support.agents import Agent, closed
-from tests.support.background import Background
+from tests.support.agents import Agent
 from tests.support.disk import Disk, small_disk
 from tests.support.faults import all_refused, serves_again
 from tests.support.recording import Recording
 from tests.support.running import ALLOW_ALL
 from tests.support.service import Proxy
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.shows("audit.1")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("agents"), pytest.mark.slow, pytest.mark.shows("audit.1")]
 CALLERS: Final = 20
 LARGE: Final = "x" * 3000
-
-
-@pytest.fixture(autouse=True)
-async def agents(anyio_backend: str) -> AsyncIterator[None]:
-    yield
-    await closed()
-
-
-@pytest.fixture
-def rec() -> Iterator[Recording]:
-    with Background() as loop:
-        made = Recording()
-        loop.run(made.__aenter__())
-        yield made
-        loop.run(made.__aexit__(None, None, None))
 
 
 @contextmanager

@@ -1,100 +1,44 @@
 """R-02: the row is on the disk before the first byte goes to a server, as the kernel sees it.
 
-The proxy runs under strace. For each of 200 calls, told apart by a word in their arguments, the trace must show in this
-order: the word written into the database's WAL; a sync of that WAL begun after it, and returned; then the word written
-to a socket of the server's. What the proxy says of itself plays no part in it.
+The proxy runs under strace, and PostgreSQL's processes too. For each of 200 calls, told apart by a word in their
+arguments, the trace must show in this order: the word written into the database's log of writes; a sync of that file
+begun after it, and returned; then the word written to a socket of the server's. What the proxy says of itself plays no
+part in it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.attacks.messages import ERAS, call, headers
 from tests.attacks.rig import Rig
+from tests.support.agents import Agent
+from tests.support.postgres import Server, server
 from tests.support.raw_http import request
-from tests.support.require import program
+from tests.support.recording import Recording
+from tests.support.running import ALLOW_ALL, until
+from tests.support.service import Proxy
+from tests.support.system_calls import Seen, strace_or_skip
 
 CALLS = 200
-TRACED = "fdatasync,fsync,pwrite64,pwritev,write,writev,sendto,sendmsg"
-SENDS = frozenset({"write", "writev", "sendto", "sendmsg"})
-SYNCS = frozenset({"fdatasync", "fsync"})
-_LINE = re.compile(r"(\d+) +(\w+)\((.*)")
-_RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)")
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One traced call of the system: when it began and when it had returned, in lines of the trace."""
-
-    name: str
-    file: str
-    text: str
-    began: int
-    ended: int
-
-
-def events(lines: list[str]) -> Iterator[Event]:
-    """The traced calls. One that another thread interrupts takes two lines."""
-    pending: dict[str, tuple[str, str, int]] = {}
-    for number, line in enumerate(lines):
-        if (found := _LINE.match(line)) is not None:
-            thread, name, rest = found.groups()
-            if rest.endswith("<unfinished ...>"):
-                pending[thread] = (name, rest, number)
-                continue
-            yield Event(name, _file(rest), rest, number, number)
-        elif (found := _RESUMED.match(line)) is not None:
-            thread, name, rest = found.groups()
-            if thread in pending:
-                _, began_with, began = pending.pop(thread)
-                yield Event(name, _file(began_with), began_with + rest, began, number)
-
-
-def _file(rest: str) -> str:
-    """What the first argument's descriptor is: a path, or a connection's two ends."""
-    found = re.match(r"\d+<(TCP[^\]]*\]|[^>]*)>", rest)
-    return found[1] if found else ""
-
-
-def trace_or_skip() -> str:
-    strace = program("strace")
-    command = [strace, "-f", "--seccomp-bpf", "-e", "trace=write", "true"]
-    tried = subprocess.run(command, capture_output=True, text=True, check=False)
-    if tried.returncode != 0:
-        pytest.skip(f"strace may not trace here: {tried.stderr.strip()[:100]}")
-    return strace
 
 
 @pytest.mark.shows("proxy.6", "audit.1")
 def test_the_wal_is_synced_before_the_first_byte_goes_upstream(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     rig = Rig(tmp_path / "proxy")
-    # Enough of each write to hold a page of the database, or a whole call.
-    rig.proxy.under = [
-        trace_or_skip(),
-        "-f",
-        "--seccomp-bpf",
-        "-yy",
-        "-s",
-        "8192",
-        "-e",
-        f"trace={TRACED}",
-        "-e",
-        "signal=none",
-        "-o",
-        str(trace),
-    ]
+    rig.proxy.under = [*strace_or_skip(), str(trace)]
     with rig:
         words = [_call(rig, number) for number in range(CALLS)]
         ports = {rig.rec.port, rig.rec2.port}
-    seen = Seen.of(trace.read_text(errors="replace").splitlines(), ports)
+    seen = Seen.of(trace.read_text(errors="replace").splitlines(), ports, ".db-wal")
     for word in words:
         seen.check(word)
 
@@ -110,48 +54,88 @@ def _call(rig: Rig, number: int) -> str:
     return word
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What matters of a trace, in order."""
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
 
-    written: list[Event]
-    synced: list[Event]
-    sent: list[Event]
 
-    @classmethod
-    def of(cls, lines: list[str], ports: set[int]) -> Seen:
-        """Writes into the WAL, syncs of it, and what was sent to these ports."""
-        found = cls([], [], [])
-        for one in events(lines):
-            if one.file.endswith("-wal"):
-                (found.synced if one.name in SYNCS else found.written).append(one)
-            elif one.name in SENDS and any(one.file.endswith(f":{port}]") for port in ports):
-                found.sent.append(one)
-        return found
+@contextmanager
+def traced(cluster: Server, to: Path) -> Iterator[None]:
+    """Trace all processes of the server, and those that it starts meanwhile."""
+    assert cluster.process is not None
+    pid = cluster.process.pid
+    tracing = subprocess.Popen([*strace_or_skip(), str(to), "-p", str(pid)], stderr=subprocess.PIPE, text=True)
 
-    def check(self, word: str) -> None:
-        """Written, then synced, then sent."""
-        row = next((one for one in self.written if word in one.text), None)
-        first = next((one for one in self.sent if word in one.text), None)
-        assert row is not None, f"{word} was never written into the WAL"
-        assert first is not None, f"{word} was never sent to a server"
-        sync = next((one for one in self.synced if one.began > row.ended), None)
-        assert sync is not None
-        assert sync.ended < first.began, f"{word} was sent before its row was synced"
+    def attached() -> bool:
+        return f"TracerPid:\t{tracing.pid}" in Path(f"/proc/{pid}/status").read_text()
+
+    try:
+        until(lambda: attached() or tracing.poll() is not None, lambda: "strace does not attach")
+        if tracing.poll() is not None:
+            assert tracing.stderr is not None
+            pytest.skip(f"strace may not attach here: {tracing.stderr.read().strip()[:100]}")
+        yield
+    finally:
+        tracing.terminate()
+        tracing.wait(10)
+        if tracing.stderr is not None:
+            tracing.stderr.close()
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("agents")
+@pytest.mark.shows("audit.1")
+async def test_postgresqls_wal_is_synced_before_the_first_byte_goes_upstream(tmp_path: Path, rec: Recording) -> None:
+    pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    key = tmp_path / "shared.key"
+    key.write_text(bytes(range(32)).hex())
+    key.chmod(0o600)
+    with server() as cluster:
+        more = {"database": cluster.database(), "keys": {"file": str(key)}}
+        proxy = Proxy(tmp_path / "proxy", {"rec": {"url": rec.url}}, {"all.yaml": ALLOW_ALL}, **more)
+        proxy.under = [*strace_or_skip(), str(ours)]
+        with traced(cluster, theirs):
+            proxy.start()
+            agent = Agent(proxy.grant("agent:a", "rec"))
+            words = [f"word{number:04d}q" for number in range(CALLS)]
+            for at in range(0, CALLS, 10):
+                said = await asyncio.gather(
+                    *(agent.call(proxy, "echo_args", word=word) for word in words[at : at + 10])
+                )
+                assert all(each.executed for each in said)
+            assert proxy.stop() == 0
+    lines = [line for trace in (ours, theirs) for line in trace.read_text(errors="replace").splitlines()]
+    seen = Seen.of(lines, {rec.port}, "/pg_wal/")
+    for word in words:
+        seen.check(word)
+
+
+# --- the witness itself -----------------------------------------------------------------------------------------------
 
 
 def test_the_reading_of_traces() -> None:
     """A sync that only begins before the send, or returns after it, does not count; nor does one before the write."""
     wal, to = "7</x/p.db-wal>", "9<TCP:[127.0.0.1:5->127.0.0.1:99]>"
-    write, send = f'1 pwrite64({wal}, "w1", 2, 0) = 2', f'2 write({to}, "w1", 2) = 2'
-    Seen.of([write, f"1 fdatasync({wal}) = 0", send], {99}).check("w1")
-    Seen.of([write, f"1 fdatasync({wal} <unfinished ...>", "1 <... fdatasync resumed>) = 0", send], {99}).check("w1")
+
+    def seen(*lines: str) -> Seen:
+        """Lines of traces, each a second after the one before."""
+        return Seen.of([line.replace("AT", f"{number}.0") for number, line in enumerate(lines)], {99}, ".db-wal")
+
+    write, send = f'1 AT pwrite64({wal}, "w1", 2, 0) = 2 <0.1>', f'2 AT write({to}, "w1", 2) = 2 <0.1>'
+    sync = f"1 AT fdatasync({wal}) = 0 <0.2>"
+    begun, returned = f"1 AT fdatasync({wal} <unfinished ...>", "1 AT <... fdatasync resumed>) = 0 <0.9>"
+    seen(write, sync, send).check("w1")
+    seen(write, begun, returned, send).check("w1")
+    # Of two programs' traces, whichever comes first: the clock counts.
+    Seen.of([send.replace("AT", "3.0"), write.replace("AT", "1.0"), sync.replace("AT", "2.0")], {99}, ".db-wal").check(
+        "w1"
+    )
     for bad in (
-        [f"1 fdatasync({wal}) = 0", write, send],
-        [write, send, f"1 fdatasync({wal}) = 0"],
-        [write, f"1 fdatasync({wal} <unfinished ...>", send, "1 <... fdatasync resumed>) = 0"],
-        [write, "1 fdatasync(8</x/other>) = 0", send, f"1 fdatasync({wal}) = 0"],
-        [write, f"1 fdatasync({wal}) = 0", send.replace("99", "98")],
+        [sync, write, send],
+        [write, send, sync],
+        [write, begun, send, returned],
+        [write, sync.replace("<0.2>", "<1.5>"), send],
+        [write, "1 AT fdatasync(8</x/other>) = 0 <0.1>", send],
+        [write, sync, send.replace("99", "98")],
     ):
         with pytest.raises(AssertionError):
-            Seen.of(bad, {99}).check("w1")
+            seen(*bad).check("w1")

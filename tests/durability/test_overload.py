@@ -8,42 +8,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from tests.support.agents import Agent, closed, eventually, rows_of
-from tests.support.background import Background
+from tests.support.agents import Agent, eventually, rows_of
 from tests.support.postgres import server
 from tests.support.recording import Recording
 from tests.support.running import ALLOW_ALL
 from tests.support.service import Proxy
 from tests.support.sizes import sized
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.shows("audit.1")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("agents"), pytest.mark.slow, pytest.mark.shows("audit.1")]
 CAPACITY: Final = 8
 TIMES: Final = 5
 ROUNDS: Final = 3
 SECONDS: Final = sized(3, 20)
 COLLAPSE: Final = sized(25, 80) / 100
 """Of what it does unburdened, at least; a release is measured on a machine of its own."""
-
-
-@pytest.fixture(autouse=True)
-async def agents(anyio_backend: str) -> AsyncIterator[None]:
-    yield
-    await closed()
-
-
-@pytest.fixture
-def rec() -> Iterator[Recording]:
-    with Background() as loop:
-        made = Recording()
-        loop.run(made.__aenter__())
-        yield made
-        loop.run(made.__aexit__(None, None, None))
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
