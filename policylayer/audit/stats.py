@@ -6,13 +6,13 @@ The filters are those of `queries.py`. Must not know how counts are drawn.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from sqlalchemy import Connection, Select, func, select
 
 from policylayer.audit.queries import EVERYTHING, Filters, far, where
 from policylayer.audit.shown import loaded, moment
+from policylayer.core.immutable import immutable
 from policylayer.store.tables import records
 
 By = Literal["effect", "enforced", "reason_code", "rule", "principal", "server", "method", "target"]
@@ -25,7 +25,7 @@ COUNTED: Final = 1_000_000
 """Rows that are counted at most, the newest ones: about a second."""
 
 
-@dataclass(frozen=True, slots=True)
+@immutable
 class Counted:
     """The counts; `since` says from when on where there was more to count than is."""
 
