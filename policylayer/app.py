@@ -134,6 +134,7 @@ class Service:
             authenticator=back.authenticator,
             freezes=back.freezes,
             labels=back.labels.of,
+            current=back.current,
             upstreams=self.upstreams,
             servers=facts_of(config),
             hosts=hosts_of(config),

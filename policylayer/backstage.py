@@ -28,6 +28,7 @@ from policylayer.keys import Keys
 from policylayer.labels import Labels
 from policylayer.limits.limits import Limits
 from policylayer.limits.steady import Steady
+from policylayer.store.followed import Together
 from policylayer.store.rows import Row
 from policylayer.store.store import Add, Program, Store, open_store
 
@@ -52,6 +53,7 @@ class Backstage:
         steady = Steady(self.clock)
         self.limits = Limits(self.store, steady)
         self.labels = Labels(self.store, steady, config.session_window)
+        self.current = Together([self.freezes.followed, self.labels.followed])
         self.recorder.hooks = Hooks(
             open_or_join=self._open_or_join,
             consume=self.approvals.consume,
@@ -86,7 +88,11 @@ class Backstage:
 
 def _keeping(config: Config) -> Keeping:
     servers = {server.name: server.arguments for server in config.servers}
-    tools = {server.name: ToolModes(server.arguments, server.tools) for server in config.servers if server.tools}
+    tools = {
+        server.name: ToolModes(server.arguments, server.tools, [each.tool for each in server.unwrap])
+        for server in config.servers
+        if server.tools
+    }
     return Keeping(config.audit.arguments, servers, config.audit.secret_keys, tools)
 
 

@@ -7,30 +7,24 @@ what is done about a frozen call (`proxy/`).
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
-import structlog
 from sqlalchemy import Connection, Select, insert, select, update
 
 from policylayer.clock import Clock
-from policylayer.core.errors import AuditUnavailable
 from policylayer.core.immutable import immutable
+from policylayer.store.followed import Followed
 from policylayer.store.rows import Row, storable
 from policylayer.store.store import Add, Store
 from policylayer.store.tables import freezes
-from policylayer.tasks import spawn
 
 Scope = Literal["all", "principal", "server"]
 
 MakeEvent: TypeAlias = Callable[[str, str, Mapping[str, Any]], Row]
 """Makes an event's row: its type, who did it, what there is to say."""
-
-RETRY: Final = 0.5
-"""Seconds until the list is read again after the database did not answer."""
 
 MOST: Final = 10_000
 
@@ -133,29 +127,21 @@ def _detail(freeze: Freeze) -> dict[str, Any]:
 
 
 class Freezes:
-    """The freezes in force, in memory. `start` before the first call."""
+    """The freezes in force, in memory. `start` before the first call; `followed` says whether they are up to date."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
         self._all: Freeze | None = None
         self._named: dict[tuple[str, str], Freeze] = {}
         self._listeners: list[Callable[[], None]] = []
-        self._changed = asyncio.Event()
-        self._undo: Callable[[], None] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.followed = Followed(store, "freezes", in_force, self._take)
 
     async def start(self) -> None:
         """Read them, and follow changes."""
-        self._take(await self._store.read(in_force))
-        self._undo = self._store.subscribe("freezes", self._changed.set)
-        self._task = spawn(self._follow(), "freezes")
+        await self.followed.start()
 
     async def close(self) -> None:
         """Stop following."""
-        if self._undo is not None:
-            self._undo()
-        if self._task is not None:
-            self._task.cancel()
+        await self.followed.close()
 
     def frozen(self, principals: Iterable[str], server: str) -> Freeze | None:
         """The freeze that stops a call of these principals to this server, or None."""
@@ -173,18 +159,5 @@ class Freezes:
     def _take(self, found: list[Freeze]) -> None:
         self._all = next((each for each in found if each.scope == "all"), None)
         self._named = {(each.scope, each.name): each for each in found if each.name is not None}
-
-    async def _follow(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                self._take(await self._store.read(in_force))
-            except AuditUnavailable:
-                # Nothing can be recorded now, so nothing is forwarded either; what is known stays in force.
-                structlog.get_logger().warning("freezes cannot be read")
-                await asyncio.sleep(RETRY)
-                self._changed.set()
-                continue
-            for callback in tuple(self._listeners):
-                callback()
+        for callback in tuple(self._listeners):
+            callback()

@@ -7,26 +7,20 @@ every replica; each process holds them in memory, because every call asks. A lab
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-import structlog
 from sqlalchemy import Connection, delete, select, update
 
 from policylayer.core.call import Caller
 from policylayer.core.decision import Decision
-from policylayer.core.errors import AuditUnavailable
 from policylayer.core.immutable import immutable
 from policylayer.limits.steady import Steady
+from policylayer.store.followed import Followed
 from policylayer.store.once import insert_new
 from policylayer.store.rows import storable
 from policylayer.store.store import Store, Topic
 from policylayer.store.tables import labels, records
-from policylayer.tasks import spawn
-
-RETRY: Final = 0.5
-"""Seconds until they are read again after the database did not answer."""
 
 FRESH: Final = 256
 """A label that was set within the last of so many parts of its window is not written again."""
@@ -50,34 +44,25 @@ class Marks:
 
 
 class Labels:
-    """The labels of all grants. `start` before the first call."""
+    """The labels of all grants. `start` before the first call; `followed` says whether they are up to date."""
 
     def __init__(self, store: Store, steady: Steady, window: int) -> None:
         self._store = store
         self._steady = steady
         self._window_us = window * SECOND_US
         self._held: dict[str, Held] = {}
-        self._changed = asyncio.Event()
-        self._undo: Callable[[], None] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self.followed = Followed(store, "labels", _all, self._take)
 
     async def start(self) -> None:
         """Read them, and follow changes."""
-        found = await self._store.read(_all)
-        for _, _, set_us, _ in found:
+        for _, _, set_us, _ in await self._store.read(_all):
             self._steady.at_least(set_us)
-        self._take(found)
         await self._store.write(self._prune)
-        self._undo = self._store.subscribe("labels", self._changed.set)
-        self._task = spawn(self._follow(), "labels")
+        await self.followed.start()
 
     async def close(self) -> None:
         """Stop following."""
-        if self._undo is not None:
-            self._undo()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self.followed.close()
 
     # --- the data path ------------------------------------------------------------------------------------------------
 
@@ -147,17 +132,6 @@ class Labels:
 
     def _prune(self, conn: Connection) -> None:
         conn.execute(delete(labels).where(labels.c.until_us <= self._steady.now_us()))
-
-    async def _follow(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            try:
-                self._take(await self._store.read(_all))
-            except AuditUnavailable:
-                structlog.get_logger().warning("labels cannot be read")
-                await asyncio.sleep(RETRY)
-                self._changed.set()
 
 
 def _holder_of(caller: Caller) -> str:

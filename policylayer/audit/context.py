@@ -5,11 +5,12 @@ Made once a call by `proxy/`. Must not know the database.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from typing import Final
 
 from policylayer.core.call import Call, Caller, Json
+from policylayer.core.decision import Inner
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Mode, Path
 from policylayer.policy.names import is_glob, matcher
@@ -44,21 +45,30 @@ ITEMS: Final = frozenset({"prompts/get", "resources/read", "resources/subscribe"
 
 
 class ToolModes:
-    """The modes of one server's tools, by name or glob: a name beats globs, of globs the first written counts."""
+    """The modes of one server's tools, by name or glob: a name beats globs, of globs the first written counts.
 
-    __slots__ = ("_globs", "_least", "_names", "_own")
+    `metas` are its tools that call others, whose arguments hold those of others.
+    """
 
-    def __init__(self, own: Mode, tools: Sequence[tuple[str, Mode]]) -> None:
+    __slots__ = ("_globs", "_least", "_metas", "_names", "_own")
+
+    def __init__(self, own: Mode, tools: Sequence[tuple[str, Mode]], metas: Iterable[str] = ()) -> None:
         self._own = own
+        self._metas = frozenset(metas)
         self._names = {name: mode for name, mode in tools if not is_glob(name)}
         self._globs = tuple((matcher(name), mode) for name, mode in tools if is_glob(name))
         self._least = min((own, *(mode for _, mode in tools)), key=RESERVE.index)
 
-    def mode_of(self, method: str, target: str | None) -> Mode:
-        """The mode of one call. What may belong to any of the tools is kept like that of which least is kept."""
+    def mode_of(self, method: str, target: str | None, inner: Sequence[str] = ()) -> Mode:
+        """The mode of one call, and of those inside it. What may belong to any of the tools, or to tools that nobody
+        knows, is kept like that of which least is kept."""
         if method != "tools/call":
             return self._own if method in ITEMS else self._least
-        name = target or ""
+        if target in self._metas and not inner:
+            return self._least
+        return min((self._of(name) for name in (target or "", *inner)), key=RESERVE.index)
+
+    def _of(self, name: str) -> Mode:
         if (exact := self._names.get(name)) is not None:
             return exact
         return next((mode for matches, mode in self._globs if matches(name)), self._own)
@@ -73,8 +83,8 @@ class Keeping:
     secret_keys: tuple[str, ...] = ()
     tools: Mapping[str, ToolModes] = field(default_factory=dict)
 
-    def mode_of(self, server: str, method: str, target: str | None) -> Mode:
-        """The mode for one call."""
-        if (tools := self.tools.get(server)) is not None:
-            return tools.mode_of(method, target)
-        return self.servers.get(server, self.mode)
+    def mode_of(self, call: Call, inner: Sequence[Inner] = ()) -> Mode:
+        """The mode for one call, with those inside it."""
+        if (tools := self.tools.get(call.server)) is not None:
+            return tools.mode_of(call.method, call.target, [each.target for each in inner])
+        return self.servers.get(call.server, self.mode)

@@ -111,7 +111,7 @@ class RowMaker:
     def _views(self, decision: Decision, context: CallContext) -> tuple[View, View | None]:
         """What is kept of the arguments, and of the responses of a later round."""
         call = context.call
-        mode = self._keeping.mode_of(call.server, call.method, call.target)
+        mode = self._keeping.mode_of(call, decision.inner)
         paths = decision.obligations.redact
         view = self._redactor.view(mode, call.arguments, paths=paths, reads=context.reads)
         if not call.input:

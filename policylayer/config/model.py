@@ -62,8 +62,8 @@ class ServerLimits:
 class Server:
     """One MCP server. Exactly one of `url` and `command` is set. `folder` is where its command runs.
 
-    `unwrap` are its tools that call others.
     `arguments` is how much of calls' arguments is kept; `tools` are tools, or globs of them, with modes of their own.
+    `unwrap` are its tools that call others.
     """
 
     name: str

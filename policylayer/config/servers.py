@@ -17,8 +17,8 @@ from policylayer.policy import nodes
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import quote
-from policylayer.policy.parse_unwrap import UNWRAP
 from policylayer.policy.names import refused
+from policylayer.policy.parse_unwrap import UNWRAP
 
 ARGUMENTS: Final[tuple[Arguments, ...]] = ("none", "digest", "read", "redacted", "full")
 KEYS: Final = ("url", "headers", "command", "env", "cwd", "mode", "trust_annotations", "unwrap", "audit", "limits")

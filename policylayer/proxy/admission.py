@@ -33,6 +33,8 @@ async def admit(deps: Deps, scope: Mapping[str, Any], down: Downstream, server: 
     if fault is None:
         try:
             caller = await deps.authenticator.agent(fit.authorization, ip)
+            if deps.current.stale:
+                await deps.current.refresh()
         except AuditUnavailable as error:
             await down.reply(replies.unavailable(None, error.code))
             return None

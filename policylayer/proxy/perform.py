@@ -37,7 +37,7 @@ from policylayer.core.commands import (
     Verdict,
     Waited,
 )
-from policylayer.core.decision import Decision
+from policylayer.core.decision import Decision, ReasonCode
 from policylayer.core.errors import AuditUnavailable
 from policylayer.core.mediate import mediate
 from policylayer.proxy import saying
@@ -86,7 +86,7 @@ class Performer:
                 else:
                     reply = await self.visit.trace.performed(self, command, _DOERS[type(command)])
             except AuditUnavailable as error:
-                reply = _failed(command, error.message)
+                reply = _failed(command, error.message, ReasonCode.AUDIT_UNAVAILABLE)
             except Exception as error:
                 self._fault(type(command).__name__, error)
                 reply = _failed(command, "the proxy failed")
@@ -109,6 +109,9 @@ class Performer:
         clock = self.visit.deps.clock
         begun = clock.monotonic()
         context = self._context = self._fresh_context(command.approved)
+        if self.visit.deps.current.stale:
+            await self.visit.deps.current.refresh()
+            context = self._context = self._fresh_context(command.approved)
         frozen = self.visit.frozen()
         decision = frozen or await self.judge(command.approved, context.labels)
         self._decide_us = int((clock.monotonic() - begun) * 1e6)
@@ -181,10 +184,10 @@ _DOERS: dict[type, Callable[[Performer, Any], Awaitable[object]]] = {
 _VERDICTS = {Relayed: "relayed", Refused: "refused", Unavailable: "unavailable"}
 
 
-def _failed(command: Command, why: str) -> object:
+def _failed(command: Command, why: str, code: ReasonCode = ReasonCode.ENGINE_ERROR) -> object:
     """The reply that says so, of each command's own kind."""
     if isinstance(command, Decide):
-        return Undecided(reason=why)
+        return Undecided(code, why)
     if isinstance(command, Hold):
         return Waited("pending", command.approval_id)
     if isinstance(command, Forward):

@@ -122,6 +122,26 @@ class Freezes(Protocol):
         """The one that stops such a call, or None."""
 
 
+class Current(Protocol):
+    """Whether what is in memory of freezes and labels is up to date."""
+
+    @property
+    def stale(self) -> bool:
+        """Whether there may be changes that are older than promised, and not known here."""
+
+    async def refresh(self) -> None:
+        """Read them. Raises `AuditUnavailable`."""
+
+
+class Always:
+    """Where nobody else changes anything."""
+
+    stale = False
+
+    async def refresh(self) -> None:
+        """There is nothing to read."""
+
+
 class Upstreams(Protocol):
     """The configured servers."""
 
@@ -150,6 +170,7 @@ class Deps:
     hosts: Hosts
     metadata_url: Callable[[str], str | None] = lambda _server: None
     labels: Callable[[Caller], frozenset[str]] = no_labels
+    current: Current = field(default_factory=Always)
     behind_proxy: tuple[IPv4Network | IPv6Network, ...] = ()
     limits: Limits = field(default_factory=Limits)
     replicas: bool = False

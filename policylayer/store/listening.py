@@ -22,16 +22,24 @@ from policylayer.tasks import spawn
 POLL: Final = 0.5
 """Seconds between looks while nothing can be heard, and between attempts to listen again."""
 
-ALIVE: Final = 5.0
+ALIVE: Final = 0.4
 """Seconds between questions whether the connection still answers; one that is cut off says nothing by itself."""
+
+PATIENCE: Final = 5.0
+"""Seconds after which one that says nothing is given up."""
 
 
 class Listening:
-    """Calls `changed` with the topics that someone changed."""
+    """Calls `changed` with the topics that someone changed.
+
+    `heard` is a time by the loop's clock until which all changes were surely heard of: an answer comes after all that
+    was told before.
+    """
 
     def __init__(self, engine: AsyncEngine, changed: Callable[[frozenset[Topic]], None]) -> None:
         self._engine = engine
         self._changed = changed
+        self.heard = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -61,8 +69,10 @@ class Listening:
             self._changed(frozenset(TOPICS))
             while True:
                 await asyncio.sleep(ALIVE)
-                async with asyncio.timeout(ALIVE):
+                asked = asyncio.get_running_loop().time()
+                async with asyncio.timeout(PATIENCE):
                     await raw.execute("SELECT 1")
+                self.heard = asked
         finally:
             raw.terminate()
             with suppress(Exception):

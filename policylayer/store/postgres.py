@@ -58,6 +58,11 @@ class PostgresStore:
         self._waiting: Waiting
         self._started = False
 
+    @property
+    def heard(self) -> float:
+        """Until when we surely heard of everything."""
+        return self._listening.heard
+
     async def start(self) -> None:
         """Connect, make or check the schema, open the chain, listen."""
         make = partial(Lane, self._writing, self._keys, self._clock, self._program, self._finished, self._tell_late)

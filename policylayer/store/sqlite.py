@@ -6,6 +6,7 @@ Assembles `waiting`, `writer`, `lock` and a read pool into the `Store` protocol;
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,8 @@ class SqliteStore:
     """One database file."""
 
     dialect: Literal["sqlite", "postgresql"] = "sqlite"
+    heard = math.inf
+    """What changes a file is on the same machine, and seen at once or not at all."""
 
     def __init__(self, path: Path, keys: Keys, clock: Clock, program: Program | None = None) -> None:
         self._path = path = path.resolve()  # One file has one lock, whatever leads to it.

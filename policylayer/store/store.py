@@ -57,6 +57,10 @@ class Store(Protocol):
     dialect: Literal["sqlite", "postgresql"]
     meter: Meter
 
+    @property
+    def heard(self) -> float:
+        """Until when, by the loop's clock, subscribers were surely told of all changes."""
+
     async def start(self) -> None:
         """Open, make or check the schema, check durability, take the lock. `ConfigError` says what is wrong."""
 

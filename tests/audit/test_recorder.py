@@ -29,7 +29,7 @@ from policylayer.core.commands import (
     Round,
     Unrecorded,
 )
-from policylayer.core.decision import Charge, Effect, ReasonCode
+from policylayer.core.decision import Charge, Effect, Inner, ReasonCode
 from policylayer.keys import text
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Add
@@ -129,11 +129,13 @@ async def test_arguments_are_kept_as_configured(store: SqliteStore, sql: Sql, mo
 
 
 def test_a_tools_own_mode_is_found_by_name_or_glob() -> None:
-    tools = ToolModes("redacted", [("get_*", "full"), ("get_secret", "none"), ("*_key", "digest")])
+    modes: list[tuple[str, Any]] = [("get_*", "full"), ("get_secret", "none"), ("*_key", "digest")]
+    tools = ToolModes("redacted", modes, metas=["call_tool"])
     keeping = Keeping("read", {"shop": "redacted", "other": "full"}, tools={"shop": tools})
 
-    def mode(target: str | None, method: str = "tools/call", server: str = "shop") -> str:
-        return keeping.mode_of(server, method, target)
+    def mode(target: str | None, method: str = "tools/call", server: str = "shop", *inner: str) -> str:
+        found = [Inner(name, Effect.ALLOW, ReasonCode.RULE) for name in inner]
+        return keeping.mode_of(context(target=target, method=method, server=server).call, found)
 
     assert [mode(name) for name in ("get_x", "get_secret", "get_key", "a_key", "else", None)] == [
         *("full", "none", "full", "digest", "redacted", "redacted")
@@ -141,6 +143,9 @@ def test_a_tools_own_mode_is_found_by_name_or_glob() -> None:
     assert mode("get_x", "prompts/get") == "redacted"
     assert mode("get_x", server="other") == "full"
     assert mode("get_x", server="third") == "read"
+    # A tool that calls others holds their arguments; where nobody knows whose, they may be the most secret one's.
+    assert mode("call_tool", "tools/call", "shop", "get_x", "a_key") == "digest"
+    assert mode("call_tool") == "none"
     # A task, or what a server asks back, may belong to the most secret of them.
     assert mode("task-1", "tasks/update") == mode(None, "sampling/createMessage") == "none"
 

@@ -28,7 +28,14 @@ tests:
 PEOPLE: Final = "groups: {approvers: [user:approver]}\n"
 
 
-def replica(folder: Path, database: str, upstream: str, preloaded: Preloaded | None = None, **more: Any) -> Proxy:
+def replica(
+    folder: Path,
+    database: str,
+    upstream: str,
+    preloaded: Preloaded | None = None,
+    policy: str = POLICY,
+    **more: Any,
+) -> Proxy:
     """A proxy over the shared database, not started yet. All have the same key and the same policies."""
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "shared.key"
@@ -38,7 +45,7 @@ def replica(folder: Path, database: str, upstream: str, preloaded: Preloaded | N
     made = Proxy(
         folder,
         {"rec": {"url": upstream}},
-        {"work.yaml": POLICY, "work_test.yaml": TEST, "principals.yaml": PEOPLE},
+        {"work.yaml": policy, "work_test.yaml": TEST, "principals.yaml": PEOPLE},
         database=database,
         keys={"file": "shared.key"},
         **more,
@@ -47,8 +54,8 @@ def replica(folder: Path, database: str, upstream: str, preloaded: Preloaded | N
     return made
 
 
-def recording(loop: Background) -> Recording:
+def recording(loop: Background, **more: Any) -> Recording:
     """A started recording server on the background loop."""
-    made = Recording()
+    made = Recording(**more)
     loop.run(made.__aenter__())
     return made

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import deque
+from dataclasses import dataclass
 
 import pytest
 
 from policylayer.core.errors import AuditUnavailable
-from tests.proxy.rig import Rig, call, modern, modern_call, request
+from tests.proxy.rig import HOLD, Rig, call, modern, modern_call, request
 
 pytestmark = pytest.mark.anyio
 
@@ -142,3 +144,49 @@ async def test_whatever_fails_is_a_503_without_words(rig: Rig, monkeypatch: pyte
     assert b"CANARY" not in answer.body
     assert rig.upstream.sent == []
     assert rig.deps.metrics.of("failures", place="endpoint") == 1
+
+
+@dataclass
+class Behind:
+    """Freezes and labels in memory, which another replica has changed; `unreadable`: nobody can tell how."""
+
+    rig: Rig
+    stale: bool = True
+    unreadable: bool = False
+
+    async def refresh(self) -> None:
+        if self.unreadable:
+            raise AuditUnavailable("cut off")
+        self.rig.freezes.names.add("agent:alice")
+        self.stale = False
+
+
+@pytest.mark.shows("audit.4")
+async def test_what_others_may_have_frozen_is_looked_at_first(rig: Rig) -> None:
+    rig.deps.current = Behind(rig)
+    assert (await rig.post(call())).json["result"]["_meta"]["io.policylayer/decision"]["reason_code"] == "frozen"
+    assert rig.upstream.sent == []
+
+
+@pytest.mark.shows("audit.4")
+async def test_where_nobody_can_tell_what_is_frozen_nothing_goes_on(rig: Rig) -> None:
+    rig.deps.current = Behind(rig, unreadable=True)
+    for message in (call(), request("ping"), request("tools/list")):
+        answer = await rig.post(message)
+        assert (answer.status, answer.json["error"]["data"]["reason_code"]) == (503, "audit_unavailable")
+    assert rig.upstream.sent == []
+
+
+@pytest.mark.shows("audit.4")
+async def test_a_held_call_that_is_approved_looks_again(rig: Rig) -> None:
+    rig.engine.says["gated"] = HOLD
+    opened = await rig.open(call("gated"))
+    async with asyncio.timeout(5):
+        while not rig.approvals.states:
+            await asyncio.sleep(0.01)
+    rig.deps.current = Behind(rig, unreadable=True)
+    rig.approvals.settle("approved")
+    await opened.whole()
+    assert rig.upstream.bodies() == []
+    assert rig.recorder.effects == ["require_approval", "deny"]
+    assert str(rig.recorder.rows[-1][0].decision.reason_code) == "audit_unavailable"

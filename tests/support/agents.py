@@ -8,13 +8,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx2
 import orjson
 
 from tests.attacks.messages import call, headers, message
 from tests.support.running import Running
+
+
+class Reached(Protocol):
+    """Whatever agents call: a proxy, or the front of several."""
+
+    def mcp(self, server: str) -> str:
+        """Where agents find a server."""
+
 
 RUNNING_OUT: Final = 30.0
 
@@ -60,19 +68,19 @@ class Agent:
     def __post_init__(self) -> None:
         AGENTS.append(self)
 
-    async def call(self, proxy: Running, tool: str = "safe", session: str | None = None, **arguments: Any) -> Said:
+    async def call(self, proxy: Reached, tool: str = "safe", session: str | None = None, **arguments: Any) -> Said:
         """One tools/call, answered."""
         body = call(orjson.dumps(tool), orjson.dumps(arguments), id=str(next(self.ids)).encode())
         return await self.post(proxy, body, session)
 
-    async def initialize(self, proxy: Running) -> str:
+    async def initialize(self, proxy: Reached) -> str:
         """A session; what the agent is to send for it."""
         params = b'"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"a","version":"1"}'
         said = await self.post(proxy, message("initialize", params))
         assert said.status == 200, said
         return said.headers["mcp-session-id"]
 
-    async def post(self, proxy: Running, body: bytes, session: str | None = None) -> Said:
+    async def post(self, proxy: Reached, body: bytes, session: str | None = None) -> Said:
         """One POST; of a stream the last message counts."""
         fields = {name: str(value) for name, value in headers(self.token, host=None)}
         if session is not None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
-from tests.support.misbehaviour import BEHAVIOURS, http, message, result_of
+from tests.support.misbehaviour import BEHAVIOURS, SSE_HEAD, chunk, http, message, result_of
 
 TOOLS = ("safe", "danger", "gated", "echo_args")
 SCHEMA = {"type": "object", "properties": {"amount": {"type": "number"}, "path": {"type": "string"}}}
@@ -65,9 +65,11 @@ class Received:
 
 @dataclass(slots=True)
 class Recording:
-    """The server, and what it has seen."""
+    """The server, and what it has seen. `hosts` are where it listens; `opens`: its GET streams open and say nothing."""
 
     port: int = 0
+    hosts: tuple[str, ...] = ("127.0.0.1",)
+    opens: bool = False
     always: str | None = None
     tools: tuple[str, ...] = TOOLS
     connections: list[bytearray] = field(default_factory=list)
@@ -114,7 +116,7 @@ class Recording:
                 await self._news.wait()
 
     async def __aenter__(self) -> Recording:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=64 * 1024 * 1024)
+        self._server = await asyncio.start_server(self._connected, self.hosts, self.port, limit=64 * 1024 * 1024)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -183,6 +185,10 @@ class Recording:
             writer.write(http(json.dumps(self._report()).encode()))
         elif (name := self._behaviour(received)) is not None:
             await BEHAVIOURS[name](writer, received)
+        elif received.verb == "GET" and self.opens:
+            writer.write(SSE_HEAD + chunk(b": open\n\n"))
+            await writer.drain()
+            await asyncio.Event().wait()
         elif received.verb != "POST":
             writer.write(http(b"", status="405 Method Not Allowed" if received.verb == "GET" else "200 OK"))
         else:
