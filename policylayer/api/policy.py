@@ -13,5 +13,8 @@ async def status(asked: Asked) -> Any:
 
 
 async def reload(asked: Asked) -> Any:
-    """`POST /reload`."""
-    return await asked.services.policies.reload()
+    """`POST /reload`: who asked for it is an event, as what comes of it is another."""
+    services = asked.services
+    event = services.freezing.make_event("reload", asked.person.principal, {})
+    await services.store.append((event,))
+    return await services.policies.reload()

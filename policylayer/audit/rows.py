@@ -6,14 +6,13 @@ Only texts that come from outside are made storable; JSON is so by itself, and o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import sha256
 from typing import Final
 
 import orjson
 
+from policylayer.audit import marks
 from policylayer.audit.context import CallContext, Keeping
 from policylayer.core.call import Json
-from policylayer.core.canonical import canonical
 from policylayer.core.commands import Kind, Outcome, Record
 from policylayer.core.decision import Decision, Inner, RuleRef
 from policylayer.core.immutable import immutable
@@ -22,8 +21,6 @@ from policylayer.keys import Keys, text
 from policylayer.store.rows import Row, storable
 
 OUTCOME: Final = Kind.OUTCOME.value
-MARK_SIZE: Final = 16
-"""Bytes of the keyed digest that stands for a masked value."""
 
 
 @immutable
@@ -45,7 +42,7 @@ class RowMaker:
 
     def mark(self, value: Json) -> str:
         """What stands for a masked value in the log: equal for equal values, of no use without the key."""
-        return text(self._keys.digest(b"value " + sha256(canonical(value)).digest())[:MARK_SIZE])
+        return marks.mark(self._keys, value)
 
     def digest(self, digest: bytes | None) -> str | None:
         """A digest as rows keep it."""

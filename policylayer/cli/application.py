@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "grant": "agents' credentials: create, list, rotate, revoke",
     "token": "people's credentials: create, list, revoke",
     "approvals": "held calls: list, show, approve, deny, withdraw, watch",
-    "audit": "the decision log: tail, query, show, export, verify, prune",
+    "audit": "the decision log: tail, query, show, export, verify, prune, mark",
     "freeze": "stop a principal, a server, or everything, at once",
     "thaw": "end a freeze",
     "reload": "have the proxy read its policies again, and wait for it",

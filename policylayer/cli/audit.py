@@ -13,7 +13,7 @@ import typer
 
 from policylayer.cli.application import new
 from policylayer.cli.audit_files import Format, write, write_as_they_come
-from policylayer.cli.audit_keeping import prune_command, verify_command
+from policylayer.cli.audit_keeping import mark_command, prune_command, verify_command
 from policylayer.cli.audit_pages import BEGINNING, following, newest, now, onward
 from policylayer.cli.exits import UsageError
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
@@ -141,6 +141,7 @@ def export(
 
 app.command("verify")(verify_command)
 app.command("prune")(prune_command)
+app.command("mark")(mark_command)
 
 MOST_INNER: Final = 3
 """Inner calls of one call that a line names."""

@@ -1,4 +1,4 @@
-"""`policylayer audit verify` and `audit prune`: on the proxy's machine only, because both need the key.
+"""`policylayer audit verify`, `prune` and `mark`: on the proxy's machine only, because they need the key.
 
 Must not know how a chain is walked (`audit/verify.py`) nor cut (`audit/prune.py`).
 """
@@ -6,18 +6,22 @@ Must not know how a chain is walked (`audit/verify.py`) nor cut (`audit/prune.py
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from getpass import getpass
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import orjson
 import typer
 
 from policylayer.audit import sinks
 from policylayer.audit.checkpoints import Checkpoints
+from policylayer.audit.marks import marks
 from policylayer.audit.prune import STEP, prune
 from policylayer.audit.verify import Report, verify
 from policylayer.backstage import Backstage
@@ -28,7 +32,9 @@ from policylayer.cli.output import emit, say
 from policylayer.cli.reach import user
 from policylayer.cli.times import since
 from policylayer.config import load
+from policylayer.core.call import Json
 from policylayer.core.errors import AuditUnavailable
+from policylayer.keys import Keys
 
 T = TypeVar("T")
 
@@ -68,6 +74,40 @@ def prune_command(
         emit({"before": at, "removed": removed})
     else:
         say(f"Removed: {removed} rows before {at}.")
+
+
+def mark_command(
+    as_json: Annotated[bool, typer.Option("--as-json", help="The value is JSON: a number, an object, a list.")] = False,
+    json: JsonOption = False,
+    config: HereOption = DEFAULT,
+) -> None:
+    """What stands for a masked value in the log, to look for it there (`audit query -q MARK`). The value is read from
+    standard input, so that it is in no list of commands. One line for each key, the current one's first."""
+    found = load(config)
+    keys = Keys.load(found.keys.files, found.keys.value, create=False)
+    told = _marks(keys, _value(as_json))
+    if json:
+        emit({"marks": told})
+    for each in () if json else told:
+        say(each)
+
+
+def _value(as_json: bool) -> Json:
+    text = getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n").removesuffix("\r")
+    if not as_json:
+        return text
+    try:
+        value: Json = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise UsageError("the value is not JSON", "leave out --as-json to take it as a text") from None
+    return value
+
+
+def _marks(keys: Keys, value: Json) -> list[str]:
+    try:
+        return list(marks(keys, value))
+    except (TypeError, ValueError):
+        raise UsageError("the value cannot stand in a call", "it holds half a sign, or too large a number") from None
 
 
 async def _prune(back: Backstage, at: str) -> int:

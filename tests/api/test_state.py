@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from policylayer.api.services import Part
+from policylayer.api.table import ROUTES
 from policylayer.audit.context import CallContext
 from policylayer.core.call import Call, Caller, Subject
 from policylayer.core.commands import Kind, Record, Recorded
@@ -175,3 +176,50 @@ async def test_the_resource_is_the_configured_one(rig: Rig) -> None:
     assert answer.json["resource"] == "http://127.0.0.1:8080/mcp/shop"
     assert (await rig.ask("GET", f"{path}nowhere", None, prefix="")).status == 404
     assert (await rig.ask("POST", "/healthz", None, prefix="")).status == 405
+
+
+# --- who administers is in the log ------------------------------------------------------------------------------------
+
+
+async def _approval(rig: Rig, target: str) -> str:
+    recorded = await row(rig, Effect.REQUIRE_APPROVAL, target=target)
+    assert recorded.approval_id is not None
+    return recorded.approval_id
+
+
+async def _changes(rig: Rig) -> dict[str, Any]:
+    """What changes something: a route's name, and how it is asked; made in order, since some need others."""
+    grant = {"name": "x", "principal": "agent:x", "servers": ["shop"]}
+    made = (await rig.ask("POST", "/grants", body={**grant, "name": "y"})).json["id"]
+    token = (await rig.ask("POST", "/tokens", body={"principal": "user:x", "role": "viewer"})).json["id"]
+    approve, deny, withdraw = [await _approval(rig, target) for target in ("a", "b", "c")]
+    stop = {"scope": "principal", "name": "agent:x"}
+    return {
+        "createGrant": ("POST", "/grants", grant),
+        "rotateGrant": ("POST", f"/grants/{made}/rotate", {}),
+        "revokeGrant": ("DELETE", f"/grants/{made}", None),
+        "createToken": ("POST", "/tokens", {"principal": "user:y", "role": "viewer"}),
+        "revokeToken": ("DELETE", f"/tokens/{token}", None),
+        "freeze": ("POST", "/freezes", {**stop, "reason": "for a test"}),
+        "thaw": ("POST", "/thaw", stop),
+        "reload": ("POST", "/reload", None),
+        "approveApproval": ("POST", f"/approvals/{approve}/approve", {}),
+        "denyApproval": ("POST", f"/approvals/{deny}/deny", {"note": "no"}),
+        "withdrawApproval": ("POST", f"/approvals/{withdraw}/withdraw", {}),
+    }
+
+
+@pytest.mark.shows("audit.1")
+async def test_whatever_a_person_changes_is_an_event_with_who_it_was(rig: Rig) -> None:
+    changes = await _changes(rig)
+    harmless = {"explain"}
+    assert {*changes, *harmless} == {route.name for route in ROUTES if route.method != "GET"}
+    for name, (method, path, body) in changes.items():
+        before = (await rig.ask("GET", "/events", "viewer")).json["items"]
+        role = "approver" if name in ("approveApproval", "denyApproval") else "admin"
+        answer = await rig.ask(method, path, role, body=body)
+        assert answer.status in (200, 201), (name, answer.json)
+        after = (await rig.ask("GET", "/events", "viewer")).json["items"]
+        new = after[: len(after) - len(before)] if len(after) < 100 else after[:1]
+        assert new, f"{name} leaves no trace"
+        assert f"user:{role}" in [event["actor"] for event in new], (name, new)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sqlite3
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.filling import fill_sqlite
 from policylayer.audit.checkpoints import take
 from policylayer.audit.verify import Report, verify
 from policylayer.clock import Clock
@@ -118,6 +120,47 @@ def test_every_kind_of_change_is_seen(kind: str, at: int, other: int) -> None:
         change(path, kind, at, other)
         report = asyncio.run(checked(path, outside))
         assert not report.good, (kind, at, other)
+
+
+@pytest.mark.shows("audit.5")
+def test_one_byte_of_one_row_of_ten_thousand_is_named(tmp_path: Path) -> None:
+    """AUD-06: any column of any row; exactly that row is named."""
+    path, rng = tmp_path / "log.db", random.Random(11)
+    fill_sqlite(path, KEYS, 10_000)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("DROP TRIGGER records_no_update")
+    changed = set()
+    for _ in range(25):
+        seq, column = rng.randrange(2, 10_001), rng.choice([name for name in COLUMNS if name not in PLACE])
+        (row_id, old) = connection.execute(f"SELECT id, {column} FROM records WHERE seq = ?", (seq,)).fetchone()
+        connection.execute(f"UPDATE records SET {column} = ? WHERE id = ?", (nudged(old, rng), row_id))
+        report = asyncio.run(checked(path, []))
+        assert [(problem.what, problem.seq, problem.id) for problem in report.problems] == [("changed", seq, row_id)], (
+            column,
+            old,
+        )
+        connection.execute(f"UPDATE records SET {column} = ? WHERE id = ?", (old, row_id))
+        changed.add(column)
+    assert len(changed) > 10
+    assert asyncio.run(checked(path, [])).good
+    connection.close()
+
+
+PLACE: Final = ("id", "chain", "seq", "key_id", "version")
+"""Whoever changes these is told otherwise: see `test_verify.py`."""
+
+
+def nudged(value: Any, rng: random.Random) -> Any:
+    """One byte, or one bit of a number, is another; where there was nothing, there is one."""
+    if isinstance(value, int):
+        return value ^ 1
+    if isinstance(value, bytes):
+        at = rng.randrange(len(value))
+        return value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :]
+    if value is None:
+        return "x"
+    at = rng.randrange(len(value))
+    return value[:at] + ("y" if value[at] == "x" else "x") + value[at + 1 :]
 
 
 def _row(number: int) -> Row:
