@@ -41,6 +41,32 @@ async def test_approved_on_one_replica_goes_on_at_another(make: Make, rec: Recor
     assert rec.counts["gated"] == 2
 
 
+async def test_a_replica_that_cannot_listen_looks_for_itself(make: Make, cluster: Server, url: str) -> None:
+    """Whoever listens is cut off again and again; what was approved elsewhere goes on all the same."""
+    one, two = make("one"), make("two")
+    agent, stop, cut = Agent(one.grant("agent:a", "rec")), asyncio.Event(), 0
+
+    async def cutting() -> None:
+        nonlocal cut
+        deaf = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            f" WHERE datname = '{url.rpartition('/')[2]}' AND query IN ('SELECT 1', 'LISTEN \"policylayer\"')"
+        )
+        while not stop.is_set():
+            cut += int(await asyncio.to_thread(cluster.sql, deaf, "postgres"))
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(cutting())
+    for number in range(3):
+        held = asyncio.create_task(agent.call(one, "gated", n=number))
+        approval = await asyncio.to_thread(two.pending, target="gated")
+        await asyncio.to_thread(two.approve, approval["id"])
+        assert (await asyncio.wait_for(held, 20)).executed
+    stop.set()
+    await task
+    assert cut > 2, "nobody was cut off"
+
+
 async def test_a_revoked_grant_ends_everywhere(make: Make) -> None:
     replicas = [make(name) for name in ("one", "two", "three")]
     agent = Agent(replicas[0].grant("agent:a", "rec"))

@@ -156,9 +156,9 @@ class Running:
         return answer.json()
 
     def cli(
-        self, *arguments: str, env: Mapping[str, str] | None = None, expect: int = 0
+        self, *arguments: str, env: Mapping[str, str] | None = None, expect: int = 0, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of `policylayer` in the proxy's folder."""
+        """Run a command of `policylayer` in the proxy's folder; `stdin` is what it reads."""
         done = subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.folder,
@@ -166,7 +166,7 @@ class Running:
             capture_output=True,
             text=True,
             timeout=PATIENCE * 3,
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             check=False,
         )
         assert done.returncode == expect, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
