@@ -8,6 +8,9 @@ usage() {
   cat <<'TEXT'
 usage: scripts/soak.sh [WHAT]...      without WHAT: all but `hours`, which take over an hour
   kills      1,000 kill -9 under load, up to 2 s apart; on PostgreSQL too, where it is installed
+  faults     databases fail for a minute in every way, PostgreSQL is killed 50 times, and too many call
+  replicas   three replicas behind HAProxy, and a cut between one and the database
+  log        memory and speed of what reads a log of a million rows, and the time of each page
   reload     policies change every 50 ms for ten minutes
   slow       1,000 slow peers of each kind
   rego       10,000 runaway policies
@@ -23,6 +26,14 @@ soak() {
     kills)
       POLICYLAYER_KILLS="${POLICYLAYER_KILLS:-1000}" POLICYLAYER_KILL_AFTER="${POLICYLAYER_KILL_AFTER:-2}" \
         run tests/durability/test_kill.py tests/postgres/test_kill.py ;;
+    faults)
+      run tests/durability/test_faults.py tests/durability/test_overload.py tests/postgres/test_faults.py
+      run tests/postgres/test_kill.py -k database ;;
+    replicas) run tests/postgres/test_network.py tests/postgres/test_replicas.py ;;
+    log)
+      run tests/audit/test_memory.py -s
+      .venv/bin/python -m benchmarks.readers
+      .venv/bin/python -m benchmarks.pages ;;
     reload) POLICYLAYER_RELOAD_SECONDS="${POLICYLAYER_RELOAD_SECONDS:-600}" run tests/durability/test_reload.py ;;
     slow) POLICYLAYER_SLOW_PEERS="${POLICYLAYER_SLOW_PEERS:-1000}" run tests/attacks/test_slow_peers.py ;;
     rego) run tests/rego -k hundred ;;
@@ -34,7 +45,7 @@ soak() {
 
 case "${1:-}" in help | -h | --help) usage; exit ;; esac
 scripts/install.sh dev
-[ $# -gt 0 ] || set -- kills reload slow rego timing
+[ $# -gt 0 ] || set -- kills faults replicas log reload slow rego timing
 for what in "$@"; do
   echo "--- $what"
   soak "$what"
