@@ -43,6 +43,16 @@ SPREAD_US = 30 * 86_400_000_000
 """How far back the oldest row is, however many there are."""
 
 
+class Then(Clock):
+    """The clock as it was when the log began, for its opening."""
+
+    def time_us(self) -> int:
+        return super().time_us() - SPREAD_US - 1_000_000
+
+    def new_id(self) -> str:
+        return uuid7(self.time_us() * 4, f"{random.getrandbits(62):016x}")
+
+
 def rows(count: int, until_us: int, seed: int = 7) -> Iterator[Row]:
     """So many rows, oldest first."""
     rng = random.Random(seed)
@@ -111,7 +121,7 @@ def fill_sqlite(path: Path, keys: Keys, count: int) -> None:
         connection.exec_driver_sql("BEGIN")
         schema.prepare(connection)
         check_key(connection, keys)
-        place, event = open_chain(connection, keys, clock, Program("filling"))
+        place, event = open_chain(connection, keys, Then(), Program("filling"))
         statement = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
         raw.execute(statement, place.seal(event))
         for batch in sealed(place, count, clock.time_us()):
@@ -136,7 +146,7 @@ async def fill_postgres(url: str, keys: Keys, count: int) -> None:
             schema.prepare(sync)
             check_key(sync, keys)
             ensure(sync, clock.time_us() - SPREAD_US)
-            return open_chain(sync, keys, clock, Program("filling"))
+            return open_chain(sync, keys, Then(), Program("filling"))
 
         place, event = await connection.run_sync(begin)
         await raw.copy_records_to_table("records", records=[place.seal(event)], columns=COLUMNS)

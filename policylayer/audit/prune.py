@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, delete, func, select, text
 
+from policylayer.audit.queries import first_id
 from policylayer.clock import Clock
 from policylayer.store.opening import heads
 from policylayer.store.rows import event_row
@@ -59,16 +60,19 @@ def prune(
 
 
 def _cuts(connection: Connection, before_us: int, most: int | None) -> dict[str, tuple[int, str]]:
-    """Where to cut: the last row of each chain before its first young one, or before there are too many."""
+    """Where to cut: the last row of each chain before its first young one, or before there are too many.
+
+    Chains that were opened later are not looked at, nor more rows than may be removed: a log may be long.
+    """
     cuts: dict[str, tuple[int, str]] = {}
     left = most
-    for chain in sorted(heads(connection)):
+    for chain in sorted(each for each in heads(connection) if each < first_id(before_us)):
         own = records.c.chain == chain
         first = connection.scalar(select(func.min(records.c.seq)).where(own)) or 0
+        if left is not None:
+            own = and_(own, records.c.seq < first + left)
         young = connection.scalar(select(func.min(records.c.seq)).where(own, records.c.time_us >= before_us))
         old = own if young is None else and_(own, records.c.seq < young)
-        if left is not None:
-            old = and_(old, records.c.seq < first + left)
         query = select(records.c.seq, records.c.link).where(old).order_by(records.c.seq.desc()).limit(1)
         last = connection.execute(query).first()
         if last is None:

@@ -304,3 +304,16 @@ async def test_pruning_leaves_a_log_that_verifies_from_the_cut(log: SqliteStore,
         await log.write(lambda connection: connection.exec_driver_sql("DELETE FROM records"))
     tamper(f"DELETE FROM records WHERE chain = '{chains(path)[0]}' AND seq = {ROWS + 2}")
     assert seen(await verify(log, KEYS))[0] == ("missing_rows", ROWS + 2)
+
+
+@pytest.mark.shows("audit.1")
+async def test_pruning_in_steps_removes_the_same_and_each_step_verifies(log: SqliteStore) -> None:
+    cut = CLOCK.time_us()
+    await log.append((row(),))
+    steps = []
+    while removed := await log.record(partial(prune, before_us=cut, actor="user:a", clock=CLOCK, most=7)):
+        steps.append(removed)
+        report = await verify(log, KEYS)
+        assert report.good, report.problems
+    assert sum(steps) == 3 * (ROWS + 1)
+    assert max(steps) == 7
