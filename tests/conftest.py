@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.background import Background
+from tests.support.postgres import Server, server
+from tests.support.recording import Recording
 
 # A busy machine is slow, which says nothing of what is tested; fixtures are shared by examples on purpose.
 SUPPRESSED = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -27,6 +32,42 @@ _selected_all = False
 def anyio_backend() -> str:
     """Async tests run on asyncio only: so does the program."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Server]:
+    """A PostgreSQL server for whoever only uses databases of it; who stops or changes one has one of their own."""
+    pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
+    pytest.importorskip("greenlet", reason="`greenlet` is not installed")
+    with server() as made:
+        yield made
+
+
+@pytest.fixture
+def postgres_url(postgres_cluster: Server) -> Iterator[str]:
+    """An empty database there."""
+    made = postgres_cluster.database()
+    yield made
+    postgres_cluster.give_back(made)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'log.db'}"
+    made: str = request.getfixturevalue("postgres_url")
+    return made
+
+
+@pytest.fixture
+def rec() -> Iterator[Recording]:
+    """A server that keeps what it was sent."""
+    with Background() as loop:
+        made = Recording()
+        loop.run(made.__aenter__())
+        yield made
+        loop.run(made.__aexit__(None, None, None))
 
 
 def pytest_configure(config: pytest.Config) -> None:

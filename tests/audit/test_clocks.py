@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -21,7 +18,6 @@ from policylayer.core.commands import Recorded, RecordOutcome
 from policylayer.store.store import Program, Store, open_store
 from policylayer.store.tables import records
 from tests.audit.support import EXECUTED, KEYS, context, decision, record
-from tests.support.postgres import Server, server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.shows("audit.1")]
 HOUR, YEAR = 3600.0, 365 * 86_400.0
@@ -49,24 +45,6 @@ def wall(monkeypatch: pytest.MonkeyPatch) -> Wall:
     return made
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Server]:
-    pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
-    with server() as made:
-        yield made
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: Any, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'log.db'}"
-        return
-    cluster: Server = request.getfixturevalue("cluster")
-    made = cluster.database()
-    yield made
-    cluster.give_back(made)
-
-
 async def opened(url: str) -> tuple[Store, Recorder, Clock]:
     clock = Clock()
     store = open_store(url, KEYS, clock, Program("serve"))
@@ -76,8 +54,8 @@ async def opened(url: str) -> tuple[Store, Recorder, Clock]:
     return store, recorder, clock
 
 
-async def test_a_clock_that_jumps_leaves_one_log_without_gaps(url: str, wall: Wall) -> None:
-    store, recorder, clock = await opened(url)
+async def test_a_clock_that_jumps_leaves_one_log_without_gaps(database_url: str, wall: Wall) -> None:
+    store, recorder, clock = await opened(database_url)
     written: list[str] = []
     kept: list[bytes] = []
     for jump in JUMPS:
@@ -107,14 +85,16 @@ async def test_a_clock_that_jumps_leaves_one_log_without_gaps(url: str, wall: Wa
 
 
 @pytest.mark.parametrize("jump", [-YEAR, YEAR])
-async def test_a_restart_under_another_clock_goes_on_in_the_same_log(url: str, wall: Wall, jump: float) -> None:
-    store, recorder, _ = await opened(url)
+async def test_a_restart_under_another_clock_goes_on_in_the_same_log(
+    database_url: str, wall: Wall, jump: float
+) -> None:
+    store, recorder, _ = await opened(database_url)
     first = await recorder.record(record(), context())
     assert isinstance(first, Recorded)
     # It ends without the outcome's being written.
     await store.close()
     wall.ahead += jump
-    store, recorder, _ = await opened(url)
+    store, recorder, _ = await opened(database_url)
     second = await recorder.record(record(), context())
     assert isinstance(second, Recorded)
     page: Page = await store.read(queries.decisions)

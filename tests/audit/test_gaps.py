@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from policylayer.store.rows import Row
 from policylayer.store.store import Add, Program, Store, open_store
 from policylayer.store.tables import meta, records
 from tests.audit.support import KEYS
-from tests.support.postgres import Server, server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.shows("audit.1", "audit.5")]
 CLOCK = Clock()
@@ -27,26 +25,12 @@ class Undone(Exception):
     """What a function does is not to be."""
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Server]:
-    pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
-    with server() as made:
-        yield made
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: Any, tmp_path: Path) -> AsyncIterator[Store]:
-    url = f"sqlite:///{tmp_path / 'log.db'}"
-    cluster: Server | None = None
-    if request.param == "postgres":
-        cluster = request.getfixturevalue("cluster")
-        url = cluster.database()
-    made = open_store(url, KEYS, CLOCK, Program("serve"))
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    made = open_store(database_url, KEYS, CLOCK, Program("serve"))
     await made.start()
     yield made
     await made.close()
-    if cluster is not None:
-        cluster.give_back(url)
 
 
 def row() -> Row:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -10,22 +10,11 @@ import pytest
 
 from tests.limits.desk import Desk, opened
 from tests.support.hand_clock import HandClock
-from tests.support.postgres import Server, server
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Server]:
-    pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
-    pytest.importorskip("greenlet", reason="`greenlet` is not installed")
-    with server() as made:
-        yield made
 
 
 @pytest.fixture
-def postgres(cluster: Server) -> Iterator[str]:
-    made = cluster.database()
-    yield made
-    cluster.give_back(made)
+def postgres(postgres_url: str) -> str:
+    return postgres_url
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
 pytest.importorskip("greenlet", reason="`greenlet` is not installed")
 
 from policylayer.store.roles import statements
-from tests.postgres.rig import recording, replica
+from tests.postgres.rig import replica
 from tests.support.agents import closed
-from tests.support.background import Background
 from tests.support.postgres import Server, server
 from tests.support.recording import Recording
 from tests.support.service import ADMIN, Preloaded, Proxy
@@ -40,14 +39,6 @@ async def agents(anyio_backend: str) -> AsyncIterator[None]:
     """Whoever called hangs up with the test."""
     yield
     await closed()
-
-
-@pytest.fixture
-def rec() -> Iterator[Recording]:
-    with Background() as loop:
-        made = recording(loop)
-        yield made
-        loop.run(made.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ from policylayer import __version__
 from policylayer.core.errors import ConfigError
 from policylayer.serve import traces
 from tests.attacks.messages import call, headers
-from tests.support.background import Background
 from tests.support.ports import free_port
 from tests.support.recording import Recording
 from tests.support.running import ALLOW_ALL, Running
@@ -69,15 +68,6 @@ def collector() -> Iterator[Collector]:
     yield made
     made.server.shutdown()
     made.server.server_close()
-
-
-@pytest.fixture
-def rec() -> Iterator[Recording]:
-    with Background() as loop:
-        made = Recording()
-        loop.run(made.__aenter__())
-        yield made
-        loop.run(made.__aexit__(None, None, None))
 
 
 def proxy(folder: Path, rec: Recording, url: str, **more: Any) -> Running:

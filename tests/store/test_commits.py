@@ -6,9 +6,7 @@ Counted, not timed: what a commit costs is the disk's, how many share it is ours
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -19,30 +17,12 @@ from policylayer.clock import Clock
 from policylayer.store.rows import Row
 from policylayer.store.store import Limits, Program, Store, open_store
 from policylayer.store.tables import records
-from tests.support.postgres import Server, server
+from tests.support.postgres import Server
 
 pytestmark = [pytest.mark.anyio, pytest.mark.shows("audit.6")]
 CALLERS = 64
 ROUNDS = 12
 CLOCK = Clock()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Server]:
-    pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
-    with server() as made:
-        yield made
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: Any, tmp_path: Path) -> Iterator[str]:
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'log.db'}"
-        return
-    cluster: Server = request.getfixturevalue("cluster")
-    made = cluster.database()
-    yield made
-    cluster.give_back(made)
 
 
 async def opened(url: str, batch: int) -> Store:
@@ -70,8 +50,8 @@ async def written(store: Store) -> set[str]:
     return await store.read(lambda connection: set(connection.scalars(query)))
 
 
-async def test_at_64_callers_one_commit_carries_at_least_8_rows(url: str) -> None:
-    store = await opened(url, commits.BATCH[commits.GROUPED])
+async def test_at_64_callers_one_commit_carries_at_least_8_rows(database_url: str) -> None:
+    store = await opened(database_url, commits.BATCH[commits.GROUPED])
     try:
         done = await load(store)
         assert len(done) == CALLERS * ROUNDS
@@ -84,9 +64,9 @@ async def test_at_64_callers_one_commit_carries_at_least_8_rows(url: str) -> Non
         await store.close()
 
 
-async def test_told_to_it_commits_one_caller_at_a_time(url: str) -> None:
+async def test_told_to_it_commits_one_caller_at_a_time(database_url: str) -> None:
     """What it is compared with."""
-    store = await opened(url, commits.BATCH[commits.SINGLE])
+    store = await opened(database_url, commits.BATCH[commits.SINGLE])
     try:
         done = await load(store)
         assert await written(store) == set(done)
@@ -95,22 +75,21 @@ async def test_told_to_it_commits_one_caller_at_a_time(url: str) -> None:
         await store.close()
 
 
-@pytest.mark.parametrize("url", ["postgres"], indirect=True)
-async def test_commits_are_the_databases_own(url: str, cluster: Server) -> None:
+async def test_commits_are_the_databases_own(postgres_url: str, postgres_cluster: Server) -> None:
     """The meter counts what PostgreSQL does: one transaction, one number."""
-    name = url.rpartition("/")[2]
-    store = await opened(url, commits.BATCH[commits.GROUPED])
+    name = postgres_url.rpartition("/")[2]
+    store = await opened(postgres_url, commits.BATCH[commits.GROUPED])
     try:
         done = await load(store)
         counted = "SELECT count(DISTINCT xmin::text) FROM records WHERE kind = 'decision'"
-        assert int(cluster.sql(counted, name)) == store.meter.commits <= len(done) / 8
+        assert int(postgres_cluster.sql(counted, name)) == store.meter.commits <= len(done) / 8
     finally:
         await store.close()
 
 
-async def test_the_benchmark_measures_both_and_says_how_many_times(url: str, tmp_path: Path) -> None:
-    other = f"sqlite:///{tmp_path / 'other.db'}" if url.startswith("sqlite") else url
-    table = await commits.rounds({commits.SINGLE: other, commits.GROUPED: url}, 0.05, 2)
+async def test_the_benchmark_measures_both_and_says_how_many_times(database_url: str, tmp_path: Path) -> None:
+    other = f"sqlite:///{tmp_path / 'other.db'}" if database_url.startswith("sqlite") else database_url
+    table = await commits.rounds({commits.SINGLE: other, commits.GROUPED: database_url}, 0.05, 2)
     assert [place for place in table if place[0] == commits.GROUPED] == [
         (commits.GROUPED, callers) for callers in commits.CALLERS
     ]
@@ -123,8 +102,8 @@ async def test_the_benchmark_measures_both_and_says_how_many_times(url: str, tmp
     assert text.count("grouped") == len(commits.CALLERS)
 
 
-async def test_what_is_measured_is_in_the_log(url: str) -> None:
-    store = await opened(url, commits.BATCH[commits.GROUPED])
+async def test_what_is_measured_is_in_the_log(database_url: str) -> None:
+    store = await opened(database_url, commits.BATCH[commits.GROUPED])
     try:
         rate, _ = await commits.measure(store, CLOCK, 4, 0.05)
         assert rate > 0

@@ -57,6 +57,8 @@ class Server:
         """Start it, and wait until it answers."""
         command = [program("postgres"), "-D", str(self.folder / "data"), "-p", str(self.port), "-k", str(self.folder)]
         command += ["-h", self.hosts, "-c", "max_connections=80", "-c", "shared_buffers=16MB"]
+        # Of a server that is killed nothing is to stay behind, so nothing of it is elsewhere.
+        command += ["-c", "dynamic_shared_memory_type=mmap"]
         command += ["-c", "min_wal_size=2MB", "-c", "max_wal_size=4MB"] if self.small else []
         with (self.folder.parent / "postgres.log").open("ab") as log:
             self.process = subprocess.Popen(
