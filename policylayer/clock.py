@@ -22,6 +22,7 @@ class Clock:
         self._lock = threading.Lock()
         self._last = 0
         self._random: list[str] = []
+        self._millisecond, self._stamp = -1, ""
 
     def now(self) -> datetime:
         """The wall clock, aware, in UTC."""
@@ -37,10 +38,13 @@ class Clock:
             if not self._random:
                 # Asked for in stock: each asking lets other threads run first, which costs more than the bytes.
                 digits = os.urandom(4096).hex()
-                self._random = [digits[at : at + DIGITS] for at in range(0, len(digits), DIGITS)]
-            random = self._random.pop()
+                self._random = [_tail(digits[at : at + DIGITS]) for at in range(0, len(digits), DIGITS)]
+            tail = self._random.pop()
             self._last = last = max(time.time_ns() // 250, self._last + 1)
-        return uuid7(last, random)
+            millisecond, fraction = divmod(last, 4000)
+            if millisecond != self._millisecond:
+                self._millisecond, self._stamp = millisecond, _stamp(millisecond)
+            return f"{self._stamp}-7{fraction:03x}-{tail}"
 
 
 DIGITS: Final = 16
@@ -55,5 +59,13 @@ def uuid7(quarter_us: int, random: str = "0" * DIGITS) -> str:
     Without them it is the first id of its time.
     """
     milliseconds, fraction = divmod(quarter_us, 4000)
+    return f"{_stamp(milliseconds)}-7{fraction:03x}-{_tail(random)}"
+
+
+def _stamp(milliseconds: int) -> str:
     stamp = f"{milliseconds & 0xFFFFFFFFFFFF:012x}"
-    return f"{stamp[:8]}-{stamp[8:]}-7{fraction:03x}-{_VARIANT[random[0]]}{random[1:4]}-{random[4:]}"
+    return f"{stamp[:8]}-{stamp[8:]}"
+
+
+def _tail(random: str) -> str:
+    return f"{_VARIANT[random[0]]}{random[1:4]}-{random[4:]}"

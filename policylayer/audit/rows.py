@@ -12,15 +12,19 @@ import orjson
 
 from policylayer.audit import marks
 from policylayer.audit.context import CallContext, Keeping
-from policylayer.core.call import Json
+from policylayer.core.call import Json, Subject
 from policylayer.core.commands import Kind, Outcome, Record
 from policylayer.core.decision import Decision, Inner, RuleRef
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Redactor, View
 from policylayer.keys import Keys, text
-from policylayer.store.rows import Row, storable
+from policylayer.store.rows import VERSION, Row, storable
 
 OUTCOME: Final = Kind.OUTCOME.value
+_NEW: Final = tuple.__new__
+_AT: Final = {name: at for at, name in enumerate(Row._fields)}
+_NO_CALL: Final = (None,) * (_AT["reason"] - _AT["parent"] - 1)
+_NO_DECISION: Final = (None,) * (_AT["state"] - _AT["reason"] - 1)
 
 
 @immutable
@@ -54,56 +58,68 @@ class RowMaker:
         view, answers = self._views(decision, context)
         redeemed = cmd.redeem
         grant, user = caller.grant, caller.on_behalf_of
-        return Row(
-            id=stamp.id,
-            kind=cmd.kind._value_,
-            time_us=stamp.time_us,
-            parent=cmd.parent,
-            principal=storable(caller.subject.id),
-            on_behalf_of=None if user is None else storable(user.id),
-            grant_id=None if grant is None else grant.id,
-            server=call.server,
-            method=storable(call.method),
-            target=None if call.target is None else storable(call.target),
-            effect=decision.effect._value_,
-            enforced=decision.enforced._value_,
-            would=None if decision.would is None else decision.would._value_,
-            reason_code=decision.reason_code._value_,
-            reason=storable(decision.reason) or None,
-            rules=_refs(decision.rules),
-            observed=_refs(decision.observed),
-            revision=decision.revision or None,
-            arguments=view.text,
-            input=answers.text if answers else None,
-            arguments_mode=view.mode,
-            digest=None if view.mode == "none" else self.digest(call.digest),
-            approval_id=cmd.consume or cmd.approval_id or (redeemed.approval_id if redeemed else None),
-            session=context.session,
-            protocol=call.protocol,
-            client=None if context.client is None else storable(context.client),
-            ip=context.ip,
-            detail=_detail(decision, view, answers, context),
-            decide_us=stamp.decide_us,
-            labels=orjson.dumps(sorted(context.labels)).decode() if context.labels else None,
-            charges=_charges(decision) if cmd.charge and decision.charges else None,
-            redeemed=redeemed.nonce if redeemed else None,
+        # By place, in the order of `Row`: by name it takes ten times as long.
+        columns = (
+            stamp.id,
+            cmd.kind._value_,
+            stamp.time_us,
+            VERSION,
+            cmd.parent,
+            storable(caller.subject.id),
+            None if user is None else storable(user.id),
+            None if grant is None else grant.id,
+            call.server,
+            storable(call.method),
+            None if call.target is None else storable(call.target),
+            decision.effect._value_,
+            decision.enforced._value_,
+            None if decision.would is None else decision.would._value_,
+            decision.reason_code._value_,
+            storable(decision.reason) or None,
+            _refs(decision.rules),
+            _refs(decision.observed),
+            decision.revision or None,
+            view.text,
+            answers.text if answers else None,
+            view.mode,
+            None if view.mode == "none" else self.digest(call.digest),
+            cmd.consume or cmd.approval_id or (redeemed.approval_id if redeemed else None),
+            context.session,
+            call.protocol,
+            None if context.client is None else storable(context.client),
+            context.ip,
+            None,  # state
+            _detail(decision, view, answers, context),
+            stamp.decide_us,
+            None,  # record_us
+            None,  # upstream_us
+            None,  # size
+            None,  # is_error
+            None,  # result_digest
+            orjson.dumps(sorted(context.labels)).decode() if context.labels else None,
+            _charges(decision) if cmd.charge and decision.charges else None,
+            redeemed.nonce if redeemed else None,
         )
+        return _NEW(Row, columns)
 
     def outcome(self, parent: str, outcome: Outcome, stamp: Stamp, record_us: int | None = None) -> Row:
         """The row of what became of the row `parent`."""
-        return Row(
-            id=stamp.id,
-            kind=OUTCOME,
-            time_us=stamp.time_us,
-            parent=parent,
-            state=outcome.state._value_,
-            reason=storable(outcome.detail) or None,
-            record_us=record_us,
-            upstream_us=outcome.upstream_us,
-            size=outcome.size,
-            is_error=int(outcome.is_error),
-            result_digest=self.digest(outcome.digest),
+        columns = (
+            *(stamp.id, OUTCOME, stamp.time_us, VERSION, parent),
+            *_NO_CALL,
+            storable(outcome.detail) or None,
+            *_NO_DECISION,
+            outcome.state._value_,
+            None,  # detail
+            None,  # decide_us
+            record_us,
+            outcome.upstream_us,
+            outcome.size,
+            int(outcome.is_error),
+            self.digest(outcome.digest),
+            *(None, None, None),  # labels, charges, redeemed
         )
+        return _NEW(Row, columns)
 
     def _views(self, decision: Decision, context: CallContext) -> tuple[View, View | None]:
         """What is kept of the arguments, and of the responses of a later round."""
@@ -148,12 +164,21 @@ def _detail(decision: Decision, view: View, answers: View | None, context: CallC
 
 def _decided_by(context: CallContext) -> dict[str, object]:
     """What policy was told besides the call: holds that were satisfied, hints it believed, what the credential adds."""
-    detail: dict[str, object] = {}
+    caller, detail = context.caller, dict[str, object]()
     if context.approved:
         detail["approved"] = sorted(context.approved)
     if context.annotations is not None:
         detail["annotations"] = {hint: said for hint, said in context.annotations.items() if isinstance(said, bool)}
-    for name, subject in (("principal", context.caller.subject), ("for", context.caller.on_behalf_of)):
-        if subject is not None and (subject.groups or subject.attributes):
-            detail[name] = {"groups": sorted(subject.groups), "attributes": subject.attributes}
+    if _adds(caller.subject):
+        detail["principal"] = _added(caller.subject)
+    if caller.on_behalf_of is not None and _adds(caller.on_behalf_of):
+        detail["for"] = _added(caller.on_behalf_of)
     return detail
+
+
+def _adds(subject: Subject) -> bool:
+    return bool(subject.groups or subject.attributes)
+
+
+def _added(subject: Subject) -> dict[str, object]:
+    return {"groups": sorted(subject.groups), "attributes": subject.attributes}

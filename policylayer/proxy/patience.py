@@ -30,17 +30,20 @@ class Patience:
     def __init__(self) -> None:
         self._waiting: deque[tuple[float, Waiting]] = deque()
         self._timed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, waiting: Waiting) -> None:
         """Tell it when it has become a long one; twice as late at most."""
-        loop = asyncio.get_running_loop()
+        # Kept, since each question for it costs a call into the system.
+        loop = self._loop or asyncio.get_running_loop()
         self._waiting.append((loop.time() + LONG, waiting))
         if not self._timed:
             self._timed = True
+            self._loop = loop
             loop.call_later(LONG, self._look)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
         now, waiting = loop.time(), self._waiting
         while waiting and waiting[0][0] <= now:
             one = waiting.popleft()[1]

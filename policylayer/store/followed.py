@@ -8,6 +8,8 @@ Whoever decides by it asks `stale` first, and refreshes. Must not know what is k
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic
 
@@ -42,10 +44,12 @@ class Followed(Generic[T]):
         self._read_at = 0.0
         self._refreshing: asyncio.Task[AuditUnavailable | None] | None = None
         self._undo: Callable[[], None] | None = None
+        self._time: Callable[[], float] = time.monotonic
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Read, and follow changes."""
+        self._time = asyncio.get_running_loop().time
         self._undo = self._store.subscribe(self._topic, self._tell)
         await self._look(self._store.read(self._read))
         self._task = spawn(self._follow(), self._topic)
@@ -61,8 +65,10 @@ class Followed(Generic[T]):
     @property
     def stale(self) -> bool:
         """Whether there may be a change that is older than `FRESH` and not known here."""
-        known = max(self._read_at, self._store.heard) if self._known == self._told else self._read_at
-        return asyncio.get_running_loop().time() - known > FRESH
+        known = self._read_at
+        if self._known == self._told and (heard := self._store.heard) > known:
+            known = heard
+        return known != math.inf and self._time() - known > FRESH
 
     async def refresh(self) -> None:
         """Read now; whoever else wants that meanwhile waits for the same. Raises `AuditUnavailable`."""
@@ -115,7 +121,10 @@ class Together:
     @property
     def stale(self) -> bool:
         """Whether one of them is."""
-        return any(each.stale for each in self._followed)
+        for each in self._followed:  # noqa: SIM110 - asked twice a call, and a generator would cost more than the answer
+            if each.stale:
+                return True
+        return False
 
     async def refresh(self) -> None:
         """Those that are."""

@@ -7,9 +7,8 @@ each kind has statements that say the others' NULL themselves. Must not know con
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import compress, repeat
-from operator import is_not
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from policylayer.store.rows import COLUMNS
@@ -19,8 +18,8 @@ Sealed: TypeAlias = tuple[str | int | bytes | None, ...]
 TOGETHER: Final = 3
 """So many rows of whatever shapes go in by one statement of just their shapes."""
 
-SIZES: Final = (32, 16, 8, 4, 2, 1)
-"""How many rows of one shape a statement takes; a batch is cut into these. They stay below the limit of variables."""
+LARGEST: Final = 32
+"""How many rows of one shape a statement takes at most, which stays below the limit of variables."""
 
 MOST: Final = 512
 """Shapes, and statements for a few rows, that are kept; far more than there are."""
@@ -29,45 +28,71 @@ _INTO: Final = f"INSERT INTO records ({', '.join(COLUMNS)}) VALUES "
 
 
 class _Shape:
-    """Which columns a row has, and the statements for so many rows that have the same."""
+    """Which columns a row has; `values` takes them out. The last, the link, is bytes and always there."""
 
-    __slots__ = ("statements", "there", "values")
+    __slots__ = ("_statements", "marks", "values")
 
-    def __init__(self, there: tuple[bool, ...]) -> None:
-        self.there = there
-        self.values = f"({', '.join('?' if each else 'NULL' for each in there)})"
-        self.statements = {size: _INTO + ", ".join([self.values] * size) for size in SIZES}
+    def __init__(self, row: Sealed) -> None:
+        there = [value is not None for value in row]
+        self.marks = f"({', '.join('?' if each else 'NULL' for each in there)})"
+        self.values = itemgetter(*(at for at, each in enumerate(there[:-1]) if each))
+        self._statements: dict[int, str] = {}
+
+    def statement(self, size: int) -> str:
+        """The one for so many rows: each number has its own, since every statement more hands a lock to and fro."""
+        statement = self._statements.get(size)
+        if statement is None:
+            statement = self._statements[size] = _INTO + ", ".join([self.marks] * size)
+        return statement
 
 
 class Statements:
     """Makes them, and keeps those that were made."""
 
     def __init__(self) -> None:
-        self._shapes: dict[tuple[bool, ...], _Shape] = {}
+        self._shapes: dict[tuple[object, int], list[_Shape]] = {}
         self._few: dict[tuple[_Shape, ...], str] = {}
+        self._count = 0
 
-    def of(self, rows: Iterable[Sealed]) -> Iterator[tuple[str, list[Any]]]:
+    def of(self, rows: Sequence[Sealed]) -> Iterator[tuple[str, list[Any]]]:
         """What is to be executed, with its values."""
-        shaped = [(self._shape(row), row) for row in rows]
-        if len(shaped) > TOGETHER:
-            by_shape: dict[_Shape, list[Sealed]] = {}
-            for shape, row in shaped:
-                by_shape.setdefault(shape, []).append(row)
+        by_shape: dict[_Shape, list[Any]] = {}
+        if len(rows) > TOGETHER:
+            for row in rows:
+                shape, values = self._shaped(row)
+                by_shape.setdefault(shape, []).append(values)
             for shape, several in by_shape.items():
-                yield from _of_one(shape, several)
-        elif shaped:
-            values: list[Any] = []
-            for shape, row in shaped:
-                values += _values(shape, row)
-            yield self._for(tuple(shape for shape, _ in shaped)), values
+                for at in range(0, len(several), LARGEST):
+                    some = several[at : at + LARGEST]
+                    yield shape.statement(len(some)), [value for values in some for value in values]
+        elif rows:
+            shaped = [self._shaped(row) for row in rows]
+            yield self._for(tuple(shape for shape, _ in shaped)), [value for _, values in shaped for value in values]
 
-    def _shape(self, row: Sealed) -> _Shape:
-        there = tuple(map(is_not, row, repeat(None)))
-        shape = self._shapes.get(there)
-        if shape is None:
-            if len(self._shapes) >= MOST:
-                self._shapes.clear()
-            shape = self._shapes[there] = _Shape(there)
+    def _shaped(self, row: Sealed) -> tuple[_Shape, list[Any]]:
+        """A row's shape, and the values that it has."""
+        # As many values as a shape has, and all of its own: it is that shape.
+        known = self._shapes.get((row[1], row.count(None)))
+        for shape in known or ():
+            values = shape.values(row)
+            if None not in values:
+                break
+        else:
+            shape = self._keep(row, known)
+            values = shape.values(row)
+        # The link is bytes, for which an adapter would be looked for too.
+        return shape, [*values, bytearray(row[-1])]  # type: ignore[arg-type]
+
+    def _keep(self, row: Sealed, known: list[_Shape] | None) -> _Shape:
+        if self._count >= MOST:
+            self._shapes.clear()
+            self._count, known = 0, None
+        self._count += 1
+        shape = _Shape(row)
+        if known is None:
+            self._shapes[row[1], row.count(None)] = [shape]
+        else:
+            known.append(shape)
         return shape
 
     def _for(self, shapes: tuple[_Shape, ...]) -> str:
@@ -75,23 +100,5 @@ class Statements:
         if statement is None:
             if len(self._few) >= MOST:
                 self._few.clear()
-            statement = self._few[shapes] = _INTO + ", ".join(shape.values for shape in shapes)
+            statement = self._few[shapes] = _INTO + ", ".join(shape.marks for shape in shapes)
         return statement
-
-
-def _of_one(shape: _Shape, rows: Sequence[Sealed]) -> Iterator[tuple[str, list[Any]]]:
-    at, left = 0, len(rows)
-    for size in SIZES:
-        while left >= size:
-            values: list[Any] = []
-            for row in rows[at : at + size]:
-                values += _values(shape, row)
-            yield shape.statements[size], values
-            at, left = at + size, left - size
-
-
-def _values(shape: _Shape, row: Sealed) -> list[Any]:
-    values: list[Any] = list(compress(row, shape.there))
-    # The link, the last column, is bytes, for which an adapter would be looked for too.
-    values[-1] = bytearray(values[-1])
-    return values

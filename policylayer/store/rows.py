@@ -104,9 +104,9 @@ class Place:
     def seal(self, row: Row) -> tuple[str | int | bytes | None, ...]:
         """The row with its place, as it is stored."""
         self.seq += 1
-        placed = (*row, self.chain, self.seq, self.key_id)
-        self.link = self._linker.link(self.link, placed)
-        return (*placed, self.link)
+        placed: tuple[str | int | None, ...] = row + (self.chain, self.seq, self.key_id)  # noqa: RUF005 - much quicker
+        self.link = link = self._linker.link(self.link, placed)
+        return placed + (link,)  # noqa: RUF005
 
 
 def storable(text: str) -> str:

@@ -36,6 +36,9 @@ WHOLE: Final = frozenset(
 )
 """Errors that are the database's, not one item's."""
 
+KEPT: Final = 256
+"""Prepared statements that are kept."""
+
 PASSING: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL})
 """Of these, the ones after which a rolled back transaction is surely not there, and the connection is good."""
 
@@ -57,7 +60,9 @@ def connect(path: Path, busy: float) -> sqlite3.Connection:
     The file must be there: one that was removed is not made anew behind our back.
     """
     uri = f"{path.absolute().as_uri()}?mode=rw"
-    raw = sqlite3.connect(uri, uri=True, timeout=busy, isolation_level=None, check_same_thread=False)
+    raw = sqlite3.connect(
+        uri, uri=True, timeout=busy, isolation_level=None, check_same_thread=False, cached_statements=KEPT
+    )
     try:
         mode = raw.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         raw.execute("PRAGMA synchronous = FULL")

@@ -55,7 +55,7 @@ class Reply:
 
     def more(self) -> asyncio.Future[None]:
         """Done when something changes."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._connection.loop.create_future()
         return self._waiter
 
     def wake(self) -> None:
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, free: Callable[[Connection], None], gone: Callable[[Connection], None]) -> None:
         self._free = free
         self._gone = gone
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._poll = select.poll()
         self._transport: asyncio.Transport | None = None
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
         else:
             self._unsent = body
             self._transport.write(head)
-            self._loop.call_soon(self._send_on)
+            self.loop.call_soon(self._send_on)
         return reply
 
     def _send_on(self) -> None:
@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
             return
         piece, self._unsent = self._unsent[:AT_ONCE], self._unsent[AT_ONCE:]
         self._transport.write(piece)
-        self._loop.call_soon(self._send_on)
+        self.loop.call_soon(self._send_on)
 
     def is_quiet(self) -> bool:
         """Whether it is open, and nothing (a stray answer, the server's close) waits to be read from it."""
@@ -170,14 +170,14 @@ class Connection(asyncio.Protocol):
         if self._timer is None or self._timer.when() > deadline:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._look)
+            self._timer = self.loop.call_at(deadline, self._look)
 
     def _look(self) -> None:
         self._timer = None
         if self._reply is None or self._due is None:
             return
-        if self._loop.time() < self._due:
-            self._timer = self._loop.call_at(self._due, self._look)
+        if self.loop.time() < self._due:
+            self._timer = self.loop.call_at(self._due, self._look)
         else:
             self._fail(Fault.TIMED_OUT)
 

@@ -68,6 +68,7 @@ class HttpUpstream:
         self._usable = url.scheme in ("http", "https") and bool(url.raw_host) and url.port is not None
         self._target = url.raw_path_qs or "/"
         self._host = url.host_port_subcomponent or ""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._made = lru_cache(maxsize=HEADS)(self._make)
         self._pool = Pool(url.raw_host or "", url.port or 0, url.scheme == "https", resolver)
 
@@ -80,7 +81,8 @@ class HttpUpstream:
         """Send it once; answer when the head has arrived."""
         limits = self._settings.limits
         seconds = limits.timeout if exchange.timeout is None else min(exchange.timeout, limits.timeout)
-        deadline = asyncio.get_running_loop().time() + seconds
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        deadline = loop.time() + seconds
         head = self._head(exchange)
         connection = self._pool.take()
         if connection is None:
