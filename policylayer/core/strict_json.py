@@ -36,6 +36,7 @@ _SAFE_LENGTH: Final = 16
 
 _SIGNS: Final = bytes.maketrans(b"123456789.eE", b"000000000...")
 _FRACTION: Final = b"0."
+_VERSION: Final = b'"0.0"'
 _LONG: Final = b"0" * 19
 """So many digits make an integer that may need more than 64 bits."""
 
@@ -85,9 +86,23 @@ _BY_PARSER_MESSAGE: Final = (
 
 
 def is_plain(raw: bytes, depth: int) -> bool:
-    """Whether `raw` surely holds no number but integers of less than 19 digits, and is nested no deeper than this."""
+    """Whether `raw`, if it is JSON at all, surely holds no number but integers of less than 19 digits, and is nested no
+    deeper than this."""
+    if raw.count(b"{") + raw.count(b"[") > depth:
+        return False
     signs = raw.translate(_SIGNS)
-    return _FRACTION not in signs and _LONG not in signs and raw.count(b"{") + raw.count(b"[") <= depth
+    if _FRACTION in signs:
+        # The protocol's own version is in every message.
+        signs = signs.replace(_VERSION, b'""')
+    return (_FRACTION not in signs and _LONG not in signs) or _outside(signs)
+
+
+def _outside(signs: bytes) -> bool:
+    """The same of what is not in strings, which are every second piece between quotes."""
+    if b"\\" in signs:
+        signs = signs.replace(b"\\\\", b"").replace(b'\\"', b"")
+    signs = b'"'.join(signs.split(b'"')[::2])
+    return _FRACTION not in signs and _LONG not in signs
 
 
 def parse(raw: bytes, bounds: Bounds = BOUNDS, plain: bool | None = None) -> Json | Fault:

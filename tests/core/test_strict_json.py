@@ -182,7 +182,7 @@ def test_no_bytes_raise() -> None:
 
 NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([2**63, -(2**64)]))
 VALUES = st.recursive(
-    st.none() | st.booleans() | NUMBERS | st.text(max_size=8),
+    st.none() | st.booleans() | NUMBERS | st.text(max_size=8) | st.text('"\\\\.e019', max_size=24),
     lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=4), below, max_size=3),
     max_leaves=12,
 )
@@ -209,7 +209,12 @@ def test_what_is_plain_needs_no_second_look(value: dict[str, Any]) -> None:
         (b'{"a": 1E5}', False),
         (b'{"a": 999999999999999999}', True),
         (b'{"a": 9223372036854775807}', False),
-        (b'{"a": "v1.5"}', False),
+        (b'{"a": "v1.5"}', True),
+        (b'{"a": "\\"1.5"}', True),
+        (b'{"a": "\\\\", "b": 1.5}', False),
+        (b'{"a": "\\\\\\"", "b": 1.5}', False),
+        (b'{"a": "\\\\\\"1.5"}', True),
+        (b'{"1.5": 1.5}', False),
         (b'{"a": [[[1]]]}', False),
         (b'{"a": [[1]]}', True),
     ],
