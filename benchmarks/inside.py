@@ -73,6 +73,10 @@ class NoPolicy:
         """Allowed."""
         return self.decision
 
+    async def listed(self, question: Question) -> bool:
+        """Listed."""
+        return True
+
     def reads(self, server: str, method: str, target: str | None) -> None:
         """Not known."""
 
@@ -87,6 +91,12 @@ class NoLog:
     async def outcome(self, cmd: RecordOutcome) -> Recorded:
         """Forgotten."""
         return Recorded("row")
+
+    async def event(self, *what: Any) -> None:
+        """Forgotten."""
+
+    async def rejected(self, *what: Any) -> None:
+        """Forgotten."""
 
 
 class CalmClock(Clock):
