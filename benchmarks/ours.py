@@ -7,7 +7,7 @@ import os
 import secrets
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ decision contains {"effect": "deny", "rule": "too-much", "reason": "Not more tha
 
 
 def policies(folder: Path, rules: int) -> None:
-    """A set of `rules` rules in files of 25: most name other tools; some concern the benchmark's calls."""
+    """A set of `rules` rules in files of 25: most name other tools; the first concerns the benchmark's calls."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "principals.yaml").write_text(
         f"principals:\n  {PRINCIPAL}: {{}}\n  agent:other: {{}}\n"
@@ -42,11 +42,13 @@ def policies(folder: Path, rules: int) -> None:
         "      args.currency: {in: [usd, eur]}",
         "      args.customer: {matches: 'c-[0-9]+'}",
         "    effect: allow",
+    ]
+    lines += [
         "  - id: no-deletes",
         '    tools: ["delete_*"]',
         "    effect: deny",
         "    reason: Nothing is deleted here.",
-    ]
+    ][: 4 * (rules > 1)]
     (folder / "base.yaml").write_text("\n".join(lines) + "\n")
     for number in range(max(rules - 2, 0) // 25 + 1):
         count = min(25, rules - 2 - number * 25)
@@ -85,34 +87,43 @@ def ours(
     database: str = "sqlite:///policylayer.db",
     without: str = "",
     rego: bool = False,
+    more: str = "",
+    prepare: Callable[[Path], object] = lambda folder: None,
+    core: int | None = TARGET_CORE,
 ) -> Iterator[Target]:
-    """A running proxy with a grant; `without` names parts to leave out (`partial.py`)."""
+    """A running proxy with a grant.
+
+    `without` names parts to leave out (`partial.py`), `more` is appended to the configuration; `prepare` is called
+    with the folder before the proxy starts.
+    """
     policies(folder / "policies", rules)
-    if not database.startswith("sqlite:"):
+    if not database.startswith("sqlite:") and not (folder / "policylayer.key").exists():
         # A database that several may share has a key that is there before it.
         handle = os.open(folder / "policylayer.key", os.O_WRONLY | os.O_CREAT, 0o600)
         os.write(handle, secrets.token_hex(32).encode() + b"\n")
         os.close(handle)
     if rego:
         (folder / "policies" / "bench.rego").write_text(REGO)
-    config = write_config(folder, upstream, database)
+    config = write_config(folder, upstream, database, more)
+    prepare(folder)
     command = [PYTHON, "-m", "policylayer", "serve", "-c", str(config)]
     if without:
         command = [PYTHON, "-m", "benchmarks.partial", str(config), without]
     log = (folder / "log").open("wb")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with log, process(command, TARGET_CORE, stdout=subprocess.PIPE, stderr=log, cwd=folder, env=environment) as child:
+    with log, process(command, core, stdout=subprocess.PIPE, stderr=log, cwd=folder, env=environment) as child:
         assert child.stdout is not None
         line = child.stdout.readline().decode()
         if "listening on" not in line:
             raise RuntimeError(f"the proxy did not start: {(folder / 'log').read_text()[-2000:]}")
         threading.Thread(target=child.stdout.read, daemon=True).start()
         port = int(line.strip().rsplit(":", 1)[1].strip("/"))
-        yield Target(name, port, f"/mcp/{SERVER}", _grant(config), roots=[child.pid])
+        yield Target(name, port, f"/mcp/{SERVER}", grant(config), roots=[child.pid])
 
 
-def _grant(config: Path) -> str:
-    command = [PYTHON, "-m", "policylayer", "grant", "create", "bench", "--principal", PRINCIPAL]
+def grant(config: Path, name: str = "bench") -> str:
+    """The token of a new grant."""
+    command = [PYTHON, "-m", "policylayer", "grant", "create", name, "--principal", PRINCIPAL]
     made = subprocess.run(
         [*command, "--servers", SERVER, "--json", "-c", str(config)], check=True, capture_output=True, text=True
     )

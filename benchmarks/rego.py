@@ -1,12 +1,13 @@
 """What a decision costs by engine: YAML alone, with the embedded Rego engine, with an OPA server; and the loop's lag.
 
-`python -m benchmarks.rego` prints microseconds (median and 99th of 100) for one caller, interleaved, over one small
+`python -m benchmarks.rego [--rounds 2000]` prints microseconds (median and 99th of 100) for one caller, interleaved, over one small
 policy that says the same in YAML and Rego; then how long the event loop was held while four callers used two workers.
 OPA is left out, with the reason, where it is not installed.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import time
@@ -93,20 +94,20 @@ async def timed(ask: Callable[[], Awaitable[object]]) -> float:
     return (time.perf_counter() - began) * 1e6
 
 
-async def main() -> None:
+async def main(rounds: int) -> None:
     """The table."""
     asked = question()
     async with engines() as found:
         times: dict[str, list[float]] = {name: [] for name in found}
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, engine in found.items():
                 times[name].append(await timed(lambda engine=engine: engine.decide(asked)))
-        base = sorted(times["YAML"])[ROUNDS // 2]
+        base = sorted(times["YAML"])[rounds // 2]
         print(f"{'engine':20} {'p50 us':>8} {'p99 us':>8} {'above YAML':>11}")
         for name, values in times.items():
             ordered = sorted(values)
-            middle = ordered[ROUNDS // 2]
-            print(f"{name:20} {middle:8.0f} {ordered[ROUNDS * 99 // 100]:8.0f} {middle - base:11.0f}")
+            middle = ordered[rounds // 2]
+            print(f"{name:20} {middle:8.0f} {ordered[rounds * 99 // 100]:8.0f} {middle - base:11.0f}")
         if "Rego, embedded" in found:
             print(f"event loop, four callers on two workers: held at most {await lag(found['Rego, embedded']):.1f} ms")
 
@@ -130,4 +131,6 @@ async def lag(engine: Active) -> float:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    asyncio.run(main(parser.parse_args().rounds))

@@ -1,8 +1,11 @@
-"""`make bench`: what the proxy costs beside nothing, nginx and bare relays, in one alternating run.
+"""`make bench`: what the proxy costs beside nothing, nginx and bare relays, in one alternating run of under 10 minutes.
 
-Every target is started once and stays; rounds go from target to target, so that what disturbs the machine disturbs all.
-CPU is the process tree's own, from the system's accounting. Answers are checked one by one; an error is a failure of
-the run. Writes `docs/performance/results.json`, `results.md` and `chart.svg` (`report.py`).
+    python -m benchmarks.run [--rounds 5] [--seconds 0.8] [--callers 1,16,64,256] [--latency 15] [--to FOLDER]
+
+Every target is started once and stays (`fleet.py`); rounds go from target to target, so that what disturbs the machine
+disturbs all. CPU is the process tree's own, from the system's accounting. Answers are checked one by one; an error is
+a failure of the run. Afterwards, with nothing else running: what a decision costs, by files and by Rego, and what
+group commit gives. Writes `results.json`, `results.md` and `chart.svg` (`report.py`).
 """
 
 from __future__ import annotations
@@ -10,24 +13,37 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report
-from benchmarks.ours import ours
-from benchmarks.targets import PYTHON, SERVER_CORE, Target, announcing, bare, direct, nginx, process
+from benchmarks import decide, report
+from benchmarks.figures import errors
+from benchmarks.fleet import fleet
+from benchmarks.handshake import open_sessions
+from benchmarks.machine import machine
+from benchmarks.targets import PYTHON, SERVER_CORE, Target, process
+from benchmarks.wire import HANDSHAKE
 
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "docs" / "performance"
 CALLERS = (1, 16, 64, 256)
-HEADLINE = "100 rules, SQLite"
+OLDER_AT = 16
+"""How many callers measure the handshake era."""
+FREE_SESSION = "bench-session"
+"""What the server gives to whoever asks, and nobody else checks: for targets that look at nothing."""
+LOOPS = (0.5, 0.8)
+"""Of its capacity: what each target gets in an open loop."""
+SAID = {
+    "What a decision costs with Rego (`python -m benchmarks.rego`)": ["benchmarks.rego"],
+    "What group commit gives (`python -m benchmarks.commits`)": ["benchmarks.commits"],
+}
 
 
 @dataclass
@@ -51,20 +67,53 @@ class Cell:
 class Load:
     """The calling process."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, core: int | None = SERVER_CORE) -> None:
         command = [PYTHON, "-m", "benchmarks.load"]
-        self._child = stack.enter_context(process(command, SERVER_CORE, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        self._child = stack.enter_context(process(command, core, stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._child.pid
 
     def measure(self, target: Target, callers: int, seconds: float, **more: Any) -> dict[str, Any]:
         """One measurement."""
-        job = {"host": "127.0.0.1", "port": target.port, "path": target.path, "token": target.token}
-        line = json.dumps({**job, "callers": callers, "seconds": seconds, "warm": 0.0, **more})
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.write(line.encode() + b"\n")
-        self._child.stdin.flush()
-        found: dict[str, Any] = json.loads(self._child.stdout.readline())
+        self.begin(target, callers, seconds, **more)
+        found: dict[str, Any] = self.end()
         return found
+
+    def begin(self, target: Target, callers: int, seconds: float, **more: Any) -> None:
+        """Ask for one, and do not wait for it."""
+        self._ask({**job(target), "callers": callers, "seconds": seconds, "warm": 0.0, **more})
+
+    def in_turn(self, targets: list[Target], seconds: float) -> list[dict[str, Any]]:
+        """The latency of each target, with one caller that goes from one to the next."""
+        self._ask([{**job(target), "seconds": seconds} for target in targets])
+        found: list[dict[str, Any]] = self.end()
+        return found
+
+    def _ask(self, asked: Any) -> None:
+        assert self._child.stdin is not None
+        self._child.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._child.stdin.flush()
+
+    def end(self) -> Any:
+        """The result of what was asked for."""
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        if not line:
+            raise RuntimeError("the calling process ended")
+        return json.loads(line)
+
+
+def job(target: Target) -> dict[str, Any]:
+    """Where to call."""
+    return {"host": "127.0.0.1", "port": target.port, "path": target.path, "token": target.token}
+
+
+def older(target: Target) -> dict[str, Any]:
+    """What makes a job one of the handshake era."""
+    return {"era": HANDSHAKE, "sessions": target.sessions}
 
 
 def fdatasync_us(folder: Path, times: int = 200) -> float:
@@ -80,115 +129,133 @@ def fdatasync_us(folder: Path, times: int = 200) -> float:
     return statistics.median(taken)
 
 
-def start(stack: ExitStack, folder: Path) -> tuple[list[Target], dict[str, str]]:
-    """All targets that this machine has, and why the others are skipped."""
-    upstream, _ = stack.enter_context(announcing("benchmarks.upstream", SERVER_CORE))
-    targets = [stack.enter_context(direct(upstream))]
-    skipped: dict[str, str] = {}
-
-    def add(name: str, make: Callable[[], Any], needs: str | None = None) -> None:
-        if needs is not None and shutil.which(needs) is None:
-            skipped[name] = f"`{needs}` is not installed"
-            return
-        try:
-            targets.append(stack.enter_context(make()))
-        except (RuntimeError, subprocess.CalledProcessError) as error:
-            skipped[name] = str(error)[-300:]
-
-    add("nginx", lambda: nginx(upstream, folder / "nginx"), "nginx")
-    for kind in ("httptools", "asgi"):
-        add(f"bare {kind} relay", lambda kind=kind: bare(kind, upstream))
-    add("relay only", lambda: ours("relay only", folder / "relay", upstream, without="policy,log"))
-    add("100 rules, no log", lambda: ours("100 rules, no log", folder / "rules", upstream, without="log"))
-    add(HEADLINE, lambda: ours(HEADLINE, folder / "sqlite", upstream))
-    add("100 rules, SQLite, Rego", lambda: ours("100 rules, SQLite, Rego", folder / "rego", upstream, rego=True))
-    postgres(stack, folder, upstream, targets, skipped)
-    return targets, skipped
+def add(cell: Cell, load: Load, target: Target, callers: int, seconds: float, **more: Any) -> None:
+    """One more round of a cell."""
+    cpu, apart = target.cpu_seconds(), target.cpu_apart()
+    found = load.measure(target, callers, seconds, **more)
+    calls = max(found["calls"], 1)
+    cell.cpu.append((target.cpu_seconds() - cpu) / calls * 1e6)
+    cell.apart.append((target.cpu_apart() - apart) / calls * 1e6)
+    cell.rates.append(found["per_second"])
+    cell.p50.append(found["p50_us"])
+    cell.p99.append(found["p99_us"])
+    cell.errors += found["errors"]
+    cell.example = cell.example or found["example"]
 
 
-def postgres(stack: ExitStack, folder: Path, upstream: int, targets: list[Target], skipped: dict[str, str]) -> None:
-    """The row with a PostgreSQL server, whose CPU is shown apart."""
-    name = "100 rules, PostgreSQL"
-    if shutil.which("postgres") is None and not list(Path("/usr/lib/postgresql").glob("*/bin/postgres")):
-        skipped[name] = "`postgres` is not installed"
-        return
-    from tests.support.postgres import server
+@dataclass
+class Plan:
+    """How long and how often."""
 
-    cluster = stack.enter_context(server())
-    try:
-        target = stack.enter_context(ours(name, folder / "postgres", upstream, database=cluster.database()))
-    except (RuntimeError, subprocess.CalledProcessError) as error:
-        skipped[name] = str(error)[-300:]
-        return
-    assert cluster.process is not None
-    target.apart = [cluster.process.pid]
-    targets.append(target)
+    rounds: int
+    seconds: float
+    callers: tuple[int, ...]
+    latency: float
 
 
-def rounds(load: Load, targets: list[Target], count: int, seconds: float) -> dict[str, dict[int, Cell]]:
-    """The table: each round goes through all targets at each number of callers."""
-    table = {target.name: {callers: Cell() for callers in CALLERS} for target in targets}
-    for number in range(count):
-        for callers in CALLERS:
-            for target in targets if number % 2 == 0 else reversed(targets):
-                load.measure(target, callers, 0.1)
-                cpu, apart = target.cpu_seconds(), target.cpu_apart()
-                found = load.measure(target, callers, seconds)
-                calls = max(found["calls"], 1)
-                cell = table[target.name][callers]
-                cell.cpu.append((target.cpu_seconds() - cpu) / calls * 1e6)
-                cell.apart.append((target.cpu_apart() - apart) / calls * 1e6)
-                cell.rates.append(found["per_second"])
-                cell.p50.append(found["p50_us"])
-                cell.p99.append(found["p99_us"])
-                cell.errors += found["errors"]
-                cell.example = cell.example or found["example"]
-    return table
+Table = dict[str, dict[int, Cell]]
 
 
-def open_loop(load: Load, targets: list[Target], table: dict[str, dict[int, Cell]]) -> dict[str, Any]:
+def rounds(load: Load, targets: list[Target], plan: Plan) -> tuple[Table, dict[str, Cell]]:
+    """The table, and the column of the handshake era: each round goes through all targets at each number of callers."""
+    table = {target.name: {callers: Cell() for callers in plan.callers} for target in targets}
+    handshake = {target.name: Cell() for target in targets}
+    for number in range(plan.rounds):
+        order = targets if number % 2 == 0 else targets[::-1]
+        for callers in plan.callers:
+            for target in order:
+                load.measure(target, callers, min(0.1, plan.seconds))
+                add(table[target.name][callers], load, target, callers, plan.seconds)
+        for target in order:
+            load.measure(target, OLDER_AT, min(0.1, plan.seconds), **older(target))
+            add(handshake[target.name], load, target, OLDER_AT, plan.seconds, **older(target))
+    return table, handshake
+
+
+def open_loop(load: Load, targets: list[Target], table: Table, seconds: float) -> dict[str, Any]:
     """At half and at four fifths of what each took at 64 callers."""
     told: dict[str, Any] = {}
     for target in targets:
-        capacity = statistics.median(table[target.name][64].rates)
+        row = table[target.name]
+        callers = 64 if 64 in row else max(row)
+        capacity = statistics.median(row[callers].rates)
         told[target.name] = {}
-        for share in (0.5, 0.8):
-            found = load.measure(target, 64, 1.5, rate=max(capacity * share, 1.0))
-            told[target.name][f"{share:.0%}"] = {name: found[name] for name in ("p50_us", "p99_us", "errors")}
+        for share in LOOPS:
+            found = load.measure(target, callers, seconds, rate=max(capacity * share, 1.0))
+            told[target.name][f"{share:.0%}"] = {name: found[name] for name in ("p50_us", "p99_us", "errors", "example")}
     return told
 
 
-def main() -> int:
-    """Run, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=0.8)
-    parser.add_argument("--to", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "performance")
-    given = parser.parse_args()
+def said(plan: Plan) -> dict[str, str]:
+    """What the other programs of the headline print, each in a process of its own; short rounds make them short."""
+    short = plan.seconds < 0.5
+    more = {"benchmarks.rego": ["--rounds", "50"], "benchmarks.commits": ["--seconds", "0.05", "--rounds", "1"]}
+    found = {}
+    for title, command in SAID.items():
+        whole = [PYTHON, "-m", *command, *(more[command[0]] if short else [])]
+        done = subprocess.run(whole, capture_output=True, text=True, cwd=ROOT, check=False)
+        found[title] = done.stdout if done.returncode == 0 else f"failed: {done.stderr[-500:]}"
+    return found
+
+
+def headline(plan: Plan) -> dict[str, Any]:
+    """All results."""
+    before = machine()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policylayer-bench-")))
         sync = fdatasync_us(folder)
-        targets, skipped = start(stack, folder)
+        targets, skipped = fleet(stack, folder)
         load = Load(stack)
         for target in targets:
-            load.measure(target, 16, 0.5)
-        table = rounds(load, targets, given.rounds, given.seconds)
+            load.measure(target, 16, min(0.5, plan.seconds))
+            target.sessions = open_sessions(target, OLDER_AT) if target.token else [FREE_SESSION]
+        one_caller = load.in_turn(targets, plan.latency)
+        table, handshake = rounds(load, targets, plan)
         results = {
-            "machine": report.machine(),
-            "rounds": given.rounds,
-            "seconds": given.seconds,
-            "fdatasync_us": statistics.median([sync, fdatasync_us(folder)]),
-            "table": {
-                name: {str(callers): cell.told() for callers, cell in row.items()} for name, row in table.items()
-            },
-            "open_loop": open_loop(load, targets, table),
+            "machine": before,
+            **asdict(plan),
+            "table": {name: {str(at): cell.told() for at, cell in row.items()} for name, row in table.items()},
+            "handshake": {name: cell.told() for name, cell in handshake.items()},
+            "one_caller": {target.name: found for target, found in zip(targets, one_caller, strict=True)},
+            "open_loop": open_loop(load, targets, table, min(1.5, plan.seconds * 2)),
             "pss_mib": {target.name: target.pss_mib() for target in targets if target.roots},
+            "fdatasync_us": statistics.median([sync, fdatasync_us(folder)]),
             "skipped": skipped,
         }
+    results["decide"] = decide.measure(2_000 if plan.seconds >= 0.5 else 100)
+    results["said"] = said(plan)
+    return results
+
+
+def examples(results: dict[str, Any]) -> list[str]:
+    """One wrong answer of each target that gave any."""
+    found = []
+    for name, row in results["table"].items():
+        cells = [*row.values(), results["handshake"][name], results["one_caller"][name]]
+        cells += results["open_loop"][name].values()
+        found += [f"{name}: {cell['example']}" for cell in cells if cell["errors"]][:1]
+    return found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=0.8, help="of each round, at each number of callers")
+    parser.add_argument("--callers", default=",".join(map(str, CALLERS)))
+    parser.add_argument("--latency", type=float, default=15.0, help="seconds of interleaved calls by one caller")
+    parser.add_argument("--to", type=Path, default=FOLDER)
+    given = parser.parse_args(arguments)
+    callers = tuple(sorted(map(int, given.callers.split(","))))
+    begun = time.monotonic()
+    results = headline(Plan(given.rounds, given.seconds, callers, given.latency))
+    results["took_s"] = round(time.monotonic() - begun)
     report.write(results, given.to)
     print((given.to / "results.md").read_text())
-    errors = sum(cell["errors"] for row in results["table"].values() for cell in row.values())
-    return 1 if errors else 0
+    for example in examples(results):
+        print(f"wrong answer: {example}", file=sys.stderr)
+    print(f"took {results['took_s']} s; written to {given.to}")
+    return 1 if errors(results) else 0
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ class Target:
     roots: list[int] = field(default_factory=list)
     apart: list[int] = field(default_factory=list)
     """Root processes that are shown apart: a database server's."""
+    sessions: list[str] = field(default_factory=list)
+    """Of the handshake era, once some were opened (`handshake.py`)."""
 
     def cpu_seconds(self) -> float:
         """User and system time of the tree so far."""
@@ -68,15 +70,15 @@ def _cpu(roots: list[int]) -> float:
     return total
 
 
-def pinned(core: int, command: list[str]) -> list[str]:
-    """The command on one core, where there are two and `taskset` is there."""
-    if (os.cpu_count() or 1) < 2 or shutil.which("taskset") is None:
+def pinned(core: int | None, command: list[str]) -> list[str]:
+    """The command on one core, where there are two and `taskset` is there; None: wherever the system puts it."""
+    if core is None or (os.cpu_count() or 1) < 2 or shutil.which("taskset") is None:
         return command
     return ["taskset", "-c", str(core), *command]
 
 
 @contextmanager
-def process(command: list[str], core: int, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: list[str], core: int | None, **options: object) -> Iterator[subprocess.Popen[bytes]]:
     """A program in a session of its own, ended with all its children."""
     child = subprocess.Popen(pinned(core, command), start_new_session=True, **options)  # type: ignore[call-overload]
     try:
@@ -92,7 +94,7 @@ def process(command: list[str], core: int, **options: object) -> Iterator[subpro
 
 
 @contextmanager
-def announcing(module: str, core: int, *arguments: str) -> Iterator[tuple[int, int]]:
+def announcing(module: str, core: int | None, *arguments: str) -> Iterator[tuple[int, int]]:
     """One of our own programs, which prints its port first: (port, pid)."""
     command = [PYTHON, "-m", module, *arguments]
     with process(command, core, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:

@@ -1,7 +1,8 @@
 """The server behind every target: answers MCP calls as fast as Python can, so that what stands before it is measured.
 
-`python -m benchmarks.upstream` prints its port. Answers: a tool named `echo` with 1 KB of JSON, `events` with an SSE
-stream of 20 notifications and the result, `large` with 100 KB; tools/list with 200 tools; initialize with a session.
+`python -m benchmarks.upstream [TOOLS]` prints its port. Answers: a tool named `echo` with 1 KB of JSON, `events` with an
+SSE stream of 20 notifications and the result, `large` with 100 KB; tools/list with 200 tools (or as many as it is told);
+initialize with a session. About half of the tools are `admin_*`, which the benchmark's policies do not allow.
 """
 
 from __future__ import annotations
@@ -10,20 +11,25 @@ import asyncio
 import json
 import re
 import sys
+from typing import Any
 
 import uvloop
 
 from benchmarks.wire import HANDSHAKE, MARK, MODERN, Cutter
 
+NO_STREAM = b"HTTP/1.1 405 Method Not Allowed\r\nallow: POST, DELETE\r\ncontent-length: 0\r\n\r\n"
+ENDED = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"
 ID = re.compile(rb'"id":\s*(-?\d+|"[^"]*")')
-TOOLS = [
-    {
-        "name": name,
-        "description": "A tool of the benchmark",
-        "inputSchema": {"type": "object", "properties": {"customer": {"type": "string"}, "amount": {"type": "number"}}},
-    }
-    for name in ["echo", "events", "large", *(f"tool_{i}" for i in range(197))]
-]
+USUAL_TOOLS = 200
+
+
+def tools(count: int) -> list[dict[str, Any]]:
+    """So many tools, `echo` first."""
+    named = ["echo", "events", "large", "held"]
+    names = [*named, *(f"{'tool' if i % 2 else 'admin'}_{i}" for i in range(count - len(named)))][:count]
+    properties = {"customer": {"type": "string"}, "amount": {"type": "number"}}
+    schema = {"type": "object", "properties": properties}
+    return [{"name": name, "description": "A tool of the benchmark", "inputSchema": schema} for name in names]
 
 
 def result(body: bytes, filler: int) -> bytes:
@@ -39,6 +45,7 @@ class Server(asyncio.Protocol):
     """One connection."""
 
     cache: dict[tuple[str, bool], bytes] = {}  # noqa: RUF012 - one process, one cache
+    tools = USUAL_TOOLS
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -51,6 +58,8 @@ class Server(asyncio.Protocol):
 
     def answer(self, head: bytes, body: bytes) -> bytes:
         """The whole HTTP answer to one request."""
+        if not head.startswith(b"post "):
+            return NO_STREAM if head.startswith(b"get ") else ENDED
         found = ID.search(body)
         if found is None:
             return b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n"
@@ -70,7 +79,7 @@ class Server(asyncio.Protocol):
         if key not in self.cache:
             if kind == "list":
                 extra = {"resultType": "complete", "ttlMs": 1000, "cacheScope": "private"} if key[1] else {}
-                self.cache[key] = json.dumps({**extra, "tools": TOOLS}).encode()
+                self.cache[key] = json.dumps({**extra, "tools": tools(self.tools)}).encode()
             else:
                 self.cache[key] = result(body, 100_000 if kind == "large" else 700)
         return self.cache[key]
@@ -96,12 +105,13 @@ class Server(asyncio.Protocol):
         return start + size + b"\r\n\r\n" + stream
 
 
-async def main() -> None:
+async def main(arguments: list[str]) -> None:
     """Serve until the parent closes our standard input."""
+    Server.tools = int(arguments[0]) if arguments else USUAL_TOOLS
     server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(sys.argv[1:]))
