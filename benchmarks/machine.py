@@ -11,7 +11,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("uvicorn", "httptools", "uvloop", "aiohttp", "orjson", "jiter", "SQLAlchemy", "asyncpg", "gordon-to-regorus")
+PACKAGES = (
+    "uvicorn",
+    "httptools",
+    "uvloop",
+    "aiohttp",
+    "orjson",
+    "jiter",
+    "SQLAlchemy",
+    "asyncpg",
+    "gordon-to-regorus",
+)
 PROGRAMS = {"nginx": ["nginx", "-v"], "PostgreSQL": ["postgres", "--version"], "OPA": ["opa", "version"]}
 
 

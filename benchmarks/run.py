@@ -108,7 +108,7 @@ class Load:
 
 def job(target: Target) -> dict[str, Any]:
     """Where to call."""
-    return {"host": "127.0.0.1", "port": target.port, "path": target.path, "token": target.token}
+    return {"host": "127.0.0.1", "port": target.port, "path": target.path, "token": target.token, "tool": target.tool}
 
 
 def older(target: Target) -> dict[str, Any]:
@@ -182,7 +182,9 @@ def open_loop(load: Load, targets: list[Target], table: Table, seconds: float) -
         told[target.name] = {}
         for share in LOOPS:
             found = load.measure(target, callers, seconds, rate=max(capacity * share, 1.0))
-            told[target.name][f"{share:.0%}"] = {name: found[name] for name in ("p50_us", "p99_us", "errors", "example")}
+            told[target.name][f"{share:.0%}"] = {
+                name: found[name] for name in ("p50_us", "p99_us", "errors", "example")
+            }
     return told
 
 

@@ -37,6 +37,8 @@ class Target:
     roots: list[int] = field(default_factory=list)
     apart: list[int] = field(default_factory=list)
     """Root processes that are shown apart: a database server's."""
+    tool: str = "echo"
+    """What the benchmark's tool is called there."""
     sessions: list[str] = field(default_factory=list)
     """Of the handshake era, once some were opened (`handshake.py`)."""
 
