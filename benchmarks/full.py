@@ -1,91 +1,156 @@
-"""`make bench-full`: the headline table at length, then other workloads, then growth in rules and size of body.
+"""`make bench-full`: the headline run at length; workloads, peers, growth, starting, several cores; and the floors.
 
-Every cell is the CPU of the proxy's process tree for one call at 16 callers, beside nginx's for the same bytes, the
-middle of some alternating rounds. No limit of time. Writes `full.json` and `full.md`; floors are checked by `floors`.
+    python -m benchmarks.full [--only headline,workloads,peers,growth,start,cores,floors] [--rounds 5] [--seconds 1]
+                              [--rows 1000000] [--most N] [--peers NAME,...] [--axes NAME,...] [--to FOLDER]
+
+No limit of time. Each section's results replace those that `full.json` has of it, so that one can be run again alone;
+`full.md`, `growth.svg` and the page's part are written anew after each. `--rows` caps the rows of the log that grows
+(10,000,000 take about 15 minutes and 12 GB), `--most` all sizes, for trying. The exit code is 1 where a floor is not
+held.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import statistics
 import sys
 import tempfile
-from contextlib import ExitStack
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import report, run
-from benchmarks.ours import ours
-from benchmarks.targets import SERVER_CORE, Target, announcing, nginx
+from benchmarks import chart, cores, figures, growth, idle, report, rivals, run, workloads
+from benchmarks.growing import AXES
+from benchmarks.machine import machine, sentence
+from benchmarks.peers import PEERS
 
-ROUNDS = 5
-SECONDS = 1.0
-CALLERS = 16
-WORKLOADS: dict[str, dict[str, Any]] = {
-    "1 KB call": {},
-    "100 KB answer": {"tool": "large"},
-    "100 KB arguments": {"padding": 100_000},
-    "an SSE answer of 20 events": {"tool": "events"},
-    "tools/list of 200, filtered": {"method": "tools/list"},
+SECTIONS = ("headline", "workloads", "peers", "growth", "start", "cores", "floors")
+TITLES = {
+    "workloads": "Workloads",
+    "peers": "Peers",
+    "growth": "Growth",
+    "start": "Starting and idling",
+    "cores": "Several cores",
 }
-RULES = (2, 10, 100, 1_000, 10_000)
-SIZES = (1_000, 4_000, 16_000, 64_000)
+TABLES: dict[str, Callable[[Any], list[str]]] = {
+    "workloads": workloads.table,
+    "peers": rivals.table,
+    "growth": growth.table,
+    "start": idle.table,
+    "cores": cores.table,
+}
 
 
-def cost(load: run.Load, target: Target, **job: Any) -> float:
-    """CPU of one call, in microseconds. Raises where an answer was wrong."""
-    before = target.cpu_seconds()
-    found = load.measure(target, CALLERS, SECONDS, **job)
-    if found["errors"]:
-        raise RuntimeError(f"{target.name}: {found['example']}")
-    return (target.cpu_seconds() - before) / max(found["calls"], 1) * 1e6
+def section(name: str, folder: Path, given: argparse.Namespace) -> Any:
+    """Measure one."""
+    folder.mkdir()
+    if name == "workloads":
+        return workloads.measure(folder, given.rounds, given.seconds)
+    if name == "peers":
+        return rivals.measure(folder, given.rounds, given.seconds, given.peers)
+    if name == "growth":
+        return growth.measure(folder, given.rounds, given.seconds, given.most, given.rows, given.axes)
+    if name == "start":
+        return idle.measure(folder, times=given.rounds, seconds=min(30.0, given.seconds * 30))
+    return cores.measure(folder, given.rounds, given.seconds)
 
 
-def alternating(load: run.Load, targets: list[Target], **job: Any) -> list[float]:
-    """The middle cost of each target."""
-    for target in targets:
-        load.measure(target, CALLERS, 0.3, **job)
-    taken = [[cost(load, target, **job) for target in targets] for _ in range(ROUNDS)]
-    return [statistics.median(column) for column in zip(*taken, strict=True)]
+def kept(folder: Path) -> dict[str, Any]:
+    """What there is already."""
+    file = folder / "full.json"
+    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    return found
 
 
-def main() -> int:
-    """All tables."""
-    folder = Path(__file__).resolve().parents[1] / "docs" / "performance"
-    status = run.main()
-    with ExitStack() as stack:
-        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="policylayer-bench-")))
-        upstream, _ = stack.enter_context(announcing("benchmarks.upstream", SERVER_CORE))
-        load = run.Load(stack)
-        relay = stack.enter_context(nginx(upstream, temporary / "nginx"))
-        proxy = stack.enter_context(ours("100 rules", temporary / "ours", upstream))
-        workloads = {name: alternating(load, [relay, proxy], **job) for name, job in WORKLOADS.items()}
-        sizes = {str(size): alternating(load, [relay, proxy], padding=size) for size in SIZES}
-        rules: dict[str, list[float]] = {}
-        for count in RULES:
-            with ours(f"{count} rules", temporary / f"rules{count}", upstream, rules=count) as grown:
-                rules[str(count)] = alternating(load, [relay, grown])
-    tables = {"workload": workloads, "bytes of arguments": sizes, "rules": rules}
-    (folder / "full.json").write_text(json.dumps({"machine": report.machine(), **tables}, indent=1) + "\n")
-    (folder / "full.md").write_text("\n".join(line for name, rows in tables.items() for line in _table(name, rows)))
-    return status or floors(folder)
+def markdown(found: dict[str, Any]) -> str:
+    """All sections that there are."""
+    lines: list[str] = []
+    for name in TABLES:
+        if name in found:
+            each = found[name]
+            lines += [f"### {TITLES[name]}", ""]
+            lines += [f"Measured on {sentence(each['machine'])}.", each["how"], ""]
+            lines += [*TABLES[name](each["found"]), ""]
+    lines += ["### Targets of the full run", "", *figures.table(all_figures(found)), ""] if found else []
+    return "\n".join(lines)
+
+
+def all_figures(found: dict[str, Any]) -> list[figures.Figure]:
+    """Of all sections but the headline."""
+    made: list[figures.Figure] = []
+    for name, of in (("peers", rivals.figures), ("start", idle.figures), ("cores", cores.figures)):
+        made += of(found[name]["found"]) if name in found else []
+    for axis, grown in (found["growth"]["found"] if "growth" in found else {}).items():
+        if not grown["touches"]:
+            what = f"cost of a call as {axis} grow, dearest against fewest"
+            made.append(figures.Figure(what, growth.FLAT, growth.FLAT, growth.worst(grown), at_most=True, unit="x"))
+    return made
+
+
+def write(found: dict[str, Any], folder: Path) -> None:
+    """All files, and the page beside the folder where there is one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    told = markdown(found)
+    (folder / "full.json").write_text(json.dumps(found, indent=1) + "\n")
+    (folder / "full.md").write_text(told)
+    if "growth" in found:
+        lines = growth.series(found["growth"]["found"])
+        (folder / "growth.svg").write_text(chart.lines("CPU per call as things grow, per cent of the fewest", lines))
+    report.include(folder.with_suffix(".md"), "full", told)
 
 
 def floors(folder: Path) -> int:
-    """Whether every floor of the headline table is held; the ratios that may be at most so much are the last four."""
-    missed = 0
-    for what, _, floor, found in report.figures(json.loads((folder / "results.json").read_text())):
-        limit = float(floor.removesuffix(" %")) / (100 if "%" in floor else 1)
-        at_most = "against nginx" in what or "fdatasync" in what or "memory" in what
-        if found is not None and (found > limit if at_most else found < limit):
-            print(f"below the floor: {what}: {found:.2f}, floor {floor}", file=sys.stderr)
-            missed += 1
-    return int(missed > 0)
+    """How many floors are not held, of both runs; each is said."""
+    headline = folder / "results.json"
+    made = figures.figures(json.loads(headline.read_text())) if headline.exists() else []
+    missed = [each for each in (*made, *all_figures(kept(folder))) if each.missed]
+    for each in missed:
+        found = "" if each.found is None else each.shown(each.found)
+        print(f"floor not held: {each.what}: {found}, floor {each.shown(each.floor)}", file=sys.stderr)
+    return len(missed)
 
 
-def _table(name: str, rows: dict[str, list[float]]) -> list[str]:
-    head = [f"| {name} | nginx, CPU us | proxy, CPU us |", "|---|---:|---:|"]
-    return [*head, *(f"| {row} | {relay:.0f} | {ours_:.0f} |" for row, (relay, ours_) in rows.items()), ""]
+def options(arguments: list[str] | None) -> argparse.Namespace:
+    """What was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names: Callable[[str], tuple[str, ...]] = lambda text: tuple(filter(None, text.split(",")))  # noqa: E731
+    parser.add_argument("--only", type=names, default=SECTIONS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--most", type=int, default=10**9)
+    parser.add_argument("--peers", type=lambda text: tuple(text.split(";")), default=tuple(PEERS), help="by `;`")
+    parser.add_argument("--axes", type=names, default=tuple(AXES))
+    parser.add_argument("--to", type=Path, default=run.FOLDER)
+    given = parser.parse_args(arguments)
+    for what, known, asked in (
+        ("section", SECTIONS, given.only),
+        ("axis", AXES, given.axes),
+        ("peer", PEERS, given.peers),
+    ):
+        if unknown := [each for each in asked if each not in known]:
+            parser.error(f"no {what} is called `{unknown[0]}`; there are: {', '.join(known)}")
+    return given
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """All sections that were asked for."""
+    given = options(arguments)
+    status = 0
+    if "headline" in given.only:
+        status = run.main(["--rounds", str(given.rounds), "--seconds", str(given.seconds), "--to", str(given.to)])
+    with tempfile.TemporaryDirectory(prefix="policylayer-full-") as temporary:
+        for name in (each for each in given.only if each in TABLES):
+            begun, before = time.monotonic(), machine()
+            print(f"{TITLES[name]}:", file=sys.stderr, flush=True)
+            found = section(name, Path(temporary) / name, given)
+            how = f"{given.rounds} alternating rounds of {given.seconds} s; took {time.monotonic() - begun:.0f} s."
+            write({**kept(given.to), name: {"machine": before, "how": how, "found": found}}, given.to)
+            print("\n".join(["", *TABLES[name](found), ""]), flush=True)
+    if "floors" in given.only:
+        status = int(floors(given.to) > 0) or status
+    return status
 
 
 if __name__ == "__main__":

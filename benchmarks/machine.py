@@ -45,8 +45,8 @@ def sentence(made: dict[str, Any]) -> str:
     """The same in words."""
     versions = ", ".join(f"{name} {each}" for name, each in made["versions"].items())
     return (
-        f"{made['cores']} cores ({made['cpu']}), {made['system']}, Python {made['python']}; 1-minute load before the run "
-        f"{made['load_before']:.1f}; {versions}"
+        f"{made['cores']} cores ({made['cpu']}), {made['system']}, Python {made['python']}; 1-minute load "
+        f"before the run {made['load_before']:.1f}; {versions}"
     )
 
 

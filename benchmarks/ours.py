@@ -90,6 +90,7 @@ def ours(
     more: str = "",
     prepare: Callable[[Path], object] = lambda folder: None,
     core: int | None = TARGET_CORE,
+    grant_name: str = "bench",
 ) -> Iterator[Target]:
     """A running proxy with a grant.
 
@@ -118,7 +119,7 @@ def ours(
             raise RuntimeError(f"the proxy did not start: {(folder / 'log').read_text()[-2000:]}")
         threading.Thread(target=child.stdout.read, daemon=True).start()
         port = int(line.strip().rsplit(":", 1)[1].strip("/"))
-        yield Target(name, port, f"/mcp/{SERVER}", grant(config), roots=[child.pid])
+        yield Target(name, port, f"/mcp/{SERVER}", grant(config, grant_name), roots=[child.pid])
 
 
 def grant(config: Path, name: str = "bench") -> str:

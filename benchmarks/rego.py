@@ -1,8 +1,8 @@
 """What a decision costs by engine: YAML alone, with the embedded Rego engine, with an OPA server; and the loop's lag.
 
-`python -m benchmarks.rego [--rounds 2000]` prints microseconds (median and 99th of 100) for one caller, interleaved, over one small
-policy that says the same in YAML and Rego; then how long the event loop was held while four callers used two workers.
-OPA is left out, with the reason, where it is not installed.
+`python -m benchmarks.rego [--rounds 2000]` prints microseconds (median and 99th of 100) for one caller,
+interleaved, over one small policy that says the same in YAML and Rego; then how long the event loop was held while four
+callers used two workers. OPA is left out, with the reason, where it is not installed.
 """
 
 from __future__ import annotations

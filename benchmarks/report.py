@@ -43,7 +43,8 @@ def included(page: str, name: str) -> str:
 def markdown(results: dict[str, Any]) -> str:
     """The tables."""
     lines = [
-        f"Measured on {sentence(results['machine'])}. {results['rounds']} alternating rounds of {results['seconds']} s.",
+        f"Measured on {sentence(results['machine'])}.",
+        f"{results['rounds']} alternating rounds of {results['seconds']} s.",
         "",
         *_throughput(results),
         "",

@@ -1,8 +1,8 @@
 """The server behind every target: answers MCP calls as fast as Python can, so that what stands before it is measured.
 
-`python -m benchmarks.upstream [TOOLS]` prints its port. Answers: a tool named `echo` with 1 KB of JSON, `events` with an
-SSE stream of 20 notifications and the result, `large` with 100 KB; tools/list with 200 tools (or as many as it is told);
-initialize with a session. About half of the tools are `admin_*`, which the benchmark's policies do not allow.
+`python -m benchmarks.upstream [TOOLS]` prints its port. Answers: a tool named `echo` with 1 KB of JSON, `events` with
+an SSE stream of 20 notifications and the result, `large` with 100 KB; tools/list with 200 tools, or as many as it is
+told; initialize with a session. About half of the tools are `admin_*`, which the benchmark's policies do not allow.
 """
 
 from __future__ import annotations
