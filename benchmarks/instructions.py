@@ -39,6 +39,11 @@ def missing() -> str | None:
     return None if shutil.which("valgrind") else "needs valgrind"
 
 
+def too_many(counted: int, kept: int) -> bool:
+    """Whether a call costs more than the committed figure allows."""
+    return counted > kept * (1 + TOLERANCE)
+
+
 def count(calls: int, without: str = "") -> int:
     """The instructions of a whole run with so many calls."""
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +96,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--write"]:
         FIGURES.write_text(json.dumps({**kept, python(): counted}, indent=2) + "\n")
         return 0
-    return int(counted > kept.get(python(), counted) * (1 + TOLERANCE))
+    return int(too_many(counted, kept.get(python(), counted)))
 
 
 if __name__ == "__main__":

@@ -93,6 +93,9 @@ def process(command: list[str], core: int | None, **options: object) -> Iterator
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
 
 
 @contextmanager
