@@ -1,6 +1,6 @@
 # What one does with a checkout. `make help` lists it.
 .DEFAULT_GOAL := help
-.PHONY: help up test check fmt bench soak lock clean
+.PHONY: help up test check fmt bench bench-full soak lock clean
 BIN := .venv/bin
 
 help: ## list these
@@ -29,17 +29,19 @@ fmt: ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix --quiet . || true
 	@$(BIN)/ruff format --quiet .
 
-bench: ## what a call costs beside nginx and bare relays, what group commit gives; under 10 minutes, into docs/performance/
+bench: ## what a call costs beside nginx and bare relays, a decision, a commit; under 10 minutes, into docs/performance.md
 	@scripts/install.sh dev
+	@scripts/bench-needs.sh
 	@$(BIN)/python -m benchmarks.run $(ARGS)
-	@$(BIN)/python -m benchmarks.commits
 
-bench-full: ## the same with more workloads and growth, and a log of a million rows; checks the floors
+bench-full: ## the same at length; workloads, peers, growth, starting, replicas, a log of a million rows; checks the floors
 	@scripts/install.sh dev
-	@$(BIN)/python -m benchmarks.full
+	@scripts/bench-needs.sh
+	@$(BIN)/python -m benchmarks.full $(ARGS)
 	@$(BIN)/python -m benchmarks.commits --rounds 5
 	@$(BIN)/python -m benchmarks.readers
 	@$(BIN)/python -m benchmarks.pages
+	@$(BIN)/python -m benchmarks.replay
 
 lock: ## renew the locked dependencies (needs uv)
 	@scripts/lock.sh

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 
 from benchmarks.filling import fill_sqlite
 from benchmarks.handshake import open_sessions
@@ -25,6 +25,7 @@ from policylayer.approvals.rows import Desk
 from policylayer.clock import Clock
 from policylayer.core.call import Call, Caller, Subject
 from policylayer.core.decision import Decision, Effect, HoldRule, ReasonCode, RuleRef
+from policylayer.identity import grants
 from policylayer.keys import Keys
 
 OF_ONE_GRANT = 990
@@ -52,7 +53,7 @@ def rules(folder: Path, upstream: int, size: int) -> Started:
 
 @contextmanager
 def principals(folder: Path, upstream: int, size: int) -> Started:
-    """In principals.yaml, each in one of a hundred groups."""
+    """In principals.yaml (which may have 1 MiB), each in one of a hundred groups."""
 
     def prepare(made: Path) -> None:
         names = [f"agent:n{number}" for number in range(size - 1)]
@@ -63,6 +64,32 @@ def principals(folder: Path, upstream: int, size: int) -> Started:
 
     with ours(f"{size} principals", folder, upstream, prepare=prepare) as target:
         yield target, {}
+
+
+@contextmanager
+def granted(folder: Path, upstream: int, size: int) -> Started:
+    """Each with a grant of its own."""
+    with ours(f"{size} grants", folder, upstream, prepare=lambda made: give(made, size - 1)) as target:
+        yield target, {}
+
+
+def give(folder: Path, count: int) -> None:
+    """So many grants in a new database."""
+    clock = Clock()
+    with _database(folder) as (connection, _):
+        for number in range(count):
+            grants.create(connection, clock, f"grant-{number}", f"agent:n{number}", frozenset({SERVER}), None)
+
+
+@contextmanager
+def _database(folder: Path) -> Iterator[tuple[Connection, Keys]]:
+    """A new database of a proxy, to write to before it starts."""
+    keys = Keys.load((folder / "policylayer.key",), None, create=True)
+    fill_sqlite(folder / "policylayer.db", keys, 0)
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(folder / "policylayer.db"))
+    with engine.begin() as connection:
+        yield connection, keys
+    engine.dispose()
 
 
 @contextmanager
@@ -92,27 +119,16 @@ def approvals(folder: Path, upstream: int, size: int) -> Started:
 
 def hold(folder: Path, count: int) -> None:
     """So many pending approvals in a new database."""
-    path, clock = folder / "policylayer.db", Clock()
-    keys = Keys.load((folder / "policylayer.key",), None, create=True)
-    fill_sqlite(path, keys, 0)
-    desk = Desk(keys, lambda *event, **more: None, clock.new_id)
-    rule = HoldRule(RuleRef("base", "hold", "base.yaml", 1))
-    decision = Decision(
-        Effect.REQUIRE_APPROVAL,
-        ReasonCode.RULE,
-        Effect.REQUIRE_APPROVAL,
-        "sha256:none",
-        holds=(rule,),
-        rules=(rule.ref,),
-    )
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
-    with engine.begin() as connection:
+    clock, rule = Clock(), HoldRule(RuleRef("base", "hold", "base.yaml", 1))
+    held = Effect.REQUIRE_APPROVAL
+    decision = Decision(held, ReasonCode.RULE, held, "sha256:none", holds=(rule,), rules=(rule.ref,))
+    with _database(folder) as (connection, keys):
+        desk = Desk(keys, lambda *event, **more: None, clock.new_id)
         for number in range(count):
             digest = number.to_bytes(32, "big")
             call = Call(SERVER, "tools/call", "echo", {"amount": number}, digest, digest, "2026-07-28")
             opening = Opening(Caller(Subject(PRINCIPAL)), call, decision, clock.new_id(), arguments="{}")
             open_or_join(connection, desk, opening, clock.time_us(), 7 * 86_400)
-    engine.dispose()
 
 
 @contextmanager
@@ -153,7 +169,8 @@ def body(folder: Path, upstream: int, size: int) -> Started:
 
 AXES: dict[str, Axis] = {
     "rules": Axis((1, 10, 100, 1_000, 10_000), rules),
-    "principals": Axis((1, 100, 10_000, 100_000), principals),
+    "principals": Axis((1, 100, 10_000, 100_000), granted),
+    "principals in principals.yaml": Axis((1, 100, 1_000, 10_000), principals),
     "servers": Axis((1, 10, 100), servers),
     "sessions": Axis((1, 100, 1_000, 9_000), sessions),
     "pending approvals": Axis((0, 100, 1_000, 10_000), approvals),

@@ -29,6 +29,9 @@ from policylayer.serve.http_protocol import Deadlines, StrictHttpProtocol
 GRACE: Final = 10
 """Seconds that answers under way get once the end has begun."""
 
+SECOND: Final = 1.0
+"""How long the Date header stays as it is."""
+
 BACKLOG: Final = 1024
 COLLECT: Final = (20_000, 20, 20)
 """New containers, net, between looks for cycles among them; and how many looks between those at older ones."""
@@ -56,6 +59,7 @@ class _Server(uvicorn.Server):
     """uvicorn's server with our hooks, and signals that end it with exit code 0."""
 
     def __init__(self, config: uvicorn.Config, hooks: Hooks, url: str) -> None:
+        self._ended = asyncio.Event()
         super().__init__(config)
         self._hooks = hooks
         self._url = url
@@ -64,6 +68,25 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started and not self.should_exit:
             self._hooks.ready(self._url)
+
+    @property
+    def should_exit(self) -> bool:
+        """Whether it is to end, as uvicorn asks and we set it."""
+        return self._ended.is_set()
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        if value:
+            self._ended.set()
+        else:
+            self._ended.clear()
+
+    async def main_loop(self) -> None:
+        """uvicorn looks ten times a second whether it is to end; we are told, and the Date header needs one look."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SECOND):
+                    await self._ended.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:
