@@ -123,10 +123,13 @@ class _Walk:
 
     def file(self, path: str) -> None:
         """One file, through a link within the folder if it is one."""
-        place = self.root / path
         try:
-            found = os.lstat(place)
+            # A text, not a path: this is done for every file, twice a second.
+            found = os.lstat(f"{self.root}/{path}")
             self.mark(path, found)
+            if not (self.contents or stat.S_ISLNK(found.st_mode)):
+                return
+            place = self.root / path
             if stat.S_ISLNK(found.st_mode):
                 place = place.resolve(strict=True)
                 if not place.is_relative_to(self.root):

@@ -36,7 +36,7 @@ from policylayer.tasks import spawn
 
 KEPT: Final = 10
 """How many refused revisions are kept."""
-EVERY: Final = 0.3
+EVERY: Final = 0.5
 SELDOM: Final = 1.0
 """Seconds between two looks at the source: usually, and at most."""
 
@@ -141,7 +141,7 @@ class Revisions:
     # --- one look at the source ---
 
     async def _watch(self) -> None:
-        """Look at the source's state a few times a second, for at most a twentieth of one processor's time.
+        """Look at the source's state twice a second, for at most a twentieth of one processor's time.
 
         Looking finds what the system's own notices do not tell: swapped links, mounted and remote folders.
         """
