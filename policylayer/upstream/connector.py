@@ -12,9 +12,10 @@ of aiohttp, which is why its version is bounded in the project file.
 from __future__ import annotations
 
 import select
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
@@ -63,7 +64,8 @@ class CleanConnector(aiohttp.TCPConnector):
     """A pool that gives out only connections on which nothing is waiting to be read."""
 
     def __init__(self) -> None:
-        super().__init__(limit=0, keepalive_timeout=IDLE, resolver=GuardedResolver(), use_dns_cache=False, ssl=True)
+        resolver = cast(AbstractResolver, GuardedResolver())
+        super().__init__(limit=0, keepalive_timeout=IDLE, resolver=resolver, use_dns_cache=False, ssl=True)
         self._factory = lambda: _Handler(loop=self._loop)  # type: ignore[assignment]
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:

@@ -75,7 +75,7 @@ async def test_a_literal_address_is_taken_as_meant_and_a_metadata_name_is_not(mo
                     {"hostname": host, "host": "169.254.169.254", "port": port, "family": 2, "proto": 0, "flags": 0}
                 ]
 
-            monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", resolve)
+            monkeypatch.setattr("policylayer.upstream.addresses.SystemResolver.resolve", resolve)
             with pytest.raises(Exception, match="link-local, metadata") as caught:
                 await evil.exchange(post(call()))
             assert "169.254" not in str(caught.value)
