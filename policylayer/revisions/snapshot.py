@@ -6,7 +6,6 @@ source can be is in `folder` and `repository`. Must not know what the files mean
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
@@ -64,6 +63,9 @@ class Source(Protocol):
 
 async def settled(source: Source, time_us: Callable[[], int], patience: float = PATIENCE) -> Snapshot:
     """A snapshot of a source at rest; raises `Unsettled` where it does not come to rest in time."""
+    # Not for `check`, which reads once: loading it would take a tenth of its time.
+    import asyncio
+
     loop = asyncio.get_running_loop()
     deadline = loop.time() + patience
     first = await asyncio.to_thread(source.read)

@@ -34,6 +34,12 @@ def test_dispatching_serve_loads_no_library_of_commands() -> None:
     assert found == set()
 
 
+def test_checking_loads_no_event_loop() -> None:
+    program = "import sys, policylayer.cli.check\nprint('asyncio' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 @pytest.mark.parametrize("command", ["check", "test"])
 def test_checking_loads_neither_database_nor_protocol(command: str) -> None:
     found = loaded(f"from policylayer.cli import main\nmain([{command!r}, 'policies/shop'])")
