@@ -70,7 +70,7 @@ def markdown(found: dict[str, Any]) -> str:
         if name in found:
             each = found[name]
             lines += [f"### {TITLES[name]}", ""]
-            lines += [f"Measured on {sentence(each['machine'])}.", each["how"], ""]
+            lines += [f"Measured on {sentence(each['machine'], versions=False)}.", each["how"], ""]
             lines += [*TABLES[name](each["found"]), ""]
     lines += ["### Targets of the full run", "", *figures.table(all_figures(found)), ""] if found else []
     return "\n".join(lines)

@@ -41,12 +41,12 @@ def machine() -> dict[str, Any]:
     }
 
 
-def sentence(made: dict[str, Any]) -> str:
+def sentence(made: dict[str, Any], versions: bool = True) -> str:
     """The same in words."""
-    versions = ", ".join(f"{name} {each}" for name, each in made["versions"].items())
+    told = ", ".join(f"{name} {each}" for name, each in made["versions"].items()) if versions else ""
     return (
         f"{made['cores']} cores ({made['cpu']}), {made['system']}, Python {made['python']}; 1-minute load "
-        f"before the run {made['load_before']:.1f}; {versions}"
+        f"before the run {made['load_before']:.1f}" + (f"; {told}" if told else "")
     )
 
 
