@@ -149,8 +149,8 @@ def _charges(decision: Decision) -> str:
 
 
 def _detail(decision: Decision, view: View, answers: View | None, context: CallContext) -> str | None:
-    """The calls inside, where markers stand, why less was kept than configured, and what else was decided by; None for
-    most rows."""
+    """The calls inside, where markers stand, why less was kept than configured, what was kept where that is what rules
+    read, and what else was decided by; None for most rows."""
     detail = _decided_by(context)
     if decision.inner:
         detail["inner"] = list(map(_inner, decision.inner))
@@ -159,6 +159,8 @@ def _detail(decision: Decision, view: View, answers: View | None, context: CallC
             detail[f"masked_{name}"] = each.masked
         if each is not None and each.why:
             detail[f"why_{name}"] = each.why
+    if view.mode == "read" and context.reads:
+        detail["reads"] = sorted(context.reads)
     return orjson.dumps(detail).decode() if detail else None
 
 
