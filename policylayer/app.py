@@ -22,15 +22,14 @@ from policylayer.api.table import ROUTES
 from policylayer.audit import replicas, sinks
 from policylayer.audit.checkpoints import Checkpoints, Sink
 from policylayer.backstage import SERVE, Backstage, services
-from policylayer.clock import Clock
 from policylayer.config import Config, Server
 from policylayer.config.facts import facts_of, known_of
-from policylayer.core.errors import ConfigError
 from policylayer.policies import Policies
 from policylayer.proxy import limits as proxy_limits
 from policylayer.proxy.endpoint import McpEndpoint
 from policylayer.proxy.hosts import Hosts
 from policylayer.proxy.ports import Deps
+from policylayer.rego.opening import opa_server
 from policylayer.rego.pool import PoolSettings
 from policylayer.revisions.keeper import Revisions
 from policylayer.serve import traces
@@ -40,7 +39,6 @@ from policylayer.upstream.registry import Upstreams
 
 if TYPE_CHECKING:
     from policylayer.proxy.tracing import Tracing
-    from policylayer.rego.server import OpaServer
 
 SYSTEM: Final = "policylayer"
 """Who did what nobody asked for."""
@@ -52,7 +50,7 @@ class Service:
     def __init__(self, config: Config, url: str) -> None:
         self.config = config
         self.backstage = Backstage(config, SERVE, lambda: self.policies.current)
-        self._opa = opa_of(config, self.backstage.clock)
+        self._opa = opa_server(config.opa, self.backstage.clock)
         self._revisions = Revisions(
             config.policies,
             self.backstage.clock,
@@ -165,20 +163,6 @@ def rego_of(config: Config) -> PoolSettings:
     """The embedded Rego engine's processes."""
     written = config.rego
     return PoolSettings(workers=written.workers, deadline=written.deadline_ms / 1000, memory=written.memory)
-
-
-def opa_of(config: Config, clock: Clock) -> OpaServer | None:
-    """The OPA server, where one is configured; its client is an extra, and imported only then."""
-    written = config.opa
-    if written is None:
-        return None
-    try:
-        from policylayer.rego.server import OpaServer, OpaSettings
-    except ImportError:
-        raise ConfigError("`opa` needs a client that is not installed", "pip install 'policylayer[opa]'") from None
-    ca = str(written.ca) if written.ca else None
-    seconds = written.deadline_ms / 1000
-    return OpaServer(OpaSettings(written.url, written.path, written.token, ca, seconds, written.push), clock)
 
 
 def exporting_of(config: Config) -> traces.Exporting | None:

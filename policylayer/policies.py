@@ -16,7 +16,7 @@ from policylayer.core.redact import Path
 from policylayer.policy.diagnostics import as_json
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
-from policylayer.policy.values import Unknown
+from policylayer.policy.recorded import Facts, Kept
 from policylayer.revisions.keeper import Refused, Revisions
 
 
@@ -49,12 +49,16 @@ class Policies:
         return await self._revisions.at_work.listed(question)
 
     def reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
-        """Which fields its rules read."""
-        return self._revisions.current.reads(server, method, target)
+        """Which fields its rules read, in files of any kind."""
+        return self._revisions.at_work.reads(server, method, target)
 
-    async def explain(self, question: Question, unknown: Unknown) -> Told:
+    async def explain(self, question: Question) -> Told:
         """Why a call gets its decision, by the active set."""
-        return await self._revisions.at_work.explain(question, unknown)
+        return await self._revisions.at_work.explain(question)
+
+    async def explain_recorded(self, row: Kept, facts: Facts) -> Told:
+        """The same of a recorded call."""
+        return await self._revisions.at_work.explain_recorded(row, facts)
 
     # --- as the API asks ----------------------------------------------------------------------------------------------
 

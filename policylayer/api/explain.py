@@ -12,9 +12,8 @@ from policylayer.api.problem import Problem
 from policylayer.api.route import Asked
 from policylayer.audit import queries
 from policylayer.policy.asked import BadRequest, question_of
-from policylayer.policy.explain import KNOWN
 from policylayer.policy.explain_shown import as_json
-from policylayer.policy.recorded import kept, recorded
+from policylayer.policy.recorded import kept, said_of
 
 
 async def of_request(asked: Asked) -> Any:
@@ -24,7 +23,7 @@ async def of_request(asked: Asked) -> Any:
         question = question_of(body, services.facts.known.get(body["server"]), services.clock.now())
     except BadRequest as wrong:
         raise Problem("bad_body", str(wrong)) from None
-    return as_json(await services.policies.explain(question, KNOWN))
+    return as_json(await services.policies.explain(question))
 
 
 async def of_decision(asked: Asked) -> Any:
@@ -33,10 +32,11 @@ async def of_decision(asked: Asked) -> Any:
     row = await services.store.read(partial(queries.decision, row_id=asked.path["id"]))
     if row is None:
         raise Problem("not_found", "there is no such decision")
-    found = recorded(kept(row), services.facts.known.get, services.policies.reads)
-    if found.effect is None:
-        raise Problem("not_decided", f"policy was not asked about this call: {found.why}")
-    told = await services.policies.explain(found.question, found.unknown)
+    whole = kept(row)
+    effect, why = said_of(whole)
+    if effect is None:
+        raise Problem("not_decided", f"policy was not asked about this call: {why}")
+    told = await services.policies.explain_recorded(whole, services.facts.known.get)
     return {**as_json(told), "recorded": {name: row[name] for name in RECORDED}}
 
 

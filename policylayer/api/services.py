@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -21,9 +21,9 @@ from policylayer.core.call import Question, ServerFacts
 from policylayer.core.errors import AuditUnavailable
 from policylayer.core.immutable import immutable
 from policylayer.identity.authenticator import Authenticator
-from policylayer.policy.ast import Path
 from policylayer.policy.explain_shown import Told
-from policylayer.policy.values import Unknown
+from policylayer.policy.recorded import Facts as FactsOf
+from policylayer.policy.recorded import Kept
 from policylayer.store.store import Add, Store
 
 PATIENCE: Final = 1.5
@@ -61,11 +61,11 @@ class Policies(Protocol):
     async def reload(self) -> dict[str, Any]:
         """Read the source again, wait until that is active or refused, and say how it stands."""
 
-    async def explain(self, question: Question, unknown: Unknown) -> Told:
+    async def explain(self, question: Question) -> Told:
         """Why a call gets its decision, and what would change it."""
 
-    def reads(self, server: str, method: str, target: str | None) -> Iterable[Path]:
-        """Which arguments rules read of such calls."""
+    async def explain_recorded(self, row: Kept, facts: FactsOf) -> Told:
+        """The same of a recorded call, as far as it is known."""
 
 
 class Times(Protocol):

@@ -124,6 +124,7 @@ def _summary(source: str, found: Checked, tools: tool_files.Listed, known: Known
     parts = [
         _count(len(loaded.policies), "policy", "policies"),
         _count(sum(len(policy.rules) for policy in loaded.policies), "rule"),
+        *([_count(len(loaded.rego), "file of Rego", "files of Rego")] if loaded.rego else []),
         _count(len(loaded.tests), "test"),
         *([_count(sum(map(len, listed)), "tool")] if listed else []),
         *([_count(warnings, "warning")] if warnings else []),

@@ -18,14 +18,13 @@ from typing import Final, Literal
 
 from policylayer.cli.asking import list_tools
 from policylayer.cli.exits import CommandError
-from policylayer.cli.folders import checked
+from policylayer.cli.folders import checked, tested
 from policylayer.clock import Clock
 from policylayer.config import Config, ConfigProblems, Server, load
 from policylayer.config.facts import known_of
 from policylayer.core.errors import ConfigError, PolicyLayerError
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
-from policylayer.policy.testing import run
 from policylayer.store.schema import HEAD
 
 LOW: Final = 256 * 1024 * 1024
@@ -145,12 +144,13 @@ def _policies(config: Config) -> Iterator[Finding]:
         message = f"do not load: {first.file}:{first.line}:{first.column}: {first.message}"
         yield Finding("policies", "bad", message, "policylayer check")
         return
-    failed = [result for result in run(found.loaded.policy_set, found.loaded.tests) if not result.passed]
+    results = tested(found, "")
+    failed = [result for result in results if not result.passed]
     if failed:
         yield Finding("policies", "bad", f"{len(failed)} tests fail, so they are not activated", "policylayer test")
         return
     warnings = f", {len(found.diagnostics)} warnings" if found.diagnostics else ""
-    yield Finding("policies", "ok", f"load, {len(found.loaded.tests)} tests pass{warnings}")
+    yield Finding("policies", "ok", f"load, {len(results)} tests pass{warnings}")
 
 
 def _port(config: Config) -> Iterator[Finding]:

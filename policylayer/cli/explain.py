@@ -11,11 +11,17 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from policylayer.cli.exits import OK, CommandError, UsageError
 from policylayer.cli.output import emit, say
 from policylayer.cli.plain import Parser
+
+if TYPE_CHECKING:
+    from policylayer.cli.folders import Checked, Place
+    from policylayer.core.call import Question
+    from policylayer.policy.explain_shown import Told
+    from policylayer.rego.server import OpaServer
 
 CODE: Final = re.compile(r"PL\d{3}", re.IGNORECASE)
 CALLED: Final = ("tool", "prompt", "resource", "method")
@@ -113,14 +119,30 @@ def _call(given: argparse.Namespace) -> Any:
         question = question_of(request, place.facts.get(request["server"]), Clock().now())
     except BadRequest as wrong:
         raise UsageError(str(wrong), "policylayer explain --help") from None
-    policy_set = found.loaded.policy_set
-    if policy_set is not None and not found.loaded.rego:
+    policy_set, opa = found.loaded.policy_set, _opa(place) if given.policies is None else None
+    if policy_set is not None and not found.loaded.rego and opa is None:
         return as_json(why(policy_set, question))
     import asyncio
 
-    from policylayer.revisions.explaining import explained_from
+    return as_json(asyncio.run(_asked(found, question, opa)))
 
-    return as_json(asyncio.run(explained_from(found.loaded, found.files, question)))
+
+async def _asked(found: Checked, question: Question, opa: OpaServer | None) -> Told:
+    """The explanation with what engines say."""
+    from policylayer.revisions.opened import opened
+
+    async with opened(found.loaded, found.files, opa) as active:
+        return await active.explain(question)
+
+
+def _opa(place: Place) -> OpaServer | None:
+    """The OPA server that the configuration has beside its policies."""
+    if place.config is None or place.config.opa is None:
+        return None
+    from policylayer.clock import Clock
+    from policylayer.rego.opening import opa_server
+
+    return opa_server(place.config.opa, Clock())
 
 
 def _request(given: argparse.Namespace) -> Mapping[str, Any]:

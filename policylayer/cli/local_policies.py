@@ -7,25 +7,27 @@ revision is activated (`revisions/`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Final
 
 from policylayer.audit import queries
 from policylayer.cli.exits import CommandError
+from policylayer.clock import Clock
 from policylayer.config import Config
 from policylayer.config.facts import known_of
 from policylayer.core.call import Question
 from policylayer.core.errors import PolicyError
-from policylayer.policy.ast import Path
 from policylayer.policy.diagnostics import as_json
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.features import NOT_ENFORCED
 from policylayer.policy.load import Loaded, load
 from policylayer.policy.policy_set import PolicySet
-from policylayer.policy.values import Unknown
-from policylayer.revisions.explaining import explained_from
+from policylayer.policy.recorded import Facts, Kept
+from policylayer.rego.opening import opa_server
+from policylayer.revisions.active import Active
 from policylayer.revisions.judging import Case, judge
+from policylayer.revisions.opened import opened
 from policylayer.revisions.snapshot import Snapshot, Unsettled
 from policylayer.revisions.sources import read
 from policylayer.store.store import Store
@@ -53,14 +55,15 @@ class LocalPolicies:
         """What the source says; which revision a proxy has active, only its API knows."""
         return {"revision": load(self._read().files).revision, "activated_at": None, "refused": []}
 
-    async def explain(self, question: Question, unknown: Unknown) -> Told:
+    async def explain(self, question: Question) -> Told:
         """Why a call gets its decision, by what lies at the source."""
-        snapshot = self._read()
-        return await explained_from(self._loaded(snapshot), snapshot.files, question, unknown)
+        async with self._opened() as active:
+            return await active.explain(question)
 
-    def reads(self, server: str, method: str, target: str | None) -> Iterable[Path]:
-        """Which arguments rules read of such calls."""
-        return self.current().reads(server, method, target)
+    async def explain_recorded(self, row: Kept, facts: Facts) -> Told:
+        """The same of a recorded call."""
+        async with self._opened() as active:
+            return await active.explain_recorded(row, facts)
 
     async def reload(self) -> dict[str, Any]:
         """Wait until the proxy has active what lies at the source."""
@@ -88,6 +91,10 @@ class LocalPolicies:
     async def _active(self, store: Store) -> dict[str, Any] | None:
         page = await store.read(partial(queries.events, type="policy_activated", limit=1))
         return page.items[0] if page.items else None
+
+    def _opened(self) -> AbstractAsyncContextManager[Active]:
+        snapshot = self._read()
+        return opened(self._loaded(snapshot), snapshot.files, opa_server(self._config.opa, Clock()))
 
     def _read(self) -> Snapshot:
         try:

@@ -105,8 +105,10 @@ async def _replay(given: argparse.Namespace) -> dict[str, Any]:
     known = Known(servers=frozenset(facts) if config is not None else None)
     elsewhere = config is not None and config.opa is not None
     rows = _rows(given, config)
-    head = loaded_from(given.policies or str(config.policies if config else ""), known)
-    base = None if given.base is None else loaded_from(given.base, known)
+    source = given.policies or str(config.policies if config else "")
+    # In a thread: Rego is checked in an event loop of its own.
+    head = await asyncio.to_thread(loaded_from, source, known)
+    base = None if given.base is None else await asyncio.to_thread(loaded_from, given.base, known)
     tally = Tally()
     async with AsyncExitStack() as stack:
         stack.push_async_callback(rows.aclose)

@@ -18,7 +18,7 @@ from policylayer.core.unwrap import Layer
 from policylayer.policy import ast, inside, inside_kept, outcomes, written
 from policylayer.policy.conditions import Node, compile_condition, every_part
 from policylayer.policy.engine import Candidate, candidate
-from policylayer.policy.partial import Outlook
+from policylayer.policy.partial import ENGINE, Outlook
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.rules import Asker, CompiledRule, Selector
 from policylayer.policy.selectors import compile_facts
@@ -96,6 +96,11 @@ class Explanation:
         """Whether the decision does not hang on what is not known."""
         return len(self.possible) <= 1
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing that rules read is unknown: only then can be told what would change the decision."""
+        return self.is_certain and not self.not_known and all(each.is_whole for each in self.inside)
+
 
 def explain(policy_set: PolicySet, question: Question, unknown: Unknown = KNOWN) -> Explanation:
     """Why the question gets its decision."""
@@ -142,7 +147,8 @@ def _not_known(policy_set: PolicySet, ctx: Context) -> tuple[str, ...]:
     """What rules read of such calls that is not known."""
     call = ctx.question.call
     reads = policy_set.reads(call.server, call.method, call.target)
-    return tuple(sorted({text_of(path) for path in reads if ctx.unknown.touches(path)}))
+    engine = (ENGINE,) if ctx.unknown.engine else ()
+    return (*sorted({text_of(path) for path in reads if ctx.unknown.touches(path)}), *engine)
 
 
 def outcome_of(truth: Truth) -> Outcome:

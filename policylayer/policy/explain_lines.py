@@ -24,22 +24,23 @@ def lines(told: Json, everything: bool = False) -> Iterator[str]:
         yield from _recorded(told["recorded"], told["revision"])
     yield from _decision(told, decision)
     yield ""
-    yield from _rules(told["rules"], everything)
+    yield from _rules(told["rules"], everything, bool(told.get("rego")))
     for inner in told.get("inside", ()):
         yield ""
         yield f"Inside it, {inner['question']['target']} {_short(inner['question'].get('arguments', {}))}:"
         yield from _decision(inner, inner["decision"])
-        yield from _rules(inner["rules"], everything)
+        yield from _rules(inner["rules"], everything, bool(told.get("rego")))
     for unit in told.get("rego", ()):
         yield from _rego(unit)
     yield ""
     yield from _changes(told)
 
 
-def _rules(rules: Collection[Json], everything: bool) -> Iterator[str]:
+def _rules(rules: Collection[Json], everything: bool, rego: bool) -> Iterator[str]:
     about = [rule for rule in rules if rule["concerns"]]
     near = [] if about else [rule for rule in rules if _names_target(rule)]
-    yield "Rules about this call:" if about else f"No rule is about this call{': those that name it' if near else ''}."
+    none = f"No rule{' of a YAML file' if rego else ''} is about this call{': those that name it' if near else ''}."
+    yield "Rules about this call:" if about else none
     for rule in about or near:
         yield from _rule(rule)
     yield from _others(rules, about or near, everything)
@@ -128,6 +129,9 @@ def _place(rule: Json) -> str:
 
 def _rego(unit: Json) -> Iterator[str]:
     yield ""
+    if "not_asked" in unit:
+        yield _not_asked(unit)
+        return
     yield f"Rego {', '.join(unit.get('files', ()))}:"
     if "error" in unit:
         yield f"  the engine {unit['error']}"
@@ -141,12 +145,19 @@ def _rego(unit: Json) -> Iterator[str]:
         yield f"  {file}: lines that were not reached: {', '.join(map(str, missed)) if missed else 'none'}"
 
 
+def _not_asked(unit: Json) -> str:
+    """Why an engine was not asked about a recorded call."""
+    if unit["engine"] == "opa":
+        return "The OPA server was not asked: what it reads of a call, and whether the record holds that, is not known."
+    return f"Rego was not asked: it reads what the record does not hold as it was: {', '.join(unit['not_asked'])}."
+
+
 # --- what would change it ---------------------------------------------------------------------------------------------
 
 
 def _changes(told: Json) -> Iterator[str]:
     change, own = told["change"], told["own_change"]
-    if len(told.get("possible", ())) > 1:
+    if len(told.get("possible", ())) > 1 or any(each.get("not_known") for each in (told, *told.get("inside", ()))):
         yield "What would change it cannot be said of a call that is not known whole."
     elif change is None:
         yield "No change of this call that was thought of gets it another decision."

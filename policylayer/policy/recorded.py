@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -201,8 +202,11 @@ def _hidden(row: Kept, detail: Mapping[str, Any], call: Call, metas: Sequence[Un
     yield from _masked("args", call.arguments, detail.get("masked_arguments", ()))
     yield from _masked("input", call.input, detail.get("masked_input", ()))
     if row.arguments_mode == "read":
-        yield from _not_picked(call, reads(call.server, call.method, call.target))
-        yield from not_kept(call, metas, reads) if metas else ()
+        then = [tuple(path) for path in detail.get("reads", ())]
+        own = _not_picked(call, reads(call.server, call.method, call.target))
+        now = chain(own, not_kept(call, metas, reads)) if metas else own
+        # What was read then was kept whole: where it is not there, there was none.
+        yield from (path for path in now if not any(path[: len(kept)] == kept for kept in then))
 
 
 def _unlike(row: Kept) -> list[Path]:
@@ -228,10 +232,16 @@ def _masked(root: str, value: Any, pointers: Iterable[str]) -> Iterator[Path]:
 
 
 def _not_picked(call: Call, reads: Iterable[Path]) -> Iterator[Path]:
-    """Of what rules read now, what need not have been read then: a scalar or a list that is there is all there was."""
+    """Of what rules read now, what need not have been read then: a scalar or a list that is there is all there was,
+    but for a text that is an object in JSON."""
     for path in reads:
         here: Any = call.arguments if path[0] == "args" else call.input
         for key in path[1:]:
             here = here.get(key) if isinstance(here, Mapping) else here
-        if here is None or isinstance(here, Mapping):
+        if here is None or isinstance(here, Mapping) or _is_opened(here):
             yield path
+
+
+def _is_opened(value: Any) -> bool:
+    """Whether a text may be a part of what it was: of an object in JSON, what was read inside it is kept."""
+    return isinstance(value, str) and value.lstrip()[:1] == "{"

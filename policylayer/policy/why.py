@@ -24,7 +24,7 @@ LOOKED_AT: Final = 12
 def why(policy_set: PolicySet, question: Question, unknown: Unknown = KNOWN) -> Told:
     """All that is told of a question. Looking for a change takes a moment: not to be called in an event loop."""
     explanation = explain(policy_set, question, unknown)
-    return told(Told(explanation), until_own(policy_set, question) if explanation.is_certain else [])
+    return told(Told(explanation), until_own(policy_set, question) if explanation.is_whole else [])
 
 
 def until_own(policy_set: PolicySet, question: Question) -> list[Change]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -22,7 +23,9 @@ from policylayer.policy.ast import AppliesTo, Path, Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
 from policylayer.policy.foreign import compile_scope
+from policylayer.policy.recorded import WHOLE
 from policylayer.policy.rules import Scope
+from policylayer.policy.values import UNKNOWN_ROOTS
 from policylayer.rego import selftest
 from policylayer.rego.codes import RegoCode
 from policylayer.rego.document import Describe, document
@@ -32,6 +35,8 @@ from policylayer.rego.scopes import Covers, covered
 
 EXTRA: Final = "pip install 'policylayer[rego]'"
 AT_ONCE: Final = 64
+SERVERS: Final = 256
+"""Of how many servers it is kept ready what is read of their calls."""
 
 
 @immutable
@@ -67,6 +72,8 @@ class Embedded:
         self.units = tuple(units)
         self._pool = pool
         self._covers = covers
+        self.argument_paths = lru_cache(maxsize=SERVERS)(self._argument_paths)
+        """What units read of the arguments and responses of calls to a server, whoever calls."""
 
     @classmethod
     async def open(
@@ -174,6 +181,11 @@ class Embedded:
     async def close(self) -> None:
         """End the workers."""
         await self._pool.close()
+
+    def _argument_paths(self, server: str) -> frozenset[Path]:
+        units = (unit for unit in self.units if all(scope.servers.match(server) for scope in unit.scopes))
+        paths = {path for unit in units for path in unit.reads}
+        return frozenset(WHOLE if () in paths else (path for path in paths if path[0] in UNKNOWN_ROOTS))
 
     def _asked(self, question: Question) -> list[int]:
         return [i for i, unit in enumerate(self.units) if self._covers(unit.scopes, question, None)]

@@ -68,10 +68,10 @@ class Module:
     ast: dict[str, Any]
 
 
-def read(file: str, ast: dict[str, Any]) -> Module:
+def read(file: str, text: str, ast: dict[str, Any]) -> Module:
     """The module of a parsed file."""
-    names = {name for rule in ast["rules"] if (name := _head(rule)) is not None}
-    aliases = {alias for each in ast.get("imports", []) if (alias := _alias(each)) is not None}
+    names = {name for rule in ast["rules"] if (name := head_of(rule)) is not None}
+    aliases = {alias for each in ast.get("imports", []) if (alias := _alias(each, text)) is not None}
     return Module(file, dotted(ast["package"]["refr"]) or "", frozenset(names), frozenset(aliases), ast)
 
 
@@ -94,7 +94,7 @@ def rule_lines(modules: list[Module]) -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     for module in modules:
         for rule in module.ast["rules"]:
-            if _head(rule) != "decision":
+            if head_of(rule) != "decision":
                 continue
             line = next(iter(rule.values()))["span"]["line"]
             found.setdefault("", (module.file, line))
@@ -170,7 +170,7 @@ def _rule_names(rule: dict[str, Any]) -> Iterator[str]:
                     yield value["String"]["value"]
 
 
-def _head(rule: dict[str, Any]) -> str | None:
+def head_of(rule: dict[str, Any]) -> str | None:
     """The name that a rule defines: the first segment of its head."""
     (spec,) = rule.values()
     head = next(iter(spec["head"].values())) if "head" in spec else spec
@@ -178,9 +178,10 @@ def _head(rule: dict[str, Any]) -> str | None:
     return path.split(".")[0] if path else None
 
 
-def _alias(each: dict[str, Any]) -> str | None:
-    written = each.get("as")
-    if isinstance(written, list) and len(written) == 2:
-        return str(written[1])
+def _alias(each: dict[str, Any], text: str) -> str | None:
+    """The name that an import goes by; the parser says of `as NAME` only which bytes it is."""
+    place = each.get("as")
+    if place is not None:
+        return text.encode()[place["start"] : place["end"]].decode()
     path = dotted(each["refr"])
     return path.rsplit(".", 1)[-1] if path else None

@@ -12,7 +12,7 @@ from typing import Any, Final
 import regorus
 
 from policylayer.rego.modules import Module, Problem, problems, read, rule_lines
-from policylayer.rego.reads import input_paths
+from policylayer.rego.reads import paths_read
 
 QUERY: Final = "data.policylayer.decision"
 
@@ -32,7 +32,7 @@ class Unit:
         self.modules: list[Module] = []
         if not self.problems:
             parsed = json.loads(self.engine.get_ast_as_json())  # noqa: TID251 - the parser's own output
-            self.modules = [read(each["source"]["file"], each["ast"]) for each in parsed]
+            self.modules = [read(each["source"]["file"], each["source"]["contents"], each["ast"]) for each in parsed]
             self.problems = list(problems(self.modules))
 
     def evaluate(self, text: str, query: str) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Units:
         """Parse all units; answer problems, where rules stand, and what they read of the document."""
         self.units = [Unit(files) for files in units]
         found = [problem.as_list() for unit in self.units for problem in unit.problems]
-        reads = [sorted({path for module in unit.modules for path in input_paths(module.ast)}) for unit in self.units]
+        reads = [sorted(paths_read(unit.modules)) for unit in self.units]
         return {"problems": found, "lines": [rule_lines(unit.modules) for unit in self.units], "reads": reads}
 
     def evaluate(self, units: list[int], text: str) -> list[dict[str, Any]]:

@@ -13,14 +13,16 @@ from typing import Protocol, TypeVar
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision
 from policylayer.core.finding import Finding
+from policylayer.policy.ast import Path
 from policylayer.policy.explain import KNOWN
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
+from policylayer.policy.recorded import Facts, Kept, recorded
 from policylayer.policy.values import Unknown
 from policylayer.rego.asking import with_findings
 from policylayer.rego.document import Describe
 from policylayer.rego.embedded import Embedded
-from policylayer.revisions.explaining import explained
+from policylayer.revisions.explaining import Engines, explained
 from policylayer.tasks import spawn
 
 _T = TypeVar("_T")
@@ -55,6 +57,14 @@ class Active:
             return self.policy_set.decide(question)
         return self.policy_set.decide(await self._held(self._found, question))
 
+    def reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
+        """The paths under `args` and `input` that rules look at for some caller of this target, in files of any kind.
+
+        What an OPA server reads is not known, and nothing is kept for its sake: it is not asked about the past.
+        """
+        found = self.policy_set.reads(server, method, target)
+        return found if self._rego is None else found | self._rego.argument_paths(server)
+
     async def listed(self, question: Question) -> bool:
         """Whether a list may show a target."""
         if self._rego is None and self._server is None:
@@ -66,6 +76,11 @@ class Active:
         if self._rego is None and self._server is None:
             return await explained(self.policy_set, question, unknown=unknown)
         return await self._held(lambda asked: self._explained(asked, unknown), question)
+
+    async def explain_recorded(self, row: Kept, facts: Facts) -> Told:
+        """The same of a row of the decision log, of which not all may be known any more."""
+        found = recorded(row, facts, self.reads)
+        return await self.explain(found.question, found.unknown)
 
     def retire(self) -> None:
         """Another revision took over: end the engine once nobody asks it any more."""
@@ -88,7 +103,8 @@ class Active:
         return (*ours, *theirs)
 
     async def _explained(self, question: Question, unknown: Unknown) -> Told:
-        return await explained(self.policy_set, question, self._findings, self._rego, unknown)
+        engines = Engines(self._findings, self._rego, self._server is not None)
+        return await explained(self.policy_set, question, engines, unknown)
 
     async def _held(self, ask: Callable[[Question], Awaitable[_T]], question: Question) -> _T:
         self._asking += 1

@@ -1,27 +1,27 @@
 """Why a call gets its decision, and what would change it, with Rego's engines asked where there are any.
 
 The rules of the files are explained by `policy/why.py`; here each change that it offers is asked of the engines too,
-and what they found, covered and printed is put beside it. Must not know who asks. Engines are imported only where a
-set has Rego files, so that explaining starts at once.
+and what they found, covered and printed is put beside it. Of a call that is not known whole any more, engines are asked
+only if they read nothing of what is not: else it is said that they were not asked, and what they read. Must not know
+who asks, nor open an engine (`opened.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from policylayer.core.call import Question
-from policylayer.core.errors import PolicyError
 from policylayer.core.finding import Finding
+from policylayer.core.immutable import immutable
 from policylayer.policy.explain import KNOWN, explain
 from policylayer.policy.explain_shown import Told
-from policylayer.policy.load import Loaded
 from policylayer.policy.policy_set import PolicySet
-from policylayer.policy.values import Unknown
+from policylayer.policy.values import Unknown, text_of
 from policylayer.policy.why import told, until_own, why
+from policylayer.rego.again import asked_again
 from policylayer.rego.asking import with_findings
 
 if TYPE_CHECKING:
@@ -31,47 +31,46 @@ if TYPE_CHECKING:
 Findings = Callable[[Question], Awaitable[tuple[Finding, ...]]]
 
 
+@immutable
+class Engines:
+    """The engines of a set: `findings` asks all of them. `rego` says more about itself; `server`: there is an OPA
+    server among them, of which it is not known what it reads."""
+
+    findings: Findings
+    rego: Embedded | None = None
+    server: bool = False
+
+
 async def explained(
-    policy_set: PolicySet,
-    question: Question,
-    findings: Findings | None = None,
-    rego: Embedded | None = None,
-    unknown: Unknown = KNOWN,
+    policy_set: PolicySet, question: Question, engines: Engines | None = None, unknown: Unknown = KNOWN
 ) -> Told:
-    """All that is told of a question. `findings` asks every engine; `rego` says more about itself."""
-    if findings is None:
+    """All that is told of a question."""
+    if engines is None:
         return await asyncio.to_thread(why, policy_set, question, unknown)
-    asked = await with_findings(question, findings)
+    if not_asked := tuple(_not_asked(engines, question, unknown)):
+        explanation = await asyncio.to_thread(explain, policy_set, question, replace(unknown, engine=True))
+        return Told(explanation, rego=not_asked)
+    asked = await with_findings(question, engines.findings)
     explanation = explain(policy_set, asked, unknown)
     before = explanation.decision.effect
     kept = []
-    for change in await asyncio.to_thread(until_own, policy_set, asked) if explanation.is_certain else ():
+    for change in await asyncio.to_thread(until_own, policy_set, asked) if explanation.is_whole else ():
         changed = change.applied(question)
-        decision = policy_set.decide(await with_findings(changed, findings))
+        decision = policy_set.decide(await with_findings(changed, engines.findings))
         if decision.effect is not before:
             kept.append(replace(change, effect=decision.effect))
-    looked = await _looked(rego, asked, asked.findings or (), policy_set.describe)
+    looked = await _looked(engines.rego, asked, asked.findings or (), policy_set.describe)
     return told(Told(explanation, rego=looked), kept)
 
 
-async def explained_from(
-    loaded: Loaded, files: Mapping[str, bytes], question: Question, unknown: Unknown = KNOWN
-) -> Told:
-    """The same by a folder that was loaded; its Rego engine is opened for this one question. `PolicyError`."""
-    policy_set = loaded.policy_set
-    assert policy_set is not None
-    if not loaded.rego:
-        return await explained(policy_set, question, unknown=unknown)
-    from policylayer.rego.examine import PATIENT, open_rego
-
-    engine, problems = await open_rego(policy_set, loaded.rego, files, PATIENT)
-    if engine is None:
-        raise PolicyError(problems[0].message, problems[0].help)
-    try:
-        findings = partial(engine.findings, describe=policy_set.describe)
-        return await explained(policy_set, question, findings, engine, unknown)
-    finally:
-        await engine.close()
+def _not_asked(engines: Engines, question: Question, unknown: Unknown) -> Iterator[dict[str, Any]]:
+    """The engines that cannot be asked about what is left of a call, each with why."""
+    if unknown == KNOWN:
+        return
+    if engines.rego is not None and (lacking := asked_again(question, unknown, engines.rego.reads).lacking):
+        yield {"engine": "embedded", "not_asked": [text_of(path) or "input" for path in lacking]}
+    if engines.server:
+        yield {"engine": "opa", "not_asked": []}
 
 
 async def _looked(

@@ -15,15 +15,12 @@ from policylayer.core.call import Question
 from policylayer.core.decision import Effect, RuleRef
 from policylayer.core.errors import PolicyError
 from policylayer.core.finding import Finding
-from policylayer.policy import inside
 from policylayer.policy.ast import Path
-from policylayer.policy.conditions import TIME
-from policylayer.policy.inside_kept import is_open, unknown_in
 from policylayer.policy.load import Loaded
-from policylayer.policy.recorded import ANNOTATIONS, OF_TOOLS, WHOLE, Facts, Kept, Recorded, loaded, recorded, said_of
+from policylayer.policy.recorded import Facts, Kept, Recorded, loaded, recorded, said_of
 from policylayer.policy.replay import Answer, Replay
 from policylayer.policy.tally import Tally, Turn
-from policylayer.policy.values import UNKNOWN_ROOTS, Unknown
+from policylayer.rego.again import asked_again
 
 if TYPE_CHECKING:
     from policylayer.rego.embedded import Embedded
@@ -86,36 +83,12 @@ class Replaying:
     def _reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
         """What is read of such calls' arguments, by rules of any kind."""
         found = self._of_files(server, method, target)
-        if self._engine is None:
-            return found
-        paths = {path for unit in self._engine.units for path in unit.reads}
-        return found | (set(WHOLE) if () in paths else {path for path in paths if path[0] in UNKNOWN_ROOTS})
+        return found if self._engine is None else found | self._engine.argument_paths(server)
 
     def _look(self, engine: Embedded, row: Recorded) -> tuple[Question, ...] | None:
         """What the engine is to be asked about a row, and about the calls inside it; None: it cannot be."""
-        pairs = [(row.question, row.unknown)]
-        found = inside.asked(row.question)
-        if found is not None:
-            if is_open(found, row.unknown):
-                return None
-            inner = zip(found.layers[1:], found.questions[1:], strict=True)
-            pairs += [(question, unknown_in(layer, row.unknown)) for layer, question in inner]
-        reads = [engine.reads(question) for question, _ in pairs]
-        if all(each is None for each in reads):
-            return ()
-        looks = zip(pairs, reads, strict=True)
-        if any(any(map(_not_known(unknown).touches, each or ())) for (_, unknown), each in looks):
-            return None
-        if self.replay.is_denied(row):
-            return None
-        return tuple(question for question, _ in pairs)
-
-
-def _not_known(unknown: Unknown) -> Unknown:
-    """What is not known of the document that an engine gets: hints are kept for what YAML believes only, and the time
-    only about. It says nothing of risks."""
-    paths = (path for path in unknown.paths if path not in OF_TOOLS)
-    return Unknown((*paths, TIME, ANNOTATIONS))
+        asked = asked_again(row.question, row.unknown, engine.reads)
+        return None if asked.lacking or (asked.questions and self.replay.is_denied(row)) else asked.questions
 
 
 def _without_engine(row: Recorded) -> Recorded:

@@ -21,10 +21,10 @@ from policylayer.config import load
 from policylayer.core.call import Question, Subject
 from policylayer.identity import grants, tokens
 from policylayer.identity.person import Role
-from policylayer.policy.ast import Path as FieldPath
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.load import load as load_policies
-from policylayer.policy.values import Unknown
+from policylayer.policy.recorded import Facts as FactsOf
+from policylayer.policy.recorded import Kept
 from policylayer.revisions.active import Active
 
 CONFIG = """\
@@ -61,11 +61,11 @@ class FakePolicies:
         assert policy_set is not None
         self.active = Active(policy_set)
 
-    async def explain(self, question: Question, unknown: Unknown) -> Told:
-        return await self.active.explain(question, unknown)
+    async def explain(self, question: Question) -> Told:
+        return await self.active.explain(question)
 
-    def reads(self, server: str, method: str, target: str | None) -> frozenset[FieldPath]:
-        return self.active.policy_set.reads(server, method, target)
+    async def explain_recorded(self, row: Kept, facts: FactsOf) -> Told:
+        return await self.active.explain_recorded(row, facts)
 
     def status(self) -> dict[str, Any]:
         return {"revision": "sha256:00", "activated_at": "2026-11-23T10:00:00.000Z", "refused": []}

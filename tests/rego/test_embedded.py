@@ -282,3 +282,15 @@ async def test_four_callers_on_two_workers_do_not_block_the_loop() -> None:
         watcher.cancel()
         assert all(found.effect is Effect.ALLOW for (found,) in answers)
         print(f"event loop lag: worst {max(gaps) * 1000:.1f} ms over {len(gaps)} turns")
+
+
+async def test_functions_of_files_that_are_imported_by_another_name() -> None:
+    files = {
+        "a.rego": HEAD
+        + "# é\nimport data.policylayer.lib as l\n"
+        + 'decision contains {"effect": "allow", "rule": "x"} if l.ok(input.target)\n',
+        "l.rego": 'package policylayer.lib\nok(t) if t == "pay"\n',
+    }
+    async with opened(files) as engine:
+        (found,) = await engine.findings(question(), describe)
+        assert found.effect is Effect.ALLOW

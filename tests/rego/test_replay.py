@@ -77,7 +77,7 @@ async def active(made: Loaded) -> AsyncIterator[Active]:
 
 
 async def row(active: Active, said: Question, mode: Mode = "redacted") -> Kept:
-    reads = active.policy_set.reads("s", "tools/call", said.call.target)
+    reads = active.reads("s", "tools/call", said.call.target)
     return kept_of(row_of(said, await active.decide(said), mode=mode, reads=reads))
 
 
@@ -110,7 +110,10 @@ async def test_rows_are_decided_as_the_proxy_does(active: Active, asked: Replayi
     ("said", "mode", "told"),
     [
         (question("write", {"amount": 5}), "digest", ("rego",)),
-        (question("write", {"amount": 5}), "read", ("rego",)),  # no rule of a YAML file reads it
+        (question("write", {"amount": 5, "card": "x"}), "read", ALLOW),  # what Rego reads is kept
+        (question("write", {"amount": 50}), "read", DENY),
+        (question("write", {}), "read", ALLOW),  # and where it is not there, there was none
+        (question("write", {"amount": {"password": "x"}}), "read", ("rego",)),  # secrets are masked all the same
         (question("delete", {"amount": 5}), "digest", DENY),  # a file denies it, whatever Rego says
         (question("write", {"card": {"password": "x"}}), "redacted", ALLOW),  # Rego does not look there
         (question("late", subject=Subject("agent:odd")), "redacted", ("rego",)),  # the moment is known only about
@@ -194,3 +197,13 @@ async def test_files_that_the_engine_refuses_are_said() -> None:
     files = {**FILES, "a.rego": b"package policylayer\ndecision contains {} if http.send({})\n"}
     with pytest.raises(PolicyError, match=r"http\.send"):
         await Replaying.open(load(files), files)
+
+
+async def test_what_was_not_read_then_is_not_known(active: Active, made: Loaded) -> None:
+    """The record kept what rules read then; other files read more."""
+    files = {**FILES, "a.rego": FILES["a.rego"].replace(b"amount > 10", b"total > 10")}
+    other = await Replaying.open(load(files), files)
+    for arguments in ({"amount": 5, "total": 50}, {"amount": 5}):
+        assert await answer(other, await row(active, question("write", arguments), "read")) == ("rego",)
+    assert await answer(other, await row(active, question("write", {"total": 50}), "full")) is DENY
+    await other.close()

@@ -15,6 +15,8 @@ from policylayer.core.call import Caller, Grant
 from policylayer.core.commands import Kind, Record, Recorded
 from policylayer.policy.asked import question_of
 from policylayer.policy.load import load as load_policies
+from policylayer.revisions.active import Active
+from policylayer.revisions.opened import opened
 from policylayer.revisions.sources import read
 
 
@@ -25,8 +27,16 @@ def record(home: Path, requests: Iterable[Mapping[str, Any]]) -> list[str]:
 
 async def _record(home: Path, requests: list[Mapping[str, Any]]) -> list[str]:
     config = load_config(home / "policylayer.yaml", {})
-    policy_set = load_policies(read(config.policies).files).policy_set
+    files = read(config.policies).files
+    loaded = load_policies(files)
+    policy_set = loaded.policy_set
     assert policy_set is not None
+    async with opened(loaded, files) as active:
+        return await _recorded(home, requests, active)
+
+
+async def _recorded(home: Path, requests: list[Mapping[str, Any]], active: Active) -> list[str]:
+    config, policy_set = load_config(home / "policylayer.yaml", {}), active.policy_set
     backstage = Backstage(config, "tests", lambda: policy_set)
     await backstage.start()
     await backstage.limits.start()
@@ -38,7 +48,7 @@ async def _record(home: Path, requests: list[Mapping[str, Any]]) -> list[str]:
             question = question_of(request, facts_of(config).get(request["server"]), backstage.clock.now())
             call = question.call
             caller = Caller(question.subject, question.on_behalf_of, Grant("g-1", "laptop", frozenset({call.server})))
-            reads = policy_set.reads(call.server, call.method, call.target)
+            reads = active.reads(call.server, call.method, call.target)
             context = CallContext(
                 call,
                 caller,
@@ -48,7 +58,7 @@ async def _record(home: Path, requests: list[Mapping[str, Any]]) -> list[str]:
                 approved=question.approved,
                 reads=reads,
             )
-            answer = await backstage.recorder.record(Record(Kind.DECISION, policy_set.decide(question)), context)
+            answer = await backstage.recorder.record(Record(Kind.DECISION, await active.decide(question)), context)
             assert isinstance(answer, Recorded), answer
             made.append(answer.row_id)
         return made
