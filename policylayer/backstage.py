@@ -31,6 +31,7 @@ from policylayer.limits.steady import Steady
 from policylayer.store.followed import Together
 from policylayer.store.rows import Row
 from policylayer.store.store import Add, Program, Store, open_store
+from policylayer.store.viewing import remembered_key
 
 SERVE: Final = "serve"
 
@@ -41,7 +42,9 @@ class Backstage:
     def __init__(self, config: Config, program: str, directory: Callable[[], Directory]) -> None:
         self.config = config
         self.clock = Clock()
-        self.keys = Keys.load(config.keys.files, config.keys.value, create=config.database.startswith("sqlite:"))
+        # A key is made for a fresh file only: another one would be of no use to a database that was begun with its own.
+        fresh = config.database.startswith("sqlite:") and remembered_key(config.database) is None
+        self.keys = Keys.load(config.keys.files, config.keys.value, create=fresh)
         name = SERVE if program == SERVE else f"policylayer {program}"
         self.store: Store = open_store(config.database, self.keys, self.clock, Program(name, __version__))
         self.recorder = Recorder(self.store, self.keys, self.clock, _keeping(config))

@@ -33,7 +33,9 @@ async def create_grant(asked: Asked) -> Any:
     body, actor, clock = asked.body, asked.person.principal, asked.services.clock
     unknown = sorted(set(body["servers"]) - asked.services.facts.servers)
     if unknown:
-        raise Problem("refused", "a server that is not configured is named", extra={"help": "look at `servers`"})
+        known = ", ".join(f"`{name}`" for name in sorted(asked.services.facts.servers)) or "none"
+        help = f"those that are: {known}; agents' paths are /mcp/NAME"
+        raise Problem("refused", "a server that is not configured is named", extra={"help": help})
     expires = _expiry(body)
 
     def work(conn: Connection, add: Add) -> tuple[Row, str]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
-from policylayer.api.problem import Problem
+from policylayer.api.problem import NEWEST, Problem
 from policylayer.api.route import Asked
 from policylayer.audit import queries
 
@@ -35,7 +35,7 @@ async def one(asked: Asked) -> Any:
     """`GET /decisions/{id}`."""
     found = await asked.services.store.read(partial(queries.decision, row_id=asked.path["id"]))
     if found is None:
-        raise Problem("not_found", "there is no such decision")
+        raise Problem("not_found", "there is no such decision", extra={"help": NEWEST})
     return found
 
 

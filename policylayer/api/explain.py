@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from policylayer.api.problem import Problem
+from policylayer.api.problem import NEWEST, Problem
 from policylayer.api.route import Asked
 from policylayer.audit import queries
 from policylayer.policy.asked import BadRequest, question_of
@@ -31,7 +31,7 @@ async def of_decision(asked: Asked) -> Any:
     services = asked.services
     row = await services.store.read(partial(queries.decision, row_id=asked.path["id"]))
     if row is None:
-        raise Problem("not_found", "there is no such decision")
+        raise Problem("not_found", "there is no such decision", extra={"help": NEWEST})
     whole = kept(row)
     effect, why = said_of(whole)
     if effect is None:

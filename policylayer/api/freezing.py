@@ -31,5 +31,5 @@ async def thaw(asked: Asked) -> Any:
     body = asked.body
     ended = await freezes.thaw(asked.services.freezing, body["scope"], body.get("name"), asked.person.principal)
     if not ended:
-        raise Problem("not_found", "nothing of that name is frozen")
+        raise Problem("not_found", "nothing of that name is frozen", extra={"help": "`policylayer thaw` lists what is"})
     return {"thawed": [each.as_json() for each in ended]}

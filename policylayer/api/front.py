@@ -21,6 +21,9 @@ PROBES: Final = ("/healthz", "/readyz")
 """Asked by machines that name us by whatever address they have: answered, as a stranger is."""
 
 
+NAMELESS: Final = Problem("not_found", "agents connect to `/mcp/SERVER`: the name of a server in the configuration")
+
+
 class Front:
     """Routes by prefix; the empty prefix is everything else."""
 
@@ -40,7 +43,7 @@ class Front:
         return self._other(path, scope, receive, send)
 
     async def _other(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope)
+        refusal = self._refusal(scope) or (NAMELESS if path == AGENTS.rstrip("/") else None)
         if refusal is not None and path not in PROBES:
             await _answer(refusal, send)
             return

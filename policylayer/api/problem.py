@@ -40,6 +40,9 @@ CODES: Final[Mapping[str, int]] = {
 """Every code, with the status it comes with."""
 
 
+NEWEST: Final = "`policylayer audit query` lists the newest, with their ids"
+
+
 class Problem(Exception):
     """An answer that is an error. `extra` are further members, `headers` further headers."""
 

@@ -25,6 +25,10 @@ MAX_QUERY: Final = 8 * 1024
 BODY_LIMITS: Final = Limits(size=MAX_BODY, depth=16, nodes=5_000)
 
 
+LIKE: Final = {"pattern": "a principal is written like `agent:dev` or `user:ada@example.com`"}
+"""What to write instead, by the keyword of the schema that was not met."""
+
+
 @immutable
 class Fields:
     """A request's headers."""
@@ -76,7 +80,8 @@ def _value(parameter: Parameter, text: str) -> str | int:
             raise Problem("bad_parameter", f"`{parameter.name}` must be a whole number")
         value = int(text)
     if "\x00" in text or not jsonschema_rs.is_valid(dict(schema), value, validate_formats=True):
-        raise Problem("bad_parameter", f"`{parameter.name}` is not as it should be: {parameter.about}")
+        known = f"one of {', '.join(schema['enum'])}" if "enum" in schema else parameter.about
+        raise Problem("bad_parameter", f"`{parameter.name}` is not as it should be: {known}")
     return value
 
 
@@ -97,7 +102,8 @@ async def body(receive: Receive, headers: Fields, schema: str | None) -> Mapping
 def check(value: Any, schema: str) -> Mapping[str, Any]:
     """A value that fits the named schema, or a `Problem`."""
     if (error := next(_validator(schema).iter_errors(value), None)) is not None:
-        raise Problem("bad_body", _words(error))
+        help = LIKE.get(_keyword(error))
+        raise Problem("bad_body", _words(error), extra={"help": help} if help else None)
     assert isinstance(value, dict)
     return value
 
@@ -127,5 +133,8 @@ def _validator(name: str) -> Any:
 def _words(error: Any) -> str:
     """Where and by which keyword, without what was sent."""
     path = "/".join(str(part)[:40] for part in error.instance_path if not isinstance(part, str) or part.isidentifier())
-    keyword = str(error.schema_path[-1]) if error.schema_path else "schema"
-    return f"the body does not fit its schema at `/{path}` ({keyword})"
+    return f"the body does not fit its schema at `/{path}` ({_keyword(error)})"
+
+
+def _keyword(error: Any) -> str:
+    return str(error.schema_path[-1]) if error.schema_path else "schema"

@@ -29,7 +29,7 @@ from policylayer.core.approval import State
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Found, Round, Waited
 from policylayer.core.decision import Charge, Decision, HoldRule
-from policylayer.core.errors import ApprovalError, AuditUnavailable
+from policylayer.core.errors import UNKNOWN, ApprovalError, AuditUnavailable
 from policylayer.identity.person import Person
 from policylayer.keys import Keys
 from policylayer.store.rows import Row as LogRow
@@ -249,7 +249,7 @@ class Approvals:
 
     def _seen(self, found: tuple[Row, Sequence[Row]] | ApprovalError | None) -> dict[str, Any]:
         if found is None:
-            raise ApprovalError("not_found", "there is no such approval")
+            raise ApprovalError("not_found", "there is no such approval", UNKNOWN)
         if isinstance(found, ApprovalError):
             raise found
         return self._view(*found)

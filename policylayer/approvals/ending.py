@@ -14,7 +14,7 @@ from policylayer.approvals.binding import open_arguments
 from policylayer.approvals.rows import LIVE, Desk, Row
 from policylayer.core.approval import State
 from policylayer.core.call import Caller
-from policylayer.core.errors import ApprovalError
+from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.identity.person import Person, Role
 from policylayer.store.tables import approvals
 
@@ -27,7 +27,7 @@ def withdraw(
         return ApprovalError("not_an_approver", "this token's role may not withdraw", "use an operator's token")
     row = rows.find(conn, approval_id, lock=True)
     if row is None:
-        return ApprovalError("not_found", "there is no such approval")
+        return ApprovalError("not_found", "there is no such approval", UNKNOWN)
     why = rows.storable_note(note) or ""
     if not _cancel_live(conn, desk, row, now_us, person.principal, why):
         left = rows.find(conn, approval_id) or row

@@ -19,7 +19,7 @@ from policylayer.approvals.rows import Desk, Row
 from policylayer.approvals.waivers import Similar
 from policylayer.core.approval import Move, State
 from policylayer.core.decision import HoldRule
-from policylayer.core.errors import ApprovalError
+from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.core.immutable import immutable
 from policylayer.identity.person import Person
 from policylayer.store.tables import tokens, votes
@@ -52,7 +52,7 @@ def cast(conn: Connection, desk: Desk, ballot: Ballot, at: Moment) -> Row | Appr
     """Cast a vote; the approval as it is then, or why the vote does not count."""
     row = rows.find(conn, ballot.approval_id, lock=True)
     if row is None:
-        return ApprovalError("not_found", "there is no such approval")
+        return ApprovalError("not_found", "there is no such approval", UNKNOWN)
     state, kept = _look(conn, desk, row, at.now_us)
     allowed = voters.open_rules(at.directory, at.now, _parties(row), rows.rules_of(row), ballot.person)
     if isinstance(allowed, ApprovalError):

@@ -26,10 +26,14 @@ from policylayer.core.errors import ConfigError, PolicyLayerError
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.store.schema import HEAD
+from policylayer.store.viewing import remembered_key
 
 LOW: Final = 256 * 1024 * 1024
 EMPTY: Final = 16 * 1024 * 1024
 SERVER_TIME: Final = 15.0
+LOST: Final = (
+    "restore the key file: without it the log cannot be verified nor held arguments be read; or begin another database"
+)
 SHOWN: Final = 8
 """Names of tools that a fix lists."""
 
@@ -64,18 +68,23 @@ def examine(path: Path) -> Iterator[Finding]:
 
 
 def _keys(config: Config) -> Iterator[Finding]:
-    source = config.keys
+    source, remembered = config.keys, remembered_key(config.database)
     if source.value is None and not source.files[0].exists():
-        if config.database.startswith("sqlite:"):
+        if remembered is not None:
+            yield Finding("keys", "bad", f"the key file `{source.files[0]}` is missing", LOST)
+        elif config.database.startswith("sqlite:"):
             yield Finding("keys", "ok", f"`{source.files[0].name}` is made at the first start")
         else:
             fix = f"openssl rand -hex 32 > {source.files[0]} && chmod 600 {source.files[0]}"
             yield Finding("keys", "bad", f"there is no key file `{source.files[0]}`", fix)
         return
     try:
-        Keys.load(source.files, source.value, create=False)
+        keys = Keys.load(source.files, source.value, create=False)
     except ConfigError as error:
         yield Finding("keys", "bad", error.message, error.help)
+        return
+    if remembered is not None and not keys.knows(remembered):
+        yield Finding("keys", "bad", "the key is not the one that the database was begun with", LOST)
         return
     yield Finding("keys", "ok", "readable by nobody else" if source.value is None else "from the environment")
 

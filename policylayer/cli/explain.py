@@ -148,9 +148,10 @@ def _opa(place: Place) -> OpaServer | None:
 def _request(given: argparse.Namespace) -> Mapping[str, Any]:
     """What the options say, or what stands on standard input."""
     if given.principal is None:
-        if sys.stdin.isatty():
+        text = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
+        if not text.strip():
             raise UsageError("which call?", "give --principal, --server and --tool, or an access request on stdin")
-        request = _json("standard input", sys.stdin.buffer.read())
+        request = _json("standard input", text)
     else:
         named = {name: getattr(given, name) for name in CALLED if getattr(given, name) is not None}
         if given.server is None or not named:

@@ -100,7 +100,7 @@ async def _replay(given: argparse.Namespace) -> dict[str, Any]:
     path = CONFIG if here else given.config
     config = None if path is None else load_config(path)
     if given.policies is None and config is None:
-        raise UsageError("which policies?", "give --policies DIR, or -c FILE")
+        raise UsageError("which policies?", "give --policies DIR, or -c FILE (or be in the proxy's folder)")
     facts = {} if config is None else facts_of(config)
     known = Known(servers=frozenset(facts) if config is not None else None)
     elsewhere = config is not None and config.opa is not None

@@ -18,7 +18,7 @@ Each class has a stable `code`, which the API and the logs use. What each become
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class PolicyLayerError(Exception):
@@ -56,6 +56,10 @@ class AuditUnavailable(PolicyLayerError):
     """A row cannot be made durable."""
 
     code = "audit_unavailable"
+
+
+UNKNOWN: Final = "`policylayer approvals list --all` lists them, with their ids"
+"""Where an approval is named that there is not."""
 
 
 class ApprovalError(PolicyLayerError):

@@ -69,7 +69,10 @@ class Folder:
         try:
             root = self._path.resolve(strict=True)
         except (OSError, RuntimeError):
-            raise Unsettled(f"there is no folder {quote(str(self._path))}", "restore it, or name another") from None
+            raise Unsettled(
+                f"there is no folder {quote(str(self._path))}",
+                "is this the right place? Name another, or let `policylayer init` write a first one",
+            ) from None
         if not root.is_dir():
             raise Unsettled(f"{quote(str(self._path))} is not a folder", "name a folder of policy files")
         return root

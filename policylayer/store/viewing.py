@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -52,6 +53,19 @@ async def open_view(url: str) -> View:
 def is_there(url: str) -> bool:
     """Whether there is something to open: a file, or a server to be asked."""
     return not url.startswith(SQLITE) or Path(url.removeprefix(SQLITE)).is_file()
+
+
+def remembered_key(url: str) -> str | None:
+    """The fingerprint of the key that a SQLite file was begun with; None where there is none, or no telling."""
+    if not url.startswith(SQLITE) or not is_there(url):
+        return None
+    path = Path(url.removeprefix(SQLITE)).absolute()
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=BUSY)) as raw:
+            row = raw.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()
+    except sqlite3.Error:
+        return None
+    return None if row is None else str(row[0])
 
 
 class SqliteView:

@@ -315,14 +315,23 @@ class Writer:
             self._loop.call_soon_threadsafe(callback, *arguments)
 
 
+DAMAGED: Final = "restore it from a backup, or name another file"
+HELP: Final = {
+    sqlite3.SQLITE_BUSY: "another program holds it: end that, or wait until it is done",
+    sqlite3.SQLITE_READONLY: "the file and its folder must be writable: look at their owner and mode",
+    sqlite3.SQLITE_CANTOPEN: "name a file in a folder that is there, and can be written",
+    sqlite3.SQLITE_FULL: "make room on its disk",
+}
+"""What to do, by SQLite's own code."""
+
+
 def _refusal(path: Path, error: BaseException) -> BaseException:
     """An error of SQLite's at the start, as one that says what is wrong with the configuration."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if not isinstance(cause, sqlite3.Error):
         return error
-    return ConfigError(
-        f"the database `{path}` cannot be opened: {cause}", "restore it from a backup, or name another file"
-    )
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    return ConfigError(f"the database `{path}` cannot be opened: {cause}", HELP.get(code, DAMAGED))
 
 
 def only_rows(items: list[Item]) -> list[Row] | None:

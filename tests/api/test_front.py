@@ -35,10 +35,16 @@ async def ask(path: str, *headers: tuple[str, str], peer: str = "127.0.0.1", beh
 
 
 @pytest.mark.parametrize(
-    ("path", "app"), [("/mcp/shop", "agents"), ("/api/v1/policy", "api"), ("/healthz", "rest"), ("/mcp", "rest")]
+    ("path", "app"), [("/mcp/shop", "agents"), ("/api/v1/policy", "api"), ("/healthz", "rest"), ("/mcpx", "rest")]
 )
 async def test_paths(path: str, app: str) -> None:
     assert (await ask(path, ("host", "localhost:8080"))).body.startswith(app.encode())
+
+
+async def test_an_agent_that_names_no_server_is_told_how() -> None:
+    answer = await ask("/mcp", ("host", "localhost:8080"))
+    assert (answer.status, answer.json["detail"].startswith("agents connect to `/mcp/SERVER`")) == (404, True)
+    assert (await ask("/mcp", ("host", "evil.example"))).status == 421
 
 
 async def test_agents_requests_are_checked_by_their_own_endpoint() -> None:

@@ -89,6 +89,14 @@ def test_a_key_of_another_database_is_refused(run: Runner, home: Path) -> None:
     (home / "policylayer.key").unlink()
     done = run("grant", "list")
     assert done.code == 3
+    assert "policylayer.key` is missing" in done.err
+    assert not (home / "policylayer.key").exists(), "another key would be of no use"
+    assert "the key file" in next(line for line in run("doctor").out.splitlines() if line.startswith("BAD"))
+    (home / "policylayer.key").write_text(f"{bytes(range(32)).hex()}\n")
+    (home / "policylayer.key").chmod(0o600)
+    assert "BAD   keys: the key is not the one that the database was begun with" in run("doctor").out
+    done = run("grant", "list")
+    assert done.code == 3
     assert "the key is not the one this database was begun with" in done.err
 
 
