@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from policylayer.core.immutable import immutable
+from policylayer.rego.differences import differences
 from policylayer.rego.negation import HELP, ambiguous
 from policylayer.rego.syntax import dotted, nodes
 
@@ -23,9 +24,9 @@ json.is_valid json.marshal json.patch json.remove json.unmarshal lower max min n
 net.cidr_is_valid numbers.range numbers.range_step object.filter object.get object.keys object.remove
 object.subset object.union object.union_n print product regex.find_n regex.is_valid regex.match regex.replace
 regex.split replace round semver.compare semver.is_valid sort split sprintf startswith
-strings.any_prefix_match strings.any_suffix_match strings.count strings.replace_n strings.reverse substring
+strings.any_prefix_match strings.any_suffix_match strings.replace_n strings.reverse substring
 sum time.add_date time.clock time.date time.parse_duration_ns time.parse_rfc3339_ns time.weekday to_number
-trim trim_left trim_prefix trim_right trim_space trim_suffix type_name union units.parse_bytes upper
+trim trim_left trim_prefix trim_right trim_space trim_suffix type_name union upper
 urlquery.decode urlquery.encode walk
 """
 ADMITTED: Final = frozenset(BUILTINS.split())
@@ -87,6 +88,8 @@ def problems(modules: list[Module]) -> Iterator[Problem]:
         for node, missing in ambiguous(module.ast["rules"]):
             text = f"this `not` means one thing here and another in OPA where `{missing}` is missing"
             yield _at(module, node, "negation", text, HELP)
+        for node, slug, text, help in differences(module.ast):
+            yield _at(module, node, slug, text, help)
 
 
 def rule_lines(modules: list[Module]) -> dict[str, tuple[str, int]]:

@@ -192,6 +192,28 @@ async def test_a_runaway_policy_is_killed_and_the_next_call_served(kind: str) ->
 
 
 @pytest.mark.shows("rego.2")
+@pytest.mark.parametrize(
+    "condition",
+    [
+        'is_array(json.unmarshal(concat("", ["[" | some _ in numbers.range(1, 50000)])))',
+        'regex.match("^(a+)+$", input.args.text)',
+        'regex.match("^(a|a?)+$", input.args.text)',
+        'regex.match(sprintf("(%s){1,1000}{1,1000}", ["a{1,1000}"]), input.args.text)',
+    ],
+)
+async def test_deep_data_and_exponential_regexes_harm_nobody(condition: str) -> None:
+    """They fail, or are answered in linear time: what they would allow is not allowed, and the next call is served."""
+    text = (
+        RULES + f'decision contains {{"effect": "allow", "rule": "run"}} if {{ input.target == "run"; {condition} }}\n'
+    )
+    async with opened({"a.rego": text}) as engine:
+        found = await engine.findings(question("run", {"text": "a" * 4000 + "!", "amount": 1000}), describe)
+        assert all(each.effect is None for each in found)
+        (fine,) = await engine.findings(question(arguments={"amount": 1}), describe)
+        assert fine.effect is Effect.ALLOW
+
+
+@pytest.mark.shows("rego.2")
 async def test_other_calls_in_flight_are_unaffected() -> None:
     text = (
         RULES + f'decision contains {{"effect": "allow"}} if {{ input.target == "run"; {RUNAWAY["comprehension"]} }}\n'
@@ -294,3 +316,26 @@ async def test_functions_of_files_that_are_imported_by_another_name() -> None:
     async with opened(files) as engine:
         (found,) = await engine.findings(question(), describe)
         assert found.effect is Effect.ALLOW
+
+
+OTHERWISE = [
+    ('[p, v] := walk(input.args); v == "x"', "PL305"),
+    ('"a", 1 in {"a": 1}', "PL305"),
+    ('strings.count(input.target, "a") > 1', "PL305"),
+    ("not {1}", "PL308"),
+]
+
+
+@pytest.mark.shows("rego.1", "rego.6")
+@pytest.mark.parametrize(("condition", "code"), OTHERWISE)
+async def test_what_the_engine_answers_otherwise_than_opa_is_refused(condition: str, code: str) -> None:
+    text = HEAD + f'decision contains {{"effect": "deny"}} if {{ {condition} }}\n'
+    assert [(line, found) for _, line, _, found in await refused({"a.rego": text})] == [(2, code)]
+
+
+async def test_what_looks_like_it_is_not() -> None:
+    rules = 'some k, v in input.args; k == "a"; v == 1; walk(input.args, [p, w]); w == 1; p[0] == "a"; not 1 in {2}'
+    text = HEAD + f'decision contains {{"effect": "deny", "rule": "x"}} if {{ {rules} }}\n'
+    async with opened({"a.rego": text}) as engine:
+        (found,) = await engine.findings(question(arguments={"a": 1}), describe)
+        assert found.effect is Effect.DENY

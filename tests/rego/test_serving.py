@@ -160,3 +160,36 @@ def _against_opa(folder: Path, config: dict[str, Any], send_signal: Any) -> None
         while agent.call("list_customers")[0] != 200:
             pass
         assert httpx2.get(f"{proxy.url}/readyz", trust_env=False).status_code == 200
+
+
+TELLING = """package policylayer
+
+told := json.marshal(object.remove(input, ["args", "time"]))
+decision contains {"effect": "deny", "rule": "tell", "reason": concat("", ["<", told_part, ">"])} if input.args.at >= 0
+told_part := substring(told, input.args.at, 150)
+"""
+
+
+@pytest.mark.shows("rego.4")
+def test_a_policy_that_tells_all_it_is_told_tells_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets of the environment, of the configuration, of servers and of the agent's own credential."""
+    pytest.importorskip("regorus", reason="the extra `rego` is not installed")
+    monkeypatch.setenv("SHOP_TOKEN", "CANARY-of-the-environment")
+    servers = {
+        "shop": {"url": "http://127.0.0.1:1/mcp", "headers": {"Authorization": "Bearer ${SHOP_TOKEN}"}},
+        "tool": {"command": ["sleep", "1"], "env": {"SECRET": "CANARY-of-a-server"}},
+    }
+    with Running(tmp_path, servers, {"principals.yaml": PRINCIPALS, "a.rego": TELLING}) as proxy:
+        agent = Agent(proxy, "shop")
+        told = "".join(_told(agent, at) for at in range(0, 3000, 150))
+        assert {"version", "principal", "request", "session"} <= set(orjson.loads(told))
+        assert orjson.loads(told)["principal"]["id"] == "agent:a"
+        key = (tmp_path / "policylayer.key").read_text().strip()
+        for secret in ("CANARY", agent.token, agent.token.split("_")[-1], key, "SHOP_TOKEN"):
+            assert secret not in told
+
+
+def _told(agent: Agent, at: int) -> str:
+    """The part of the document from there on, as the denial shows it."""
+    text: str = agent.call("list_customers", at=at)[1]["result"]["content"][0]["text"]
+    return text.partition("<")[2].rpartition(">")[0]
