@@ -30,9 +30,10 @@ async def list_tools(
     A configured `server` is launched in its folder, with its variables.
     """
     logging.getLogger("mcp").setLevel(logging.CRITICAL)
+    refused: list[int] = []
     async with asyncio.timeout(timeout):
         try:
-            async with _client(url, headers, command, server) as client:
+            async with _client(url, headers, command, server, refused) as client:
                 return await _all(client)
         except (TimeoutError, CommandError):
             raise
@@ -40,7 +41,8 @@ async def list_tools(
             raise CommandError(f"there is no program `{command[0]}`", "install it, or write its whole path") from None
         except Exception as error:
             where = f"`{url}`" if url else f"`{command[0]}`"
-            why = _cause(error)
+            # The SDK does not say what the server answered.
+            why = f"it answers HTTP {refused[0]}" if refused else _cause(error)
             raise CommandError(f"cannot ask the server {where} for its tools: {why}", _help(url, why)) from None
 
 
@@ -60,7 +62,7 @@ async def _all(client: Client) -> tuple[Tool, ...]:
 
 @contextlib.asynccontextmanager
 async def _client(
-    url: str | None, headers: Mapping[str, str], command: Sequence[str], server: Server | None
+    url: str | None, headers: Mapping[str, str], command: Sequence[str], server: Server | None, refused: list[int]
 ) -> AsyncIterator[Client]:
     if url is None:
         # What the server says on its standard error belongs to the person at the terminal.
@@ -73,7 +75,13 @@ async def _client(
         async with Client(stdio_client(launched, errlog=sys.stderr)) as client:
             yield client
         return
-    async with httpx2.AsyncClient(headers=dict(headers), timeout=30.0, trust_env=False) as http:
+
+    async def look(response: httpx2.Response) -> None:
+        if response.status_code in (401, 403):
+            refused.append(response.status_code)
+
+    hooks: Any = {"response": [look]}
+    async with httpx2.AsyncClient(headers=dict(headers), timeout=30.0, trust_env=False, event_hooks=hooks) as http:
         transport: Any = streamable_http_client(url, http_client=http)
         async with Client(transport) as client:
             yield client
@@ -91,5 +99,8 @@ def _help(url: str | None, why: str) -> str:
     if url is None:
         return "run the command by itself: an MCP server waits for input without printing anything"
     if "401" in why or "403" in why or "nauthorized" in why:
-        return "give its credential with --header 'Authorization: Bearer …'"
+        return (
+            "it wants a credential: `init --header 'Authorization: Bearer …'`, and `headers` of the server in the "
+            "configuration; a server that only takes OAuth needs a token that you fetch from it yourself"
+        )
     return "is it running, and is this the URL of its MCP endpoint (often it ends in /mcp)?"

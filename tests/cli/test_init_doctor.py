@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import sqlite3
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,28 @@ def test_init_writes_nothing_where_it_cannot_ask(run: Runner, tmp_path: Path, ar
     assert done.code in (1, 2)
     assert said in done.err
     assert not target.exists()
+
+
+def test_init_says_that_a_server_wants_a_credential(run: Runner, tmp_path: Path) -> None:
+    class Refuses(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(401)
+            self.send_header("www-authenticate", 'Bearer resource_metadata="http://127.0.0.1/x"')
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *said: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        done = run("init", "--dir", tmp_path / "fresh", "--upstream", f"http://127.0.0.1:{server.server_port}/mcp")
+        server.shutdown()
+        thread.join()
+    assert done.code == 1
+    assert "it answers HTTP 401" in done.err
+    assert "--header 'Authorization: Bearer" in done.err
 
 
 @pytest.mark.parametrize(
