@@ -172,12 +172,14 @@ class Exchange:
         standing = b"".join([b"%b: %b\r\n" % field for field in self._peer.standing])
         if closes:
             self.keep_alive = False
-        elif not self.keep_alive:
+        elif not (self.keep_alive and self.whole):
+            # What is still to come of the request is not waited for.
+            self.keep_alive = False
             standing += b"connection: close\r\n"
         bodiless = status in NO_BODY or self.head.method == "HEAD"
         self._chunked = length is None and not bodiless
         self._left = 0 if length is None or bodiless else length
-        if length is not None:
+        if length is not None and status != http.HTTPStatus.NO_CONTENT:
             standing += b"content-length: %d\r\n" % length
         elif self._chunked:
             standing += b"transfer-encoding: chunked\r\n"

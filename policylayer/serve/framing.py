@@ -58,7 +58,7 @@ class Framer:
         try:
             if not self.in_body:
                 return self._head()
-            return self._chunk() if self._chunked else self._fixed()
+            return self._chunks() if self._chunked else self._fixed()
         except Refusal as refusal:
             self._refusal = refusal
             return refusal
@@ -67,9 +67,15 @@ class Framer:
         buffer = self._buffer
         found = buffer.find(b"\r\n\r\n", 0, MAX_HEAD) + 4
         if found < 4:
-            _check_unfinished(buffer)
+            _check_unfinished(buffer[:MAX_HEAD])
             return None
-        head, length = self._heads.read(buffer[:found])
+        raw = buffer[:found]
+        try:
+            head, length = self._heads.read(raw)
+        except Refusal:
+            # What would have been refused before its end is refused for that: how the bytes were cut changes nothing.
+            _check_unfinished(raw)
+            raise
         if head.chunked:
             self._buffer = buffer[found:]
             self.in_body = self._chunked = True
@@ -95,44 +101,54 @@ class Framer:
 
     # --- chunks -------------------------------------------------------------------------------------------------------
 
-    def _chunk(self) -> Piece | None:
-        """Of a chunk, `_left` bytes are still to come, its CRLF included; 0 before a size line."""
-        if self._left == 0:
-            size = self._chunk_size()
-            if size is None:
-                return None
-            if size == 0:
-                self.in_body = False
-                return Piece(b"", end=True)
-            self._left = size + 2
-        return self._chunk_data(self._left) if self._buffer else None
+    def _chunks(self) -> Piece | None:
+        """All that is here of a chunked body, as one piece: many small chunks cost no more than their bytes.
 
-    def _chunk_size(self) -> int | None:
-        """The size that a line says, which is taken, with the end of the body after the last one; None: not yet."""
-        end = self._buffer.find(b"\n", 0, MAX_CHUNK_LINE) + 1
-        if end == 0:
-            if len(self._buffer) >= MAX_CHUNK_LINE:
-                raise Refusal(400, "chunk size line too long")
-            return None
-        size = _size(self._buffer[:end])
-        if size == 0:
-            after = self._buffer[end : end + 2]
-            if not b"\r\n".startswith(after):
-                raise Refusal(400, "trailers are not accepted")
-            if len(after) < 2:
-                return None
-            end += 2
-        self._take(end)
-        return size
+        Of a chunk, `_left` bytes are still to come, its CRLF included; 0 before a size line.
+        """
+        buffer, at, parts = self._buffer, 0, []
+        while self.in_body and at < len(buffer):
+            if self._left:
+                data, at = self._chunk_data(buffer, at)
+                parts.append(data)
+                continue
+            size, after = _size_line(buffer, at)
+            if after == at:
+                break
+            at = after
+            self._left = size + 2 if size else 0
+            self.in_body = size > 0
+        self._buffer = buffer[at:]
+        return Piece(b"".join(parts), not self.in_body) if at else None
 
-    def _chunk_data(self, before: int) -> Piece:
-        """Up to `before` bytes, of which the last two are the chunk's CRLF, and no part of the body."""
-        data = self._take(before)
+    def _chunk_data(self, buffer: bytes, at: int) -> tuple[bytes, int]:
+        """What is here of a chunk, and where that ends; its last two bytes are its CRLF, and no part of the body."""
+        before = self._left
+        data = buffer[at : at + before]
         self._left = before - len(data)
         ending = b"\r\n"[max(0, 2 - before) : max(0, 2 - self._left)]
         if not data.endswith(ending):
             raise Refusal(400, "a chunk does not end where its size says")
-        return Piece(data[: len(data) - len(ending)], end=False)
+        return data[: len(data) - len(ending)], at + len(data)
+
+
+def _size_line(buffer: bytes, at: int) -> tuple[int, int]:
+    """The size that the line at `at` says, and where what follows it begins: `at`, where the line is not whole yet.
+
+    After the last line that is the end of the body.
+    """
+    end = buffer.find(b"\n", at, at + MAX_CHUNK_LINE) + 1
+    if end == 0:
+        if len(buffer) - at >= MAX_CHUNK_LINE:
+            raise Refusal(400, "chunk size line too long")
+        return 0, at
+    size = _size(buffer[at:end])
+    if size > 0:
+        return size, end
+    after = buffer[end : end + 2]
+    if not b"\r\n".startswith(after):
+        raise Refusal(400, "trailers are not accepted")
+    return 0, end + 2 if len(after) == 2 else at
 
 
 def _size(line: bytes) -> int:
@@ -145,7 +161,7 @@ def _size(line: bytes) -> int:
 def _check_unfinished(buffer: bytes) -> None:
     """Refuse a head that can no longer become a good one, without waiting for its end."""
     line_end = buffer.find(b"\n")
-    if line_end < 0 and len(buffer) > MAX_LINE:
+    if (line_end if line_end >= 0 else len(buffer)) > MAX_LINE:
         raise Refusal(431, "request line too long")
     if line_end >= 0 and (line_end == 0 or buffer[line_end - 1] != 0x0D):
         raise Refusal(400, "a line does not end in CRLF")

@@ -114,7 +114,7 @@ def read_head(raw: bytes) -> tuple[Head, int | None]:
         raise Refusal(400, "bad header line")
     fields: list[tuple[bytes, bytes]] = []
     once: dict[bytes, bytes] = {}
-    close = version == b"0"
+    connection: set[bytes] = set()
     for line in raw[end:-4].split(b"\r\n") if len(raw) - end > 2 else ():
         written, _, value = line.partition(b":")
         name, value = written.lower(), value.strip(b" \t")
@@ -123,7 +123,7 @@ def read_head(raw: bytes) -> tuple[Head, int | None]:
                 raise Refusal(400, f"two {name.decode()} headers")
             once[name] = value
         elif name == b"connection":
-            close = _closes(value, close)
+            connection.update(option.strip(b" \t").lower() for option in value.split(b","))
         if name not in _UNTOLD:
             fields.append((name, value))
     if not once.get(b"host"):
@@ -133,7 +133,9 @@ def read_head(raw: bytes) -> tuple[Head, int | None]:
         raise Refusal(417, "unknown expectation")
     length, chunked = _body_of(once.get(b"content-length"), once.get(b"transfer-encoding"), version)
     head = Head(method, target, version, fields)
-    head.chunked, head.expects, head.keep_alive = chunked, expects is not None, not close
+    head.chunked, head.keep_alive = chunked, _keeps(connection, version)
+    # RFC 9110 10.1.1: in HTTP/1.0 nobody waits to be asked.
+    head.expects = expects is not None and version == b"1"
     return head, length
 
 
@@ -151,10 +153,9 @@ def _request_line(raw: bytes) -> tuple[bytes, bytes, bytes, int]:
     return found[1], found[2], found[3], found.end()
 
 
-def _closes(connection: bytes, close: bool) -> bool:
-    """What a Connection field says of this connection's end: `close` always counts, `keep-alive` only for HTTP/1.0."""
-    options = {option.strip().lower() for option in connection.split(b",")}
-    return b"close" in options or (close and b"keep-alive" not in options)
+def _keeps(options: set[bytes], version: bytes) -> bool:
+    """Whether the connection goes on: `close` in any of its fields always counts, `keep-alive` only for HTTP/1.0."""
+    return b"close" not in options and (version == b"1" or b"keep-alive" in options)
 
 
 def _body_of(length: bytes | None, coding: bytes | None, version: bytes) -> tuple[int | None, bool]:

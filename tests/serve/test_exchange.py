@@ -45,10 +45,12 @@ class Peer:
 
 
 def made(*lines: str, first: str = "POST /x?y=1 HTTP/1.1") -> tuple[Peer, Exchange]:
-    """An exchange for a head with these lines."""
+    """An exchange for a head with these lines; without a body, it is whole."""
     head, length = read_head("\r\n".join([first, "Host: a", *lines, "", ""]).encode())
     peer = Peer()
-    return peer, Exchange(peer, head, length)
+    exchange = Exchange(peer, head, length)
+    exchange.whole = length is None and not head.chunked
+    return peer, exchange
 
 
 def start(status: int = 200, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
@@ -144,6 +146,14 @@ async def test_what_has_no_body_says_no_length(status: int) -> None:
     assert peer.writes[0].endswith(b"\r\n\r\n")
 
 
+async def test_the_length_of_no_content_is_not_said() -> None:
+    """RFC 9110 8.6."""
+    peer, exchange = made()
+    await exchange.send(start(204, (b"content-length", b"0")))
+    await exchange.send(body())
+    assert peer.writes[0] == b"HTTP/1.1 204 No Content\r\ndate: now\r\n\r\n"
+
+
 async def test_the_answer_to_head_is_its_head() -> None:
     peer, exchange = made(first="HEAD / HTTP/1.1")
     await exchange.send(start(200, (b"content-length", b"5")))
@@ -168,6 +178,16 @@ async def test_that_the_connection_ends_is_said_once(
     await exchange.send(body())
     assert peer.writes[0].count(b"connection: close") == said
     assert exchange.keep_alive is not bool(said)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_an_answer_before_the_end_of_its_request_says_that_it_ends_the_connection(whole: bool) -> None:
+    peer, exchange = made("Content-Length: 5")
+    exchange.feed(b"hello" if whole else b"he", whole)
+    await exchange.send(start(401, (b"content-length", b"0")))
+    await exchange.send(body())
+    assert (b"connection: close" in peer.writes[0]) is not whole
+    assert exchange.keep_alive is whole
 
 
 @pytest.mark.shows("proxy.5")

@@ -60,6 +60,58 @@ def test_cutting_a_bad_chunk_is_refused_all_the_same(cuts: list[int]) -> None:
     assert refusal.status == 400
 
 
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """Good requests with a few bytes replaced, left out or put in."""
+    message = bytearray(draw(st.sampled_from([GOOD + CHUNKED + GOOD, CHUNKED * 2, GOOD * 2])))
+    for _ in range(draw(st.integers(1, 3))):
+        at, size = draw(st.integers(0, len(message))), draw(st.integers(0, 3))
+        message[at : at + size] = draw(st.sampled_from(SPOILS))
+    return bytes(message)
+
+
+SPOILS = [
+    b"",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n\n",
+    b" ",
+    b"\t",
+    b":",
+    b"\x00",
+    b"0",
+    b"f",
+    b";",
+    b"-",
+    b"\xff",
+    b"x" * 9000,
+]
+
+
+@given(spoilt(), st.lists(st.integers(0, 300), max_size=8))
+def test_cutting_a_spoilt_request_changes_neither_its_refusal_nor_what_came_before(
+    data: bytes, cuts: list[int]
+) -> None:
+    told(data, [cut for cut in cuts if cut < len(data)])
+
+
+def told(data: bytes, cuts: list[int]) -> tuple[int, str] | None:
+    """Whole, cut, and byte by byte it ends alike; how."""
+    whole = run(data)
+    edges = sorted({0, len(data), *cuts})
+    for parts in ([data[a:b] for a, b in pairwise(edges)], [data[at : at + 1] for at in range(len(data))]):
+        accepted, ends, refusal = run(*parts)
+        assert ends == whole[1]
+        if whole[2] is None:
+            assert (accepted, refusal) == (whole[0], None)
+        else:
+            assert refusal is not None
+            assert (refusal.status, refusal.reason) == (whole[2].status, whole[2].reason)
+    return None if whole[2] is None else (whole[2].status, whole[2].reason)
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_raise(data: bytes) -> None:
     run(data)
@@ -114,6 +166,7 @@ def test_doubtful_heads_are_refused(name: str) -> None:
     assert (accepted, ends) == (b"", 0)
     assert refusal is not None
     assert refusal.status == 400
+    assert told(BAD_HEADS[name], []) == (400, refusal.reason)
 
 
 BAD_CHUNKS = {
@@ -156,9 +209,20 @@ def test_doubtful_chunks_are_refused(name: str) -> None:
     ],
 )
 def test_refusals_with_their_own_status(message: bytes, status: int) -> None:
-    refusal = run(message)[2]
-    assert refusal is not None
-    assert refusal.status == status
+    assert (told(message[: 2 * MAX_HEAD], []) or (0, ""))[0] == status
+
+
+@pytest.mark.shows("proxy.5")
+def test_many_small_chunks_cost_no_more_than_their_bytes() -> None:
+    """One piece of all that is here: each chunk is looked at, and nothing is copied for it but its own bytes."""
+    framer = Framer()
+    framer.feed(head("Host: a", "Transfer-Encoding: chunked") + b"1\r\nx\r\n" * 40_000 + b"1\r\nx")
+    pieces = []
+    while isinstance(piece := framer.next(), Piece):
+        pieces.append(piece)
+    assert [(len(piece.data), piece.end) for piece in pieces] == [(0, False), (40_001, False)]
+    framer.feed(b"\r\n0\r\n\r\n")
+    assert framer.next() == Piece(b"", end=True)
 
 
 def test_the_length_of_nothing_needs_no_body() -> None:

@@ -54,6 +54,20 @@ def test_whether_the_connection_goes_on(first: str, connection: str | None, keep
     assert read_head(head(*lines, first=first))[0].keep_alive is keeps
 
 
+@pytest.mark.parametrize("order", [("close", "keep-alive"), ("keep-alive", "close")])
+@pytest.mark.parametrize("first", ["GET / HTTP/1.0", "GET / HTTP/1.1"])
+def test_close_counts_in_whichever_of_several_fields_it_is(first: str, order: tuple[str, str]) -> None:
+    lines = ["Host: a", *(f"Connection: {each}" for each in order)]
+    assert not read_head(head(*lines, first=first))[0].keep_alive
+
+
+def test_nobody_waits_to_be_asked_in_http_1_0() -> None:
+    """RFC 9110 10.1.1."""
+    lines = ("Host: a", "Content-Length: 2", "Expect: 100-continue")
+    assert read_head(head(*lines, first="POST / HTTP/1.1"))[0].expects
+    assert not read_head(head(*lines, first="POST / HTTP/1.0"))[0].expects
+
+
 LINES = st.sampled_from(
     [
         "Host: a",
