@@ -29,7 +29,7 @@ from policylayer.wire.calls import call_of
 from policylayer.wire.message import Message, decode
 from policylayer.wire.methods import MODERN
 from policylayer.wire.mirrors import PARAM, check_params, mismatch
-from policylayer.wire.rejection import Rejection
+from policylayer.wire.rejection import INVALID_REQUEST, Rejection
 
 SWEEP: Final = 30.0
 """Seconds between looks for sessions that nothing uses."""
@@ -156,7 +156,19 @@ class McpEndpoint:
             await self._message(visit, message)
             return
         with visit.session.in_use():
+            await self._in_session(visit, message, visit.session)
+
+    async def _in_session(self, visit: Visit, message: Message, session: Session) -> None:
+        if message.kind != "request" or message.id is None:
             await self._message(visit, message)
+            return
+        with session.asking(message.id, lambda: visit.answered) as fresh:
+            if fresh:
+                await self._message(visit, message)
+            else:
+                await self._reject(visit, _in_use(message), message.raw)
+        if len(session.unanswered) > self.deps.limits.remembered:
+            self.deps.sessions.forget(session)
 
     async def _body(self, visit: Visit) -> bytes | None:
         """The body; None where there was none to go on with, which was told."""
@@ -230,6 +242,10 @@ class McpEndpoint:
             body_sha256=None if body is None else sha256(body).digest(),
             length=_length(visit, body),
         )
+
+
+def _in_use(message: Message) -> Rejection:
+    return Rejection(400, INVALID_REQUEST, "id_in_use", "a request with this id has not been answered", message.id)
 
 
 def _length(visit: Visit, body: bytes | None) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import structlog
 
@@ -24,6 +25,9 @@ from policylayer.wire import replies
 from policylayer.wire.headers import outgoing
 from policylayer.wire.message import Message
 from policylayer.wire.rejection import INVALID_REQUEST
+
+ANSWERED: Final = frozenset({OutcomeState.EXECUTED, OutcomeState.UPSTREAM_REFUSED, OutcomeState.NEVER_SENT})
+"""After these nothing more is to come of a request; after all others its answer may still."""
 
 
 class Forwarding:
@@ -85,6 +89,7 @@ class Forwarding:
             structlog.get_logger().error("an answer could not be relayed", exc_info=True)
             await visit.down.reply(replies.upstream_failed(self._message.id, INTERNAL))
             outcome = Outcome(OutcomeState.UNKNOWN, INTERNAL)
+        visit.answered = outcome.state in ANSWERED
         return outcome.after(int((visit.deps.clock.monotonic() - begun) * 1e6))
 
     async def _within(self, row_id: str | None) -> Outcome:

@@ -76,9 +76,9 @@ class Request:
 class Session:
     """One session; `id` names it in the log, `ticket` is what the agent sends.
 
-    `outstanding` are requests of the server that the agent has been shown and not answered; `guards` is what is to be
-    done to answers. `reopened`: it was opened elsewhere, or before this process began, and what was asked in it there
-    is not known.
+    `outstanding` are requests of the server that the agent has been shown and not answered; `unanswered` are the
+    agent's own, as far as it is known that the server is not done with them; `guards` is what is to be done to answers.
+    `reopened`: it was opened elsewhere, or before this process began, and what was asked in it there is not known.
     """
 
     id: str
@@ -91,6 +91,7 @@ class Session:
     capabilities: Mapping[str, Any]
     used_at: float
     outstanding: dict[Key, str] = field(default_factory=dict)
+    unanswered: set[Key] = field(default_factory=set)
     requests: OrderedDict[Key, Request] = field(default_factory=OrderedDict)
     guards: Guards = field(default_factory=Guards)
     reopened: bool = False
@@ -104,6 +105,25 @@ class Session:
             yield
         finally:
             self.busy -= 1
+
+    @contextmanager
+    def asking(self, id: Id, answered: Callable[[], bool]) -> Iterator[bool]:
+        """For as long as a request of the agent is under way, and, unless `answered`, from then on; False where one of
+        this id is already.
+
+        Servers tell requests apart by their ids alone. With two of one id the answer to the first may come as that to
+        the second: without the masks that were the first's, and earning what only the second could.
+        """
+        key = key_of(id)
+        if key in self.unanswered:
+            yield False
+            return
+        self.unanswered.add(key)
+        try:
+            yield True
+        finally:
+            if answered():
+                self.unanswered.discard(key)
 
     def remember(self, id: Id, request: Request, most: int) -> None:
         """Keep a request, and forget the oldest over `most`."""

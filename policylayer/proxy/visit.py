@@ -46,7 +46,8 @@ class Visit:
     """One request. `session` is the handshake session it belongs to, if any; `authorization` as presented.
 
     `length` is what the request says of its body's; `client` is the client's own claim of its name; `streams` says
-    whether it reads streams of events. `trace` is there only while an operator has requests traced.
+    whether it reads streams of events. `trace` is there only while an operator has requests traced. `answered` is false
+    once something was sent of which it is not known that the server is done with it.
     """
 
     deps: Deps
@@ -62,6 +63,7 @@ class Visit:
     session: Session | None = None
     client: str | None = None
     trace: Trace | None = None
+    answered: bool = True
 
     @property
     def owner(self) -> Owner:

@@ -101,6 +101,18 @@ def test_each_request_shows_its_credential_anew(rig: Rig, then: str) -> None:
             case.unauthenticated(answer)
 
 
+def test_an_id_is_one_request_at_a_time(rig: Rig) -> None:
+    """Servers find an answer's way by its id: of two requests with one id, either may get the other's."""
+    with rig.case() as case, rig.wire(case.agent.source) as held:
+        given = headers(case.agent.token, mcp_session_id=initialize(case, case.agent))
+        held.send(request("POST", "/mcp/rec", given, call(b'"gated"', id=b"7")))
+        until(lambda: bool(case.decisions()), lambda: "it is not held")
+        for body in (call(id=b"7"), message("ping", id=b"7"), message("tools/list", id=b"7")):
+            case.rejected(case.post(body, given), -32600, "id_in_use", body)
+        case.denied(case.saw(held.response()), "pending")
+        case.executed(case.post(call(id=b"7"), given))
+
+
 def revoke(rig: Rig, agent: Agent) -> None:
     """End an agent's grant; when this returns, it has been written."""
     grants = rig.proxy.ask("GET", "/grants")["items"]

@@ -237,27 +237,33 @@ async def test_a_cut_answer_is_filtered_where_it_is_replayed(rig: Rig) -> None:
 
 
 async def test_an_id_used_again_lifts_no_filter(rig: Rig) -> None:
-    """The list's POST is cut; its id is used for a call; the list is replayed under that id."""
+    """The list is answered; its id is used for a call; the list is replayed under that id."""
     rig.engine.says["danger"] = DENY
     replay, queue = stream()
-
-    def answer(exchange: Any, message: dict[str, Any]) -> FakeAnswer:
-        if exchange.verb == "GET":
-            return replay
-        if message.get("method") == "tools/list":
-            return stream(b"id: 1\ndata: \n\n", None)[0]
-        return proper(exchange, message)
-
-    rig.upstream.answer = answer
+    served(rig, replay)
     await rig.initialize()
-    posted = await rig.open(request("tools/list", id=4))
-    await posted.begun()
+    assert len((await rig.post(request("tools/list", id=4))).json["result"]["tools"]) == 2
     assert (await rig.post(call(id=4))).status == 200
     opened = await rig.listen(Last_Event_ID="1")
     queue.put_nowait(event(result({"id": 4}, {"tools": TOOLS})))
     assert [tool["name"] for tool in (await opened.event())["result"]["tools"]] == ["safe", "gated"]
-    for each in (opened, posted):
-        await each.leave()
+    await opened.leave()
+
+
+async def test_the_id_of_an_answer_that_may_still_come_is_not_used_again(rig: Rig) -> None:
+    """The list's POST is cut: what its id is used for next could be answered with that list, unfiltered."""
+    rig.upstream.answer = lambda exchange, message: (
+        stream(b"id: 1\ndata: \n\n", None)[0] if message.get("method") == "tools/list" else proper(exchange, message)
+    )
+    await rig.initialize()
+    posted = await rig.open(request("tools/list", id=4))
+    await posted.begun()
+    for refused in (request("ping", id=4), request("tools/list", id=4), call(id=4)):
+        answer = await rig.post(refused)
+        assert (answer.status, answer.json["error"]["code"]) == (400, -32600)
+    assert rig.recorder.refused == [("id_in_use", "agent:alice")] * 3
+    assert (await rig.post(call(id="4"))).status == (await rig.post(call(id=5))).status == 200
+    await posted.leave()
     posted.task.cancel()
 
 

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from policylayer.core.decision import Mask, Obligations
+from policylayer.core.errors import Lost, NotSent, TimedOut
 from policylayer.proxy import treating
 from policylayer.proxy.guards import MOST, NOTHING, Guard, Guards, guard_of
+from policylayer.proxy.limits import Limits
 from policylayer.wire.results import TOLD
 from tests.proxy.rig import (
     ALLOW,
+    DENY,
     FakeAnswer,
     Rig,
     call,
@@ -261,6 +264,48 @@ async def test_an_answer_to_an_unmasked_call_is_replayed_as_it_is(rig: Rig) -> N
     await rig.post(call("crm", id=5))
     await rig.post(call("safe", id=6))
     assert shown(await replayed(rig, 6, SECRET)) == SECRET
+
+
+@pytest.mark.parametrize("ends", [None, Lost("gone"), TimedOut("late")])
+async def test_no_call_has_the_id_of_one_whose_answer_may_still_come(rig: Rig, ends: Exception | None) -> None:
+    """Servers find the answer's way by its id: the second call would be answered with what was to be masked."""
+    rig.engine.says["crm"] = GUARDED
+    answer, queue = stream()
+    rig.upstream.answer = lambda exchange, message: (
+        answer if message.get("params", {}).get("name") == "crm" else proper(exchange, message)
+    )
+    await rig.initialize()
+    first = await rig.open(call("crm", id=7))
+    await rig.upstream.wait_for(2)
+    if ends is not None:
+        queue.put_nowait(ends)
+        await first.whole()
+    assert (await rig.post(call("safe", id=7))).status == 400
+    assert len(rig.upstream.sent) == 2
+    if ends is None:
+        queue.put_nowait(event(result({"id": 7}, SECRET)))
+        queue.put_nowait(None)
+        assert shown((await first.whole()).messages[0]) == HIDDEN
+        assert (await rig.post(call("safe", id=7))).status == 200, "it is answered: its id is free"
+
+
+async def test_what_was_never_sent_leaves_its_id_free(rig: Rig) -> None:
+    rig.engine.says["danger"] = DENY
+    await rig.initialize()
+    rig.upstream.answer = lambda exchange, message: NotSent("nobody there")
+    assert (await rig.post(call("safe", id=7))).json["error"]["code"] == 40502
+    assert (await rig.post(call("danger", id=7))).json["result"]["isError"] is True
+    rig.upstream.answer = None
+    assert (await rig.post(call("safe", id=7))).status == 200
+
+
+async def test_a_session_with_very_many_unanswered_calls_is_over(rig: Rig) -> None:
+    rig = Rig(Limits(remembered=3))
+    await rig.initialize()
+    rig.upstream.answer = lambda exchange, message: Lost("gone")
+    for number in range(4):
+        assert (await rig.post(call(id=number))).status == 200
+    assert (await rig.post(call(id=9))).status == 404
 
 
 async def test_in_a_session_that_was_opened_elsewhere_only_what_is_awaited_is_replayed(rig: Rig) -> None:
