@@ -175,6 +175,9 @@ class StdioUpstream:
         limits = self._settings.limits
         seconds = limits.timeout if exchange.timeout is None else min(exchange.timeout, limits.timeout)
         deadline = asyncio.get_running_loop().time() + seconds
+        if conversation.shared and said.method == "notifications/cancelled":
+            # Its sender's id may be another's here. At this revision, leaving is the cancel.
+            return Plain(202)
         if said.kind != "request" or said.id is None:
             await self._in_time(conversation.tell(exchange.body), deadline)
             return Plain(202)

@@ -288,6 +288,16 @@ async def test_closing_a_stream_cancels_its_request() -> None:
         assert len(cancelled) == 1
 
 
+async def test_at_2026_07_28_no_notification_cancels_what_may_be_anothers() -> None:
+    """Ids are the process's own there: the one that is named would be somebody else's."""
+    async with stdio() as upstream:
+        for id in (1, "1", 2):
+            params = {"requestId": id}
+            body = json.dumps({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params}).encode()
+            assert (await upstream.exchange(modern(body))).status == 202
+        assert json.loads(await text(await upstream.exchange(modern(call("cancelled"))))) == []
+
+
 async def test_an_answer_after_the_cancel_reaches_nobody() -> None:
     async with stdio() as upstream:
         with pytest.raises(TimedOut):
