@@ -151,7 +151,7 @@ class Downstream:
         if self.ended:
             return
         if self.begun:
-            await self.last(sse.encode(reply.body, event="message") if reply.body else b"")
+            await self.last(sse.encode(sse.escaped(reply.body), event="message") if reply.body else b"")
             return
         if self.hold_back:
             self._kept = reply

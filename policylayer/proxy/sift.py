@@ -63,10 +63,11 @@ class Sift:
     async def event(self, event: sse.Event) -> bytes:
         """What goes to the agent for this event. Raises `Unusable`."""
         self.resumable = self.resumable or event.id is not None
+        alike = sse.reads_alike(event.raw)
         if not event.data:
             # Comments, ids, retry times, and the event that only carries the first id.
-            return event.raw
-        if event.event not in (None, "message"):
+            return event.raw if alike else self._drop("odd_lines")
+        if event.event not in (None, "", "message"):
             return self._drop("event_type")
         message = server_messages.decode(event.data, self._visit.deps.limits.server_message)
         if isinstance(message, Rejection):
@@ -74,7 +75,7 @@ class Sift:
         data = await self._message(message)
         if data is None:
             return b""
-        return event.raw if data is message.raw else sse.encode(data, event.event, event.id)
+        return event.raw if alike and data is message.raw else sse.encode(sse.escaped(data), event.event, event.id)
 
     async def _message(self, message: ServerMessage) -> bytes | None:
         if message.kind == "response":

@@ -133,4 +133,4 @@ def error(id: Id | None, code: int, message: str, data: Any = None, status: int 
 
 def as_event(reply: Reply) -> bytes:
     """The same answer as an event of a stream that has begun."""
-    return sse.encode(reply.body, event="message")
+    return sse.encode(sse.escaped(reply.body), event="message")

@@ -16,6 +16,9 @@ from policylayer.core.immutable import immutable
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _BOM: Final = b"\xef\xbb\xbf"
 
+_ODD: Final = re.compile(rb"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
+"""What ends no line of a stream, but where some readers (those that use `str.splitlines`) end one all the same."""
+
 
 class EventTooLarge(ValueError):
     """An event is larger than the parser's limit; `events` are those that were whole before it."""
@@ -114,6 +117,16 @@ class Parser:
             self._retry = int(value)
 
 
+def reads_alike(raw: bytes) -> bool:
+    """Whether every reader finds the same lines in an event: else a comment or a text could hold events of its own."""
+    return _ODD.search(raw) is None
+
+
+def escaped(data: bytes) -> bytes:
+    """A JSON text that reads alike: such characters can only be in its strings, where an escape is the same."""
+    return _ODD.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), data)
+
+
 def encode(data: bytes, event: str | None = None, id: str | None = None) -> bytes:
     """One event. Line ends in `data` make several lines of it, which a reader joins again."""
     head = b""
@@ -130,4 +143,4 @@ def comment(text: str) -> bytes:
 
 
 def _one_line(text: str) -> bytes:
-    return text.replace("\r", " ").replace("\n", " ").replace("\x00", "").encode()
+    return _ODD.sub(b" ", text.replace("\r", " ").replace("\n", " ").replace("\x00", "").encode())

@@ -6,6 +6,7 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -29,6 +30,7 @@ GOOD = [
     b": comment\n\n",
     b"retry: 10\n\n",
     b"id: 7\ndata:\n\n",
+    b'event:\ndata: {"jsonrpc":"2.0","method":"notifications/message","params":{}}\n\n',
     note("notifications/progress", TOKEN),
     note("notifications/message", {"level": "info", "data": "x"}),
     note("notifications/resources/updated", {"uri": "file:///open"}),
@@ -43,6 +45,29 @@ BAD = [
     asks("tools/call"),
     b'event: other\ndata: {"jsonrpc":"2.0","method":"notifications/message","params":{"x":"CANARY"}}\n\n',
 ]
+
+
+ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+"""Where `str.splitlines` ends a line, and a stream does not."""
+
+
+def read_carelessly(body: bytes) -> list[Any]:
+    """The messages as a client finds them that splits text into lines as Python does."""
+    lines = [line[5:].strip() for line in body.decode().splitlines() if line.startswith("data:")]
+    return [json.loads(line) for line in lines if line]
+
+
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("odd", ODD, ids=ascii)
+@pytest.mark.parametrize("modern", [False, True])
+def test_no_event_is_hidden_in_another_from_us_and_not_from_the_client(odd: str, modern: bool) -> None:
+    hidden = f'{odd}data: {{"jsonrpc":"2.0","id":9,"method":"sampling/createMessage","params":{{"x":"{SECRET}"}}}}{odd}'
+    said = {"level": "info", "data": f"a{odd}data: b"}
+    text = json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": said}, ensure_ascii=ord(odd) < 32)
+    pieces = [f": x{hidden}{odd}\n\n".encode(), f"id: 1{hidden}\ndata: {text}\n\n".encode(), event(result(call()))]
+    with capture_logs():
+        body = asyncio.run(_relayed(pieces, modern))
+    assert read_carelessly(body) == [json.loads(text), json.loads(result(call()))]
 
 
 @given(st.lists(st.sampled_from(GOOD + BAD), max_size=12), st.randoms(use_true_random=False), st.booleans())

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policylayer.wire.sse import Event, EventTooLarge, Parser, comment, encode
+from policylayer.wire.sse import Event, EventTooLarge, Parser, comment, encode, escaped, reads_alike
 
 
 def read(*chunks: bytes, limit: int = 1000) -> list[tuple[bytes | None, str | None, str | None, int | None]]:
@@ -141,9 +144,24 @@ def test_what_is_written_is_read(data: bytes, event: str | None, id: str | None)
     assert got.data == data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     assert got.raw == written
     if event is not None:
-        assert got.event == event.replace("\r", " ").replace("\n", " ").replace("\x00", "")
+        assert got.event == one_line(event)
     if id is not None:
-        assert got.id == id.replace("\r", " ").replace("\n", " ").replace("\x00", "")
+        assert got.id == one_line(id)
+
+
+def one_line(text: str) -> str:
+    """What is left of a text that no reader can take for two lines."""
+    return re.sub("[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]", " ", text).replace("\x00", "")
+
+
+@given(st.text(st.sampled_from('a"\\\x0b\x1c\x85\u2028\u2029é')), st.booleans())
+def test_every_reader_finds_the_same_lines_in_what_is_escaped(text: str, ascii: bool) -> None:
+    data = json.dumps({text: [text]}, ensure_ascii=ascii).encode()
+    written = encode(escaped(data), "message", "1")
+    assert reads_alike(written)
+    assert written.decode().splitlines() == written.decode().split("\n")[:-1]
+    assert json.loads(escaped(data)) == {text: [text]}
+    assert reads_alike(data) is (escaped(data) == data)
 
 
 def test_writing() -> None:
