@@ -66,6 +66,7 @@ class Exchange:
         "_peer",
         "_start",
         "_taken",
+        "_told",
         "complete",
         "gone",
         "head",
@@ -82,7 +83,7 @@ class Exchange:
         self.keep_alive = head.keep_alive
         self.whole = self.gone = self.started = self.complete = False
         self._body = b""
-        self._taken = self._chunked = False
+        self._taken = self._told = self._chunked = False
         self._news: asyncio.Event | None = None
         self._start = b""
         self._left = 0
@@ -131,7 +132,7 @@ class Exchange:
         if self.head.expects and not (self.started or self.whole or self._taken or self.gone):
             self._peer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         while not (self.gone or self.complete):
-            if self._body or (self.whole and not self._taken):
+            if self._body or (self.whole and not self._told):
                 return self._part()
             if self._news is None:
                 self._news = asyncio.Event()
@@ -141,7 +142,7 @@ class Exchange:
 
     def _part(self) -> Event:
         body, self._body = self._body, b""
-        self._taken = True
+        self._taken, self._told = True, self.whole
         self._peer.resume()
         return {"type": "http.request", "body": body, "more_body": not self.whole}
 

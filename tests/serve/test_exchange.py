@@ -82,6 +82,18 @@ async def test_a_body_that_is_here_and_one_that_comes() -> None:
     assert await waiting == {"type": "http.request", "body": b"llo", "more_body": False}
 
 
+async def test_a_body_whose_end_comes_alone_ends() -> None:
+    """As a chunked one does whose last chunk is sent by itself."""
+    _, exchange = made("Transfer-Encoding: chunked")
+    exchange.feed(b"hello", False)
+    assert await exchange.receive() == {"type": "http.request", "body": b"hello", "more_body": True}
+    waiting = asyncio.ensure_future(exchange.receive())
+    await asyncio.sleep(0)
+    exchange.feed(b"", True)
+    async with asyncio.timeout(5):
+        assert await waiting == {"type": "http.request", "body": b"", "more_body": False}
+
+
 async def test_after_the_body_comes_the_end_and_all_who_wait_hear_of_it() -> None:
     _, exchange = made()
     exchange.feed(b"", True)
