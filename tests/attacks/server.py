@@ -7,6 +7,7 @@ tests/support/misbehaviour.py; three rounds of questions are added to that here.
 from __future__ import annotations
 
 import asyncio
+import base64
 from asyncio import StreamWriter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,6 +58,16 @@ async def _asks_page(writer: StreamWriter, received: Received) -> None:
     writer.write(http(message(received, result=result)))
 
 
+async def _said(writer: StreamWriter, received: Received) -> None:
+    """Says the bytes that the arguments hold."""
+    arguments = received.params["arguments"]
+    writer.write(base64.b64decode(arguments["said"]))
+    await writer.drain()
+    if arguments["close"]:
+        writer.close()
+
+
+BEHAVIOURS.update(said=_said)
 BEHAVIOURS.update(three_rounds=_three_rounds, asks_sampling=_asks_sampling, asks_page=_asks_page)
 
 
