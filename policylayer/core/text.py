@@ -33,6 +33,11 @@ LONGEST_NAME: Final = 128
 _LONGEST_FOLDED: Final = 512
 
 
+def shows(char: str) -> bool:
+    """Whether a reader sees a character, and sees it where it stands."""
+    return char.isprintable() and char not in _INVISIBLE
+
+
 def is_name(text: object, longest: int) -> bool:
     """Whether `text` may name a tool or a prompt: visible, not empty, not too long, no space around it."""
     if type(text) is not str or not 0 < len(text) <= longest or not text.isprintable():

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from policylayer.core.immutable import immutable
+from policylayer.core.text import shows
 from policylayer.policy.ast import Span
 
 Severity = Literal["error", "warning"]
@@ -19,7 +20,6 @@ Severity = Literal["error", "warning"]
 WIDTH: Final = 120
 """How much of a long source line is shown."""
 
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _TOKEN: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:''|[^'])*'|(?:(?!: |:$)[^\s,\]}])+")
 
 
@@ -65,7 +65,13 @@ def quote(text: str, limit: int = 60) -> str:
 
 def visible(text: str) -> str:
     """`text` with control and invisible characters written out, so that a terminal shows it as it is."""
-    return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(char if shows(char) else _written_out(ord(char)) for char in text)
+
+
+def _written_out(code: int) -> str:
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:

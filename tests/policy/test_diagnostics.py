@@ -6,12 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from policylayer.core.text import shows
 from policylayer.policy import codes_about
 from policylayer.policy.ast import Span
 from policylayer.policy.codes import Code
 from policylayer.policy.codes_about import CODES, explain
-from policylayer.policy.diagnostics import as_json, did_you_mean, error, ordered, quote, render, warning
+from policylayer.policy.diagnostics import as_json, did_you_mean, error, ordered, quote, render, visible, warning
 
 SOURCES = Path(codes_about.__file__).parent
 PLACE = Span("stripe.yaml", 14, 5)
@@ -104,3 +107,15 @@ def test_messages_are_one_lower_case_sentence() -> None:
         for message in re.findall(r"(?:error|warning)\[PL\d+\]: (.*)", path.read_text()):
             assert not message.endswith("."), message
             assert message[0] in "`:" or message[0].islower() or message.startswith("YAML"), message
+
+
+@given(st.text(max_size=40))
+def test_whatever_a_text_holds_it_is_seen(text: str) -> None:
+    """Also what Unicode calls a letter and nobody sees, and letters of tags beyond the first plane."""
+    seen = visible(text)
+    assert all(map(shows, seen))
+    assert seen == text or not all(map(shows, text))
+
+
+def test_what_is_not_seen_is_written_out() -> None:
+    assert visible("ok\U000e0064\u3164\u202ea\x1b[0m é") == "ok\\U000e0064\\u3164\\u202ea\\u001b[0m é"
