@@ -14,7 +14,7 @@ from random import Random
 
 import pytest
 
-from tests.attacks.messages import ERAS, call, headers, message, notification
+from tests.attacks.messages import ERAS, Era, call, headers, message, notification
 from tests.attacks.rig import Case, Rig
 from tests.attacks.test_mcp_sessions import initialize
 from tests.support.misbehaviour import SSE_HEAD, chunk, event, http
@@ -112,6 +112,23 @@ def answers(number: int) -> tuple[bytes, ...]:
     )
 
 
+def next_caller(rig: Rig, era: Era) -> None:
+    """Nothing of it is left on a connection for the next caller, and no breaker opens.
+
+    The server may close a connection in the very moment when the next call is sent on it. That call is lost, and never
+    sent again; the one after it is not.
+    """
+    for _ in range(3):
+        with rig.wire(rig.good.source) as wire:
+            answer = wire.send(request("POST", "/mcp/rec", headers(rig.good.token, era), call(era=era))).response()
+        assert b"CANARY" not in answer.body
+        if "result" in answer.json:
+            assert answer.json["result"]["content"] == [{"type": "text", "text": "safe done"}], answer
+            return
+        assert answer.json["error"]["code"] == 40502, answer
+    raise AssertionError("the server answers nobody any more")
+
+
 @pytest.mark.parametrize("seed", range(2), ids=lambda seed: f"R-16-answers-{seed}")
 def test_answers_that_are_almost_good(rig: Rig, seed: int) -> None:
     random = Random(seed)
@@ -134,8 +151,7 @@ def test_answers_that_are_almost_good(rig: Rig, seed: int) -> None:
                 assert b"CANARY-STRAY" not in answer.body, why
             else:
                 assert "result" in told[0] or told[0]["error"]["code"] == 40502, why
-            # Nothing of it is left on a connection for the next caller; and no breaker opens.
-            rig.good_call(era)
+            next_caller(rig, era)
         rows = [row for row in case.decisions() if row["enforced"] == "allow"]
         until(lambda: all(rig.ledger.outcome(row["id"]) for row in rows), lambda: "a call has no outcome")
     assert 0 < relayed < sized(100, 20_000)

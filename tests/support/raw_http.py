@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Response:
 
 def messages_of(stream: bytes) -> list[Any]:
     """The data of the whole events in a piece of a stream."""
-    whole = stream.replace(b"\r\n", b"\n").rpartition(b"\n\n")[0]
+    whole = re.sub(rb"\r\n?", b"\n", stream).rpartition(b"\n\n")[0]
     datas = (
         b"\n".join(line[5:].removeprefix(b" ") for line in event.split(b"\n") if line.startswith(b"data:"))
         for event in whole.split(b"\n\n")
