@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 
 from policylayer.cli.exits import FAILED, INTERRUPTED, code_of
+from policylayer.cli.loading import loading
 from policylayer.cli.plain import COMMANDS as PLAIN
 from policylayer.core.errors import PolicyLayerError
 
@@ -42,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _command(given: list[str]) -> Callable[[list[str]], int]:
     if given and given[0] in PLAIN:
-        run: Callable[[list[str]], int] = import_module(f"policylayer.cli.{given[0]}").run
+        with loading():
+            run: Callable[[list[str]], int] = import_module(f"policylayer.cli.{given[0]}").run
         return lambda arguments: run(arguments[1:])
-    from policylayer.cli.application import run as run_any
+    with loading():
+        from policylayer.cli.application import run as run_any
 
     return run_any
 

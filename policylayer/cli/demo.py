@@ -16,6 +16,7 @@ import typer
 
 from policylayer.cli.application import new
 from policylayer.cli.exits import CommandError
+from policylayer.cli.loading import loading
 from policylayer.cli.output import say
 
 app = new("Run an example server, the proxy and a scripted agent, to look at.")
@@ -43,7 +44,8 @@ def demo(
     home = _home(folder)
     _policies(home / "policies")
     say(f"policylayer demo, in `{home}` (starting the shop and the proxy…)")
-    from policylayer.cli.demo_run import run
+    with loading():
+        from policylayer.cli.demo_run import run
 
     raise typer.Exit(run(home, port, CONFIG))
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from policylayer.cli.exits import OK
+from policylayer.cli.loading import loading
 from policylayer.cli.plain import Parser
 
 
@@ -20,8 +21,9 @@ def run(arguments: list[str]) -> int:
     from policylayer.serve.logs import configure
 
     configure()
-    from policylayer.cli.running import run as run_service
-    from policylayer.config import load
+    with loading():
+        from policylayer.cli.running import run as run_service
+        from policylayer.config import load
 
     run_service(load(given.config), _ready)
     return OK
