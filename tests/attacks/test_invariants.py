@@ -94,6 +94,7 @@ def test_a_missing_or_superfluous_decision_is_seen(rig: Rig) -> None:
 
 
 def test_an_open_connection_is_seen(rig: Rig) -> None:
+    rig.vitals.begin()
     with rig.wire() as wire:
         wire.send(request("POST", "/mcp/rec", headers(rig.good.token), call())).response()
         assert rig.vitals.connections() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from itertools import chain, repeat
 
@@ -63,7 +64,7 @@ async def test_what_was_just_written_is_waited_for(monkeypatch: pytest.MonkeyPat
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr("policylayer.revisions.snapshot.asyncio.sleep", sleep)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
     await settled(Script(at(100_000)), lambda: NOW)
     await settled(Script(at(-5_000_000)), lambda: NOW)
     assert slept == [0.4, 0.5]
