@@ -83,7 +83,8 @@ class Handling:
 
     def over(self) -> None:
         """No more of it will come; what holds on to each other lets go, so that no collector need look for it."""
-        if self._visit.session is None:
+        session = self._visit.session
+        if session is None or session.asked(self._tried.message.id) is not self.request:
             self.request.take = None
             self.request.lists.clear()
 

@@ -60,6 +60,8 @@ class Relay:
         message = self._response(answer.status, body)
         data = body if self.request.take is None else await self.request.take(message)
         await self.visit.down.reply(Reply(answer.status, (JSON,), data))
+        if self.visit.session is not None and self.message.id is not None:
+            self.visit.session.answered_whole(self.message.id, self.request)
         return ended(self.request, message, data)
 
     def _response(self, status: int, body: bytes) -> ServerMessage:

@@ -135,6 +135,12 @@ class Session:
         while len(self.requests) > most:
             self.requests.popitem(last=False)
 
+    def answered_whole(self, id: Id, request: Request) -> None:
+        """Forget a request whose answer was no stream: on no later one will it come again. Filters are kept for the
+        next request with this id, under which a server might still send the list."""
+        if self.requests.get(key_of(id)) is request and not request.lists:
+            del self.requests[key_of(id)]
+
     def asked(self, id: Id | None) -> Request | None:
         """The request that an answer with this id belongs to."""
         return None if id is None else self.requests.get(key_of(id))

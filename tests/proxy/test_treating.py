@@ -52,6 +52,17 @@ def saying(rig: Rig, value: Mapping[str, Any], tool: str = "crm") -> None:
     rig.upstream.answer = answer
 
 
+def streamed(rig: Rig) -> None:
+    """What the server answers it answers as a stream, of which it may come again."""
+    whole = rig.upstream.answer or proper
+
+    def answer(exchange: Any, message: dict[str, Any]) -> Any:
+        said = whole(exchange, message)
+        return said if message.get("method") in ("initialize", None) else stream(event(said._body, id="1"), None)[0]
+
+    rig.upstream.answer = answer
+
+
 def shown(answer: Any) -> dict[str, Any]:
     """The result without what is told beside it."""
     return {k: v for k, v in answer["result"].items() if k in ("content", "structuredContent")}
@@ -251,6 +262,7 @@ async def test_an_id_used_again_lifts_no_mask(rig: Rig, again: dict[str, Any]) -
     saying(rig, SECRET)
     await rig.initialize()
     await rig.post(call("crm", id=5))
+    streamed(rig)
     for number in range(10, 10 + rig.deps.limits.remembered // 64):
         await rig.post(request("ping", id=number))
     await rig.post(again)
@@ -260,10 +272,21 @@ async def test_an_id_used_again_lifts_no_mask(rig: Rig, again: dict[str, Any]) -
 async def test_an_answer_to_an_unmasked_call_is_replayed_as_it_is(rig: Rig) -> None:
     rig.engine.says["crm"] = GUARDED
     saying(rig, SECRET)
+    streamed(rig)
     await rig.initialize()
     await rig.post(call("crm", id=5))
     await rig.post(call("safe", id=6))
     assert shown(await replayed(rig, 6, SECRET)) == SECRET
+
+
+async def test_an_answer_that_was_no_stream_comes_on_no_later_one(rig: Rig) -> None:
+    """So that nothing of the call need be kept."""
+    saying(rig, SECRET)
+    await rig.initialize()
+    await rig.post(call("crm", id=5))
+    assert (await replayed(rig, 5, SECRET))["method"] == "notifications/message"
+    (session,) = rig.deps.sessions._sessions.values()
+    assert not session.requests
 
 
 @pytest.mark.parametrize("ends", [None, Lost("gone"), TimedOut("late")])
