@@ -40,6 +40,9 @@ from policylayer.tasks import spawn
 SWEEP: Final = 1.0
 """Seconds between looks for approvals whose time is over."""
 
+SELDOM: Final = 10
+"""Every so many of these looks where none is open, as far as is known."""
+
 T = TypeVar("T")
 
 EXPIRES: Final = 3600
@@ -80,12 +83,13 @@ class Approvals:
         self._expires = expires
         self._deadlines = Deadlines(clock)
         self._waiting = Waiting(store, clock, self._deadlines.now_us)
+        self._still = 0
         self._sweeper: asyncio.Task[None] | None = None
         self._unsubscribe: Callable[[], None] | None = None
 
     async def start(self) -> None:
         """Listen for changes, and see to it that what is over expires."""
-        self._unsubscribe = self._store.subscribe("approvals", self._waiting.changed)
+        self._unsubscribe = self._store.subscribe("approvals", self._changed)
         for approval_id, expires_us in await self._store.read(listing.live):
             self._deadlines.note(approval_id, expires_us)
         self._sweeper = spawn(self._sweep_forever(), "approvals-sweep")
@@ -229,11 +233,22 @@ class Approvals:
             self._deadlines.forget(approval_id)
         return ended
 
+    def _changed(self) -> None:
+        self._still = 0
+        self._waiting.changed()
+
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP)
+            # Where none was open at the last look and none has changed since, an occasional look is enough.
+            self._still += 1
+            if 1 < self._still < SELDOM:
+                continue
             try:
                 await self.sweep()
+                self._still = 1
+                if await self._store.read(rows.any_live):
+                    self._still = 0
             except AuditUnavailable as error:
                 structlog.get_logger().warning("approvals cannot be swept", error=error.message)
 

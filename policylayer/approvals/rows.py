@@ -138,6 +138,11 @@ def due(conn: Connection, now_us: int, most: int = 500) -> Sequence[Row]:
     return fetch(conn, query)
 
 
+def any_live(conn: Connection) -> bool:
+    """Whether there is one that may still come to be over."""
+    return conn.scalar(select(approvals.c.id).where(approvals.c.state.in_(LIVE)).limit(1)) is not None
+
+
 def cancel(
     conn: Connection, desk: Desk, row: Row, now_us: int, actor: str, *, type: str = "approval.cancelled", why: str = ""
 ) -> bool:

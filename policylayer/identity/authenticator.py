@@ -32,6 +32,9 @@ from policylayer.tasks import spawn
 POLL: Final = 0.4
 """Seconds between checks of what is known, while it is used."""
 
+IDLE: Final = 1.0
+"""The same while nothing is known."""
+
 NOTE_USE: Final = 60.0
 """Seconds between writes of when grants and tokens were last used."""
 
@@ -86,7 +89,7 @@ class Authenticator:
     async def _keep(self) -> None:
         noted = self._clock.monotonic()
         while True:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL if self._grants.any or self._people.any else IDLE)
             try:
                 await self._grants.check(POLL)
                 await self._people.check(POLL)

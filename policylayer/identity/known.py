@@ -79,6 +79,11 @@ class Known(Generic[W]):
         self.used[entry.row_id] = self._clock.time_us()
         return entry.who
 
+    @property
+    def any(self) -> bool:
+        """Whether there is something to check."""
+        return bool(self._entries)
+
     def forget(self) -> None:
         """Believe nothing any more: grants or tokens changed."""
         self._generation += 1

@@ -86,6 +86,8 @@ class Streams:
             if count >= self._limits.streams_per_owner:
                 raise TooManyStreams
             self._owners[stream.owner] = count + 1
+        if not self._open:
+            self._changed.set()
         self._open.add(stream)
 
     def leave(self, stream: OpenStream, capped: bool = True) -> None:
@@ -101,7 +103,8 @@ class Streams:
     async def _look_after(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(self._limits.recheck):
+                # With none open there is nothing to look after.
+                async with asyncio.timeout(self._limits.recheck if self._open else None):
                     await self._changed.wait()
             except TimeoutError:
                 pass
