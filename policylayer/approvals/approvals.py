@@ -225,8 +225,11 @@ class Approvals:
     async def sweep(self) -> int:
         """Expire what is over; how many."""
         passed = self._deadlines.passed()
-        now = self._clock.time_us()
-        if not passed and not await self._store.read(partial(rows.due, now_us=now, most=1)):
+        now, self._still = self._clock.time_us(), 1
+        live, over = await self._store.read(partial(rows.standing, now_us=now))
+        if live:
+            self._still = 0
+        if not passed and not over:
             return 0
         ended = await self._record(partial(ending.sweep, now_us=now, passed=passed))
         for approval_id in passed:
@@ -246,10 +249,8 @@ class Approvals:
                 continue
             try:
                 await self.sweep()
-                self._still = 1
-                if await self._store.read(rows.any_live):
-                    self._still = 0
             except AuditUnavailable as error:
+                self._still = 0
                 structlog.get_logger().warning("approvals cannot be swept", error=error.message)
 
     async def _record(self, fn: Callable[[Connection, Desk], T]) -> T:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Select, select, update
+from sqlalchemy import ColumnElement, Connection, Select, exists, select, update
 
 from policylayer.approvals import demand
 from policylayer.core.approval import Move, State, after, sources
@@ -138,9 +138,11 @@ def due(conn: Connection, now_us: int, most: int = 500) -> Sequence[Row]:
     return fetch(conn, query)
 
 
-def any_live(conn: Connection) -> bool:
-    """Whether there is one that may still come to be over."""
-    return conn.scalar(select(approvals.c.id).where(approvals.c.state.in_(LIVE)).limit(1)) is not None
+def standing(conn: Connection, *, now_us: int) -> tuple[bool, bool]:
+    """Whether there is a live approval, and one whose time is over."""
+    live = exists().where(approvals.c.state.in_(LIVE))
+    any_live, any_over = conn.execute(select(live, live.where(approvals.c.expires_us <= now_us))).one()
+    return bool(any_live), bool(any_over)
 
 
 def cancel(
