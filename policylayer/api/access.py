@@ -35,7 +35,8 @@ async def create_grant(asked: Asked) -> Any:
     if unknown:
         known = ", ".join(f"`{name}`" for name in sorted(asked.services.facts.servers)) or "none"
         help = f"those that are: {known}; agents' paths are /mcp/NAME"
-        raise Problem("refused", "a server that is not configured is named", extra={"help": help})
+        named = ", ".join(f"`{name}`" for name in unknown)
+        raise Problem("refused", f"not among the configured servers: {named}", extra={"help": help})
     expires = _expiry(body)
 
     def work(conn: Connection, add: Add) -> tuple[Row, str]:

@@ -108,9 +108,11 @@ class Performer:
     async def _decide(self, command: Decide) -> Decision:
         clock = self.visit.deps.clock
         begun = clock.monotonic()
-        context = self._context = self._fresh_context(command.approved)
-        if self.visit.deps.current.stale:
-            await self.visit.deps.current.refresh()
+        try:
+            if self.visit.deps.current.stale:
+                await self.visit.deps.current.refresh()
+        finally:
+            # Also what cannot be decided is recorded.
             context = self._context = self._fresh_context(command.approved)
         frozen = self.visit.frozen()
         decision = frozen or await self.judge(command.approved, context.labels)

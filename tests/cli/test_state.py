@@ -39,7 +39,7 @@ def test_a_grant_for_people_comes_with_snippets(run: Runner) -> None:
     ("arguments", "said"),
     [
         (["--principal", "bot", "--servers", "shop"], "the body does not fit"),
-        (["--principal", "agent:bot", "--servers", "nowhere"], "a server that is not configured is named"),
+        (["--principal", "agent:bot", "--servers", "nowhere"], "not among the configured servers: `nowhere`"),
         (["--principal", "agent:bot", "--servers", "shop", "--expires", "2020-01-01"], "the expiry lies in the past"),
     ],
 )
