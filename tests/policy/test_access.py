@@ -17,8 +17,9 @@ from policylayer.policy.access_names import Known, Wanted, cells
 from policylayer.policy.access_shown import as_json, difference_lines, lines
 from policylayer.policy.load import Loaded
 from tests.policy.cases import loaded, question_of
+from tests.reference.pools import FIELDS
 from tests.reference.random_calls import NOTHING, Calls
-from tests.reference.random_sets import FIELDS, Sets
+from tests.reference.random_sets import Sets
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ALLOW, DENY, HOLD = Effect.ALLOW, Effect.DENY, Effect.REQUIRE_APPROVAL

@@ -24,8 +24,9 @@ from policylayer.rego.asking import with_findings
 from tests.policy.cases import compiled, question_of
 from tests.policy.made import question
 from tests.policy.test_foreign import REF, finding
+from tests.reference.pools import TOOLS
 from tests.reference.random_calls import Calls
-from tests.reference.random_sets import TOOLS, Sets
+from tests.reference.random_sets import Sets
 
 ALLOW, DENY, HOLD = Effect.ALLOW, Effect.DENY, Effect.REQUIRE_APPROVAL
 ONE = Unwrap("call", ("args", "tool"), ("args", "with"))

@@ -24,8 +24,9 @@ from policylayer.policy.values import Unknown
 from tests.policy.cases import compiled, question_of
 from tests.policy.made import question
 from tests.policy.test_inside import HUB, POLICY, about, batch, call
+from tests.reference.pools import FIELDS, TOOLS
 from tests.reference.random_calls import Calls
-from tests.reference.random_sets import FIELDS, TOOLS, Sets
+from tests.reference.random_sets import Sets
 
 ALLOW, DENY, HOLD = Effect.ALLOW, Effect.DENY, Effect.REQUIRE_APPROVAL
 CARD = {"number": "4111", "holder": "Ada"}

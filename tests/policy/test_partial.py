@@ -16,8 +16,9 @@ from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.values import NOT_ARRIVED, Unknown
 from tests.policy.cases import compiled, question_of
 from tests.policy.made import NOON, path, policy, policy_set, question, rule
+from tests.reference.pools import FIELDS
 from tests.reference.random_calls import NOTHING, Calls
-from tests.reference.random_sets import FIELDS, Sets
+from tests.reference.random_sets import Sets
 
 ALLOW, DENY, HOLD = Effect.ALLOW, Effect.DENY, Effect.REQUIRE_APPROVAL
 X = Unknown((path("args.x"),))

@@ -18,8 +18,9 @@ from policylayer.policy.recorded import Kept, Recorded, recorded
 from policylayer.policy.replay import Answer, Replay
 from tests.policy.cases import compiled, question_of
 from tests.policy.made import ALLOW, DENY, HOLD, policy, policy_set, question, rule
+from tests.reference.pools import TOOLS
 from tests.reference.random_calls import Calls
-from tests.reference.random_sets import TOOLS, Sets
+from tests.reference.random_sets import Sets
 from tests.support.kept import decided, kept_of, row_of
 
 FACTS = {"s": ServerFacts("s")}.get

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from policylayer.core.decision import Charge, Decision, Effect, HoldRule, Mask, Obligations, ReasonCode
 from policylayer.policy.together import worst
-from tests.proxy.rig import ALLOW, DENY, HOLD, rule
+from tests.proxy.fakes import ALLOW, DENY, HOLD, rule
 
 SPEND = Charge("p/spend", "k", Decimal(1), Decimal(5), 60, rule("spend"))
 OTHER = replace(SPEND, key="other")

@@ -20,7 +20,8 @@ from uvicorn.server import ServerState
 from policylayer.serve.head import Heads
 from policylayer.serve.http_protocol import StrictHttpProtocol
 from tests.attacks.messages import ERAS, call, headers, message, notification
-from tests.proxy.rig import DENY, Rig
+from tests.proxy.fakes import DENY
+from tests.proxy.rig import Rig
 from tests.support.mutants import cut, spoil
 from tests.support.raw_http import chunked, request
 from tests.support.sizes import sized

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import pytest
 
 from policylayer.core.errors import AuditUnavailable
-from tests.proxy.rig import HOLD, Rig, call, modern, modern_call, request
+from tests.proxy.fakes import HOLD
+from tests.proxy.rig import Rig, call, modern, modern_call, request
 
 pytestmark = pytest.mark.anyio
 

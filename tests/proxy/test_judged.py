@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from policylayer.core.commands import Kind
-from tests.proxy.rig import DENY, HOLD, Rig, call, modern_call
+from tests.proxy.fakes import DENY, HOLD
+from tests.proxy.rig import Rig, call, modern_call
 
 pytestmark = pytest.mark.anyio
 CALLS = pytest.mark.parametrize("made", [call, modern_call], ids=["handshake", "modern"])

@@ -11,21 +11,8 @@ import pytest
 from policylayer.core.decision import Effect
 from policylayer.core.errors import Lost, NotSent
 from policylayer.proxy.limits import Limits
-from tests.proxy.rig import (
-    DENY,
-    HOLD,
-    TOOLS,
-    FakeAnswer,
-    Rig,
-    call,
-    event,
-    modern,
-    modern_call,
-    proper,
-    request,
-    result,
-    stream,
-)
+from tests.proxy.fakes import DENY, HOLD, TOOLS, FakeAnswer, event, proper, result, stream
+from tests.proxy.rig import Rig, call, modern, modern_call, request
 
 pytestmark = pytest.mark.anyio
 

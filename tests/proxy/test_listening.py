@@ -10,7 +10,8 @@ import pytest
 
 from policylayer.core.errors import Lost
 from policylayer.proxy.limits import Limits
-from tests.proxy.rig import DENY, HOLD, Rig, event, modern, result, stream
+from tests.proxy.fakes import DENY, HOLD, event, result, stream
+from tests.proxy.rig import Rig, modern
 
 pytestmark = pytest.mark.anyio
 

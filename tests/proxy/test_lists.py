@@ -8,7 +8,8 @@ import pytest
 
 from policylayer.core.call import ServerFacts
 from policylayer.proxy.limits import Limits
-from tests.proxy.rig import DENY, HOLD, TOOLS, FakeAnswer, Rig, event, modern, request, result, stream
+from tests.proxy.fakes import DENY, HOLD, TOOLS, FakeAnswer, event, result, stream
+from tests.proxy.rig import Rig, modern, request
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("made", [request, modern], ids=["handshake", "modern"])

@@ -31,7 +31,8 @@ from policylayer.proxy.visit import NO_HEADERS, NOWHERE, Visit
 from policylayer.wire.calls import call_of
 from policylayer.wire.fields import Headers
 from policylayer.wire.message import Message, decode
-from tests.proxy.rig import ALICE, ALLOW, DENY, HOLD, Rig, result
+from tests.proxy.fakes import ALICE, ALLOW, DENY, HOLD, result
+from tests.proxy.rig import Rig
 
 pytestmark = pytest.mark.shows("proxy.7")
 

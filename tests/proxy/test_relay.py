@@ -13,7 +13,8 @@ from policylayer.core.decision import Obligations
 from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut
 from policylayer.proxy.limits import Limits
 from policylayer.upstream.interface import Overloaded
-from tests.proxy.rig import ALLOW, DONE, TOOLS, FakeAnswer, Rig, call, event, modern_call, result, stream
+from tests.proxy.fakes import ALLOW, DONE, TOOLS, FakeAnswer, event, result, stream
+from tests.proxy.rig import Rig, call, modern_call
 
 pytestmark = pytest.mark.anyio
 CALLS = pytest.mark.parametrize("made", [call, modern_call], ids=["handshake", "modern"])

@@ -11,21 +11,8 @@ import pytest
 from policylayer.core.commands import Kind
 from policylayer.core.decision import HoldRule
 from policylayer.proxy.limits import Limits
-from tests.proxy.rig import (
-    DENY,
-    DONE,
-    HOLD,
-    TOOLS,
-    FakeAnswer,
-    Rig,
-    call,
-    event,
-    modern,
-    modern_call,
-    result,
-    rule,
-    stream,
-)
+from tests.proxy.fakes import DENY, DONE, HOLD, TOOLS, FakeAnswer, event, result, rule, stream
+from tests.proxy.rig import Rig, call, modern, modern_call
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from policylayer.proxy import saying
-from tests.proxy.rig import HOLD, FakeAnswer, Rig, call
+from tests.proxy.fakes import HOLD, FakeAnswer
+from tests.proxy.rig import Rig, call
 
 pytestmark = [pytest.mark.anyio, pytest.mark.shows("audit.1")]
 

@@ -9,20 +9,8 @@ from typing import Any
 import pytest
 
 from policylayer.proxy.limits import Limits
-from tests.proxy.rig import (
-    DENY,
-    HOLD,
-    MODERN,
-    TOOLS,
-    FakeAnswer,
-    Rig,
-    call,
-    event,
-    proper,
-    request,
-    result,
-    stream,
-)
+from tests.proxy.fakes import DENY, HOLD, TOOLS, FakeAnswer, event, proper, result, stream
+from tests.proxy.rig import MODERN, Rig, call, request
 
 pytestmark = pytest.mark.anyio
 
@@ -295,7 +283,8 @@ async def test_a_stream_is_closed_when_its_caller_may_no_longer_have_it(how: str
     elif how == "frozen":
         rig.freezes.names.add("agent:alice")
     else:
-        from tests.proxy.rig import ALICE, Caller, Grant
+        from policylayer.core.call import Caller, Grant
+        from tests.proxy.fakes import ALICE
 
         rig.authenticator.tokens[b"Bearer alice"] = Caller(ALICE.subject, grant=Grant("g1", "alice", frozenset()))
     rig.deps.streams.changed()

@@ -10,7 +10,8 @@ from policylayer.core.errors import NotSent
 from policylayer.keys import Keys
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.sessions import Request, Sessions, TooManySessions
-from tests.proxy.rig import ALICE, BOB, LATEST, FakeAnswer, Rig, call, event, proper, request, result, stream
+from tests.proxy.fakes import ALICE, BOB, FakeAnswer, event, proper, result, stream
+from tests.proxy.rig import LATEST, Rig, call, request
 
 pytestmark = pytest.mark.anyio
 
@@ -248,7 +249,7 @@ async def test_answers_to_questions_are_taken_only_where_they_were_asked(rig: Ri
 
 
 async def test_a_cancelled_wait_is_not_answered_and_not_forwarded(rig: Rig) -> None:
-    from tests.proxy.rig import HOLD
+    from tests.proxy.fakes import HOLD
 
     await rig.initialize()
     rig.engine.says["gated"] = HOLD

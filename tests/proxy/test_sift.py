@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from policylayer.core.decision import Effect
-from tests.proxy.rig import DENY, Rig, call, event, modern_call, proper, result, stream
+from tests.proxy.fakes import DENY, event, proper, result, stream
+from tests.proxy.rig import Rig, call, modern_call
 
 SECRET = "CANARY"
 TOKEN = {"progressToken": 1, "progress": 1}

@@ -14,25 +14,8 @@ from policylayer.core.call import Call
 from policylayer.core.decision import Charge
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.task_owners import TaskOwners
-from tests.proxy.rig import (
-    ALICE,
-    ALLOW,
-    BOB,
-    DENY,
-    HOLD,
-    TOOLS,
-    FakeAnswer,
-    Rig,
-    call,
-    event,
-    modern,
-    modern_call,
-    proper,
-    request,
-    result,
-    rule,
-    stream,
-)
+from tests.proxy.fakes import ALICE, ALLOW, BOB, DENY, HOLD, TOOLS, FakeAnswer, event, proper, result, rule, stream
+from tests.proxy.rig import Rig, call, modern, modern_call, request
 
 pytestmark = pytest.mark.anyio
 CALL = Call("shop", "tools/call", "safe", {}, b"d", b"d", "2026-07-28")

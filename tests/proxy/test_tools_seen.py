@@ -11,7 +11,8 @@ import pytest
 from policylayer.core.errors import NotSent
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.tools_seen import ToolsSeen
-from tests.proxy.rig import FakeAnswer, Rig, Scripted, event, modern_call, result, stream
+from tests.proxy.fakes import FakeAnswer, Scripted, event, result, stream
+from tests.proxy.rig import Rig, modern_call
 
 pytestmark = pytest.mark.anyio
 

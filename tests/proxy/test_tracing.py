@@ -18,7 +18,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from policylayer.proxy.trace_words import LONGEST, short
 from policylayer.proxy.tracing import Tracing
-from tests.proxy.rig import DENY, HOLD, FakeAnswer, Rig, call, event, modern_call, request, result, stream
+from tests.proxy.fakes import DENY, HOLD, FakeAnswer, event, result, stream
+from tests.proxy.rig import Rig, call, modern_call, request
 
 pytestmark = [pytest.mark.anyio, pytest.mark.shows("audit.1")]
 

@@ -16,20 +16,8 @@ from policylayer.proxy import treating
 from policylayer.proxy.guards import MOST, NOTHING, Guard, Guards, guard_of
 from policylayer.proxy.limits import Limits
 from policylayer.wire.results import TOLD
-from tests.proxy.rig import (
-    ALLOW,
-    DENY,
-    FakeAnswer,
-    Rig,
-    call,
-    event,
-    modern,
-    modern_call,
-    proper,
-    request,
-    result,
-    stream,
-)
+from tests.proxy.fakes import ALLOW, DENY, FakeAnswer, event, proper, result, stream
+from tests.proxy.rig import Rig, call, modern, modern_call, request
 
 pytestmark = pytest.mark.anyio
 ERAS = pytest.mark.parametrize("made", [call, modern_call], ids=["handshake", "modern"])

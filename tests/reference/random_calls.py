@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from tests.reference import random_sets as pools
+from tests.reference import pools
 
 NOTHING = object()
 
