@@ -14,6 +14,7 @@ import pytest
 
 from policylayer.cli.init import _name_for
 from tests.cli.runner import Runner
+from tests.support.ports import free_port
 
 SHOP = [sys.executable, "-m", "policylayer.examples.shop", "--stdio"]
 
@@ -30,6 +31,9 @@ def test_init_writes_what_loads_and_passes(run: Runner, tmp_path: Path, monkeypa
     assert run("test").code == 0
     again = run("init", "--name", "shop", "--", *SHOP)
     assert (again.code, "is not overwritten" in again.err) == (1, True)
+    written = fresh / "policylayer.yaml"
+    # Whoever tries this may have a proxy at the usual port.
+    written.write_text(written.read_text().replace("127.0.0.1:8080", f"127.0.0.1:{free_port()}"))
     healthy = run("doctor", "--json")
     assert healthy.code == 0
     assert {line["state"] for line in healthy.lines} == {"ok"}

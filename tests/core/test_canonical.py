@@ -1,3 +1,5 @@
+"""The canonical form and its vectors: equal calls have equal digests, and no others."""
+
 from __future__ import annotations
 
 import hashlib

@@ -1,3 +1,5 @@
+"""The one strict parse: what is refused and why, and that what is accepted reads the same everywhere."""
+
 from __future__ import annotations
 
 import json

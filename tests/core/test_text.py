@@ -1,3 +1,5 @@
+"""Names that fold to one another, and texts that are names or addresses."""
+
 from __future__ import annotations
 
 import pytest

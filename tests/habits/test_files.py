@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HARD_CAP = 400
 PURE = ("core", "wire", "policy")
 SOURCES = sorted((ROOT / "policylayer").rglob("*.py"))
+OTHERS = sorted(path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
 
 
 def names(paths: list[Path]) -> list[str]:
@@ -25,6 +26,13 @@ def test_a_file_is_small_and_says_what_it_is(path: Path) -> None:
     docstring = ast.get_docstring(ast.parse(text))
     assert docstring, "say what the module is, what it must not know, and where its neighbour is"
     assert len(text.splitlines()) <= HARD_CAP, "cut this file along its concepts"
+
+
+def test_so_is_every_test_and_benchmark() -> None:
+    for path in OTHERS:
+        text = path.read_text()
+        assert ast.get_docstring(ast.parse(text)) or not text.strip(), path.relative_to(ROOT)
+        assert len(text.splitlines()) <= HARD_CAP, path.relative_to(ROOT)
 
 
 @pytest.mark.parametrize("package", PURE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from policylayer.clock import Clock
 from policylayer.keys import Keys
 from policylayer.store.sqlite import SqliteStore
+from tests.support.postgres import Server, server
 
 KEYS = Keys([bytes(range(32))])
 
@@ -41,3 +42,20 @@ def sql(path: Path) -> Callable[..., list[tuple[Any, ...]]]:
             connection.close()
 
     return run
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Server]:
+    """A server of the file's own, which its tests may stop and change."""
+    pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
+    pytest.importorskip("greenlet", reason="`greenlet` is not installed")
+    with server() as made:
+        yield made
+
+
+@pytest.fixture
+def url(cluster: Server) -> Iterator[str]:
+    """An empty database there."""
+    made = cluster.database()
+    yield made
+    cluster.give_back(made)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
 
@@ -20,42 +19,21 @@ from policylayer.audit.checkpoints import take
 from policylayer.audit.prune import prune
 from policylayer.audit.recorder import Recorder
 from policylayer.audit.verify import verify
-from policylayer.clock import Clock
-from policylayer.core.commands import Recorded, RecordOutcome, Unrecorded
+from policylayer.core.commands import Recorded, RecordOutcome
 from policylayer.core.decision import Effect
-from policylayer.core.errors import AuditUnavailable, ConfigError
+from policylayer.core.errors import ConfigError
 from policylayer.store import roles, schema
 from policylayer.store.migrate import migrate, run
 from policylayer.store.partitions import ensure
 from policylayer.store.postgres import PostgresStore
-from policylayer.store.rows import Row
-from policylayer.store.store import Add, Limits, Program, open_store
+from policylayer.store.store import Add, open_store
 from policylayer.store.tables import meta, records
 from tests.audit.support import EXECUTED, context, decision, record
 from tests.store.conftest import KEYS
-from tests.support.postgres import Server, server
+from tests.store.postgres import CLOCK, ids, opened, row
+from tests.support.postgres import Server
 
 pytestmark = pytest.mark.anyio
-CLOCK = Clock()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Server]:
-    with server() as made:
-        yield made
-
-
-@pytest.fixture
-def url(cluster: Server) -> Iterator[str]:
-    made = cluster.database()
-    yield made
-    cluster.give_back(made)
-
-
-async def opened(url: str, name: str = "serve", **limits: Any) -> PostgresStore:
-    store = PostgresStore(url, KEYS, CLOCK, Program(name, limits=Limits(**limits)))
-    await store.start()
-    return store
 
 
 @pytest.fixture
@@ -63,27 +41,6 @@ async def store(url: str) -> AsyncIterator[PostgresStore]:
     made = await opened(url)
     yield made
     await made.close()
-
-
-def row(**more: Any) -> Row:
-    return Row(id=CLOCK.new_id(), kind="decision", time_us=CLOCK.time_us(), **more)
-
-
-async def ids(store: PostgresStore) -> list[tuple[str, int]]:
-    query = select(records.c.id, records.c.seq).where(records.c.kind == "decision").order_by(records.c.seq)
-    return await store.read(lambda connection: [tuple(found) for found in connection.execute(query)])  # type: ignore[misc]
-
-
-async def until_written(store: PostgresStore) -> Row:
-    for _ in range(100):
-        one = row()
-        try:
-            await store.append((one,))
-        except AuditUnavailable:
-            await asyncio.sleep(0.1)
-        else:
-            return one
-    raise AssertionError("the store did not come back")
 
 
 async def test_rows_are_written_in_order_and_verify(store: PostgresStore) -> None:
@@ -369,83 +326,3 @@ def test_the_url_chooses_the_store() -> None:
     assert isinstance(open_store("postgresql://u@h/d?sslmode=disable", KEYS, CLOCK), PostgresStore)
     with pytest.raises(ConfigError, match="cannot be read"):
         open_store("postgresql://u@h:port/d", KEYS, CLOCK)
-
-
-# --- a server that fails ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.shows("audit.1")
-async def test_a_server_that_is_killed_and_restarted_loses_nothing(cluster: Server, url: str) -> None:
-    """R-06, the store's part."""
-    store = await opened(url)
-    late: list[Row] = []
-    store.on_late(late.extend)
-    told: list[Row] = []
-    refused: list[Row] = []
-    stop = asyncio.Event()
-
-    async def caller() -> None:
-        while not stop.is_set():
-            one = row()
-            try:
-                await store.append((one,))
-                told.append(one)
-            except AuditUnavailable:
-                refused.append(one)
-                await asyncio.sleep(0.01)
-
-    callers = [asyncio.ensure_future(caller()) for _ in range(20)]
-    await asyncio.sleep(0.3)
-    cluster.signal(signal.SIGKILL)
-    cluster.start()
-    await until_written(store)
-    stop.set()
-    await asyncio.gather(*callers)
-    present = {name for name, _ in await ids(store)}
-    assert {one.id for one in told} <= present
-    # What is there though its caller was refused has been reported, so that it gets its outcome.
-    assert {one.id for one in refused} & present == {one.id for one in late}
-    report = await verify(store, KEYS)
-    assert report.good, report.problems
-    await store.close()
-
-
-@pytest.mark.shows("audit.1")
-async def test_a_server_that_hangs_is_given_up_and_comes_back(cluster: Server, url: str) -> None:
-    """R-03: every call is refused within two seconds; afterwards everything goes on, and doubts are settled."""
-    store = await opened(url)
-    late: list[Row] = []
-    store.on_late(late.extend)
-    rows = [row() for _ in range(5)]
-    cluster.signal(signal.SIGSTOP)
-    try:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        results = await asyncio.gather(*(store.append((one,)) for one in rows), return_exceptions=True)
-        assert all(isinstance(result, AuditUnavailable) for result in results)
-        assert loop.time() - began < 3
-        recorder = Recorder(store, KEYS, CLOCK)
-        assert isinstance(await recorder.record(record(), context()), Unrecorded)
-    finally:
-        cluster.signal(signal.SIGCONT)
-    await until_written(store)
-    present = {name for name, _ in await ids(store)}
-    assert {one.id for one in late} >= {one.id for one in rows} & present
-    assert (await verify(store, KEYS)).good
-    await store.close()
-
-
-@pytest.mark.shows("audit.1")
-async def test_a_server_that_lets_nobody_in_refuses_and_recovers(cluster: Server, url: str) -> None:
-    """R-03."""
-    store = await opened(url)
-    await store.append((row(),))
-    name = url.rpartition("/")[2]
-    cluster.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false", "postgres")
-    cluster.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'", "postgres")
-    results = await asyncio.gather(*(store.append((row(),)) for _ in range(3)), return_exceptions=True)
-    assert all(isinstance(result, AuditUnavailable) for result in results)
-    cluster.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true", "postgres")
-    await until_written(store)
-    assert len(await ids(store)) == 2
-    await store.close()

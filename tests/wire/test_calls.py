@@ -1,3 +1,5 @@
+"""The calls in a message: target, arguments and digest, by method."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The JSON-RPC envelope: exactly one request, notification or response, with an id that every reader keeps."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Which era a message is of, where headers and body must agree."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Header fields as they came, and the codec of values that a header cannot carry plainly."""
+
 from __future__ import annotations
 
 import pytest

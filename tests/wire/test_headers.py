@@ -1,3 +1,5 @@
+"""Which fields travel on, and which never do, whatever the sender or a setting says."""
+
 from __future__ import annotations
 
 import pytest

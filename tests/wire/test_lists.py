@@ -1,3 +1,5 @@
+"""Which lists are filtered, and what of their items is looked at."""
+
 from __future__ import annotations
 
 import random

@@ -1,3 +1,5 @@
+"""The ladder from bytes and headers to one message: which rung refuses what, and in which order."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""The table of methods of both eras: how each is treated, from either side."""
+
 from __future__ import annotations
 
 from typing import Any

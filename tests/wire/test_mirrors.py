@@ -1,3 +1,5 @@
+"""Headers that repeat the body: routing fields, and arguments that a schema marks, agree or are refused."""
+
 from __future__ import annotations
 
 import random

@@ -1,3 +1,5 @@
+"""The members of params, and the form of those that the proxy reads."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""The three kinds of answers, as agents of both eras read them."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""What servers send: one message, or why it is none; and what a result says of itself."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Replacing parts of a JSON text, with every other byte as it was."""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,5 @@
+"""Streams of events, read in pieces of any size, and written."""
+
 from __future__ import annotations
 
 import json
