@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from policylayer.clock import Clock
-from policylayer.upstream import Answer, Exchange, HttpServer, Limits, Upstream, Upstreams
+from policylayer.upstream import Answer, Exchange, HttpServer, Limits, StdioServer, Upstream, Upstreams
 
 QUICK = Limits(timeout=0.5, connect_timeout=0.5, breaker_failures=1000)
 
@@ -29,10 +29,17 @@ def post(body: bytes, headers: list[tuple[str, str]] | None = None, **more: Any)
 @asynccontextmanager
 async def upstream_to(url: str, limits: Limits = QUICK, **settings: Any) -> AsyncIterator[Upstream]:
     """An upstream to a URL, guarded as in the program."""
-    upstreams = Upstreams([HttpServer("rec", url, limits=limits, **settings)], Clock())
+    async with running(HttpServer("rec", url, limits=limits, **settings)) as upstream:
+        yield upstream
+
+
+@asynccontextmanager
+async def running(server: HttpServer | StdioServer) -> AsyncIterator[Upstream]:
+    """The one configured server, for as long as it lasts."""
+    upstreams = Upstreams([server], Clock())
     await upstreams.start()
     try:
-        upstream = upstreams.get("rec")
+        upstream = upstreams.get(server.name)
         assert upstream is not None
         yield upstream
     finally:

@@ -12,11 +12,10 @@ from typing import Any
 
 import psutil
 
-from policylayer.clock import Clock
-from policylayer.upstream import Answer, Exchange, Limits, StdioServer, Upstream, Upstreams
+from policylayer.upstream import Answer, Exchange, Limits, StdioServer, Upstream
 from policylayer.wire.sse import Parser
 from tests.support import stdio_server
-from tests.upstream.helpers import call
+from tests.upstream.helpers import call, running
 
 PROGRAM = str(Path(stdio_server.__file__))
 MODERN = ("MCP-Protocol-Version", "2026-07-28")
@@ -33,14 +32,8 @@ async def stdio(*how: str, limits: Limits = LIMITS, **settings: Any) -> AsyncIte
     """The scripted server as an upstream."""
     settings.setdefault("stop_timeout", 0.3)
     command = settings.pop("command", (sys.executable, "-S", PROGRAM, *how))
-    upstreams = Upstreams([StdioServer("plain", command, limits=limits, **settings)], Clock())
-    await upstreams.start()
-    try:
-        upstream = upstreams.get("plain")
-        assert upstream is not None
+    async with running(StdioServer("plain", command, limits=limits, **settings)) as upstream:
         yield upstream
-    finally:
-        await upstreams.close()
 
 
 def modern(body: bytes, owner: str = "grant-1", **more: Any) -> Exchange:
