@@ -71,6 +71,10 @@ class Policies:
             "refused": [_refused(each) for each in (self._revisions.pending,) if each is not None],
         }
 
+    def opens(self, principal: str, server: str, now: datetime) -> bool:
+        """Whether something may let this principal's own calls to this server through."""
+        return self._revisions.at_work.opens(principal, server, now)
+
     async def reload(self) -> dict[str, Any]:
         """Read the source again, and wait until that is active or refused."""
         await self._revisions.reload()

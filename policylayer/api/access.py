@@ -45,7 +45,9 @@ async def create_grant(asked: Asked) -> Any:
             raise Problem("exists", "a grant of that name exists", extra={"help": help})
         return grants.create(conn, clock, body["name"], body["principal"], body["servers"], expires, actor)
 
-    return await _made(asked, work, "grant.created", grants.view)
+    made = await _made(asked, work, "grant.created", grants.view)
+    opens, now = asked.services.policies.opens, clock.now()
+    return {**made, "unopened": [name for name in made["servers"] if not opens(made["principal"], name, now)]}
 
 
 async def rotate_grant(asked: Asked) -> Any:

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection, text
@@ -57,6 +58,9 @@ class Policies(Protocol):
 
     def status(self) -> dict[str, Any]:
         """`{revision, activated_at, refused}`."""
+
+    def opens(self, principal: str, server: str, now: datetime) -> bool:
+        """Whether something may let this principal's own calls to this server through."""
 
     async def reload(self) -> dict[str, Any]:
         """Read the source again, wait until that is active or refused, and say how it stands."""

@@ -112,6 +112,9 @@ def _show(made: dict[str, Any], json: bool, base: str) -> None:
     say(f"  token    {made['token']}")
     say(f"  expires  {made['expires_at'] or 'never'}")
     note("This is the only time the token is shown.")
+    for server in made.get("unopened", ()):
+        note(f"No rule lets `{made['principal']}` do anything on `{server}`: its calls will be denied.")
+        note("  help: is the principal spelt as the policies have it? `policylayer access` shows who may what")
     for server in made["servers"][:1]:
         say("")
         say("Clients:")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
@@ -54,6 +55,13 @@ class LocalPolicies:
     def status(self) -> dict[str, Any]:
         """What the source says; which revision a proxy has active, only its API knows."""
         return {"revision": load(self._read().files).revision, "activated_at": None, "refused": []}
+
+    def opens(self, principal: str, server: str, now: datetime) -> bool:
+        """Whether something may let this principal's own calls to this server through."""
+        loaded = load(self._read().files)
+        elsewhere = bool(loaded.rego) or self._config.opa is not None
+        # Policies that do not load are told of elsewhere.
+        return elsewhere or loaded.policy_set is None or loaded.policy_set.opens(principal, server, now)
 
     async def explain(self, question: Question) -> Told:
         """Why a call gets its decision, by what lies at the source."""

@@ -31,6 +31,8 @@ REMEMBERED: Final = 4096
 LONGEST_REMEMBERED: Final = 256
 """Longer targets (resources, mostly) are worked out each time, so that nobody can fill the memory with them."""
 
+OPENING: Final = frozenset({Effect.ALLOW, Effect.REQUIRE_APPROVAL})
+
 _NO_GROUPS: Final[frozenset[str]] = frozenset()
 
 
@@ -98,6 +100,11 @@ class PolicySet:
         """Who asks, with their groups."""
         user = ctx.question.on_behalf_of
         return Asker(ctx.question.subject.id, ctx.groups, None if user is None else user.id, ctx.user_groups)
+
+    def opens(self, principal: str, server: str, now: datetime) -> bool:
+        """Whether some rule may let this principal's own calls to this server through, or hold them."""
+        asker = Asker(principal, self._people.groups_of(Subject(principal), now), None, _NO_GROUPS)
+        return any(rule.effect in OPENING and rule.concerns(asker, server) for rule in self._rules)
 
     @property
     def compiled(self) -> tuple[CompiledRule, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from policylayer.core.call import Question
@@ -64,6 +65,10 @@ class Active:
         """
         found = self.policy_set.reads(server, method, target)
         return found if self._rego is None else found | self._rego.argument_paths(server)
+
+    def opens(self, principal: str, server: str, now: datetime) -> bool:
+        """Whether something may let this principal's own calls to this server through. Another engine always may."""
+        return self._rego is not None or self._server is not None or self.policy_set.opens(principal, server, now)
 
     async def listed(self, question: Question) -> bool:
         """Whether a list may show a target."""

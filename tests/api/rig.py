@@ -67,6 +67,9 @@ class FakePolicies:
     async def explain_recorded(self, row: Kept, facts: FactsOf) -> Told:
         return await self.active.explain_recorded(row, facts)
 
+    def opens(self, principal: str, server: str, now: datetime) -> bool:
+        return self.active.opens(principal, server, now)
+
     def status(self) -> dict[str, Any]:
         return {"revision": "sha256:00", "activated_at": "2026-11-23T10:00:00.000Z", "refused": []}
 

@@ -35,6 +35,14 @@ def test_a_grant_for_people_comes_with_snippets(run: Runner) -> None:
     assert "only time the token is shown" in done.err
 
 
+def test_a_principal_that_no_rule_lets_in_is_told(run: Runner) -> None:
+    misspelt = run("grant", "create", "a", "--principal", "user:bto", "--servers", "shop")
+    assert misspelt.code == 0
+    assert "No rule lets `user:bto` do anything on `shop`" in misspelt.err
+    known = run("grant", "create", "b", "--principal", "agent:bot", "--servers", "shop")
+    assert "No rule" not in known.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
