@@ -35,7 +35,7 @@ from policylayer.keys import Keys
 from policylayer.store.rows import Row as LogRow
 from policylayer.store.soon import read_soon
 from policylayer.store.store import Add, Store
-from policylayer.tasks import spawn
+from policylayer.tasks import beat, spawn
 
 SWEEP: Final = 1.0
 """Seconds between looks for approvals whose time is over."""
@@ -242,7 +242,7 @@ class Approvals:
 
     async def _sweep_forever(self) -> None:
         while True:
-            await asyncio.sleep(SWEEP)
+            await beat(SWEEP)
             # Where none was open at the last look and none has changed since, an occasional look is enough.
             self._still += 1
             if 1 < self._still < SELDOM:

@@ -27,7 +27,7 @@ from policylayer.identity.person import Person, Role
 from policylayer.identity.throttle import Throttle
 from policylayer.store import tables
 from policylayer.store.store import Store
-from policylayer.tasks import spawn
+from policylayer.tasks import beat, spawn
 
 POLL: Final = 0.4
 """Seconds between checks of what is known, while it is used."""
@@ -89,7 +89,7 @@ class Authenticator:
     async def _keep(self) -> None:
         noted = self._clock.monotonic()
         while True:
-            await asyncio.sleep(POLL if self._grants.any or self._people.any else IDLE)
+            await beat(POLL if self._grants.any or self._people.any else IDLE)
             try:
                 await self._grants.check(POLL)
                 await self._people.check(POLL)

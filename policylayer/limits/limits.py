@@ -29,7 +29,7 @@ from policylayer.policy.numbers import add
 from policylayer.store.rows import storable
 from policylayer.store.store import Store
 from policylayer.store.tables import records
-from policylayer.tasks import spawn
+from policylayer.tasks import beat, spawn
 
 TICK: Final = 1.0
 """Seconds between notes of the time, where several processes share the counters."""
@@ -106,7 +106,7 @@ class Limits:
     async def _keep(self) -> None:
         tick = 0
         while True:
-            await asyncio.sleep(TICK)
+            await beat(TICK)
             tick += 1
             try:
                 if self._charged and self._store.dialect == "postgresql":

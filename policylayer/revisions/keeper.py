@@ -32,13 +32,17 @@ from policylayer.revisions.judge import Judge
 from policylayer.revisions.judging import Finding
 from policylayer.revisions.snapshot import Snapshot, Source, Unsettled, settled
 from policylayer.revisions.sources import source_of
-from policylayer.tasks import spawn
+from policylayer.tasks import beat, spawn
 
 KEPT: Final = 10
 """How many refused revisions are kept."""
 EVERY: Final = 0.5
 SELDOM: Final = 1.0
-"""Seconds between two looks at the source: usually, and at most."""
+"""Seconds between two looks at the source: while somebody works on it, and else."""
+CALM: Final = 10
+"""So many looks without a change, and nobody works on it."""
+SHARE: Final = 20
+"""Looking may take one processor's time for one part in so many."""
 
 OnEvent = Callable[[str, Mapping[str, Any]], Awaitable[None] | None]
 
@@ -141,21 +145,23 @@ class Revisions:
     # --- one look at the source ---
 
     async def _watch(self) -> None:
-        """Look at the source's state twice a second, for at most a twentieth of one processor's time.
+        """Look at the source's state twice a second, or once where it has long been the same or takes long to look at.
 
         Looking finds what the system's own notices do not tell: swapped links, mounted and remote folders.
         """
+        calm = 0
         while True:
-            began = self._clock.monotonic()
+            began, calm = self._clock.monotonic(), calm + 1
             try:
                 state = await asyncio.to_thread(self._source.state)
-                pause = min(20 * (self._clock.monotonic() - began), SELDOM)
+                slow = SHARE * (self._clock.monotonic() - began) > EVERY
                 if state != self._seen:
+                    calm = 0
                     await self._look()
             except Exception:
-                pause = SELDOM
+                slow = True
                 structlog.get_logger().exception("a policy revision could not be looked at")
-            await asyncio.sleep(max(EVERY, pause))
+            await beat(SELDOM if slow or calm > CALM else EVERY)
 
     async def _look(self) -> Refused | None:
         async with self._lock:

@@ -25,6 +25,7 @@ from policylayer.core.errors import ConfigError
 from policylayer.core.immutable import immutable
 from policylayer.serve.head import Heads
 from policylayer.serve.http_protocol import Deadlines, StrictHttpProtocol
+from policylayer.tasks import to_beat
 
 GRACE: Final = 10
 """Seconds that answers under way get once the end has begun."""
@@ -85,7 +86,7 @@ class _Server(uvicorn.Server):
         """uvicorn looks ten times a second whether it is to end; we are told, and the Date header needs one look."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SECOND):
+                async with asyncio.timeout(to_beat(SECOND)):
                     await self._ended.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
