@@ -29,6 +29,8 @@ from policylayer.wire.rejection import INVALID_REQUEST
 ANSWERED: Final = frozenset({OutcomeState.EXECUTED, OutcomeState.UPSTREAM_REFUSED, OutcomeState.NEVER_SENT})
 """After these nothing more is to come of a request; after all others its answer may still."""
 
+WITHHELD: Final = "the call was sent, and may have run; its answer is withheld, since this is no longer allowed"
+
 
 class Forwarding:
     """One request on its way to the server and back.
@@ -122,11 +124,13 @@ class Forwarding:
             self._close()
             if undo is not None:
                 undo()
-        return await self._was_cut(modern)
+        return await self._was_cut(modern, row_id)
 
-    async def _was_cut(self, modern: bool) -> Outcome:
+    async def _was_cut(self, modern: bool, row_id: str | None) -> Outcome:
         if self._revoked:
-            await self._visit.down.reply(replies.error(self._message.id, replies.DENIED, "this is no longer allowed"))
+            words = "this is no longer allowed" if self.endless else WITHHELD
+            told = replies.error(self._message.id, replies.DENIED, words, {"decision_id": row_id})
+            await self._visit.down.reply(told)
             return Outcome(OutcomeState.CANCELLED if modern else OutcomeState.UNKNOWN, "it was no longer allowed")
         if self.endless:
             return Outcome(OutcomeState.EXECUTED, "the client ended the stream")

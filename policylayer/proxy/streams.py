@@ -1,8 +1,9 @@
 """The streams that are open to agents: kept awake, and closed when their caller may no longer have them.
 
 Once a second, and at once after a change of policy, grants or freezes, each stream's right to be open is asked for
-again. A stream that is not allowed any more is stopped; its own code then ends it. One task for all streams. Must not
-know what a stream carries.
+again. A stream that is not allowed any more is stopped; its own code then ends it. Where nobody can be asked, because
+the database is away, streams may stay for a few seconds: it may just be starting again, and calls that were sent wait
+for their answers. One task for all streams. Must not know what a stream carries.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy.downstream import Downstream
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.metrics import Metrics
@@ -24,6 +26,9 @@ from policylayer.wire import sse
 
 PING: Final = sse.comment("ping")
 
+UNSURE: Final = 3.0
+"""Seconds for which a stream may stay open though nobody could be asked whether it may."""
+
 
 class TooManyStreams(Exception):
     """The caller has as many streams open as it may."""
@@ -31,13 +36,15 @@ class TooManyStreams(Exception):
 
 @dataclass(slots=True, eq=False)
 class OpenStream:
-    """One stream. `allowed` asks again whether it may be open; `stop` ends it, once."""
+    """One stream. `allowed` asks again whether it may be open; `stop` ends it, once. `unsure_since`: the time on the
+    loop's clock since when nobody could be asked."""
 
     owner: Owner
     down: Downstream
     allowed: Callable[[], Awaitable[bool]]
     stop: Callable[[], None]
     pinging: asyncio.Task[None] | None = field(default=None)
+    unsure_since: float | None = field(default=None)
 
 
 class Streams:
@@ -113,20 +120,37 @@ class Streams:
 
     async def recheck(self) -> None:
         """Ask for each stream whether it may stay open; stop those that may not."""
+        now, away = asyncio.get_running_loop().time(), False
         for stream in tuple(self._open):
-            if not await self._may_stay(stream) and stream in self._open:
+            # Where it did not answer for one, all others would wait for it too.
+            allowed = None if away else await self._ask(stream)
+            away = allowed is None
+            if stream not in self._open:
+                continue
+            if allowed or (away and self._may_be_unsure(stream, now)):
+                self._ping(stream)
+            else:
                 self._metrics.count("streams_closed")
                 stream.stop()
-            else:
-                self._ping(stream)
 
-    async def _may_stay(self, stream: OpenStream) -> bool:
+    async def _ask(self, stream: OpenStream) -> bool | None:
+        """Whether it may stay open; None where nobody can be asked."""
         try:
-            return await stream.allowed()
+            allowed = await stream.allowed()
+        except AuditUnavailable:
+            return None
         except Exception:
             # Whoever cannot be shown to be allowed is not.
             structlog.get_logger().warning("an open stream could not be judged", exc_info=True)
             return False
+        stream.unsure_since = None
+        return allowed
+
+    def _may_be_unsure(self, stream: OpenStream, now: float) -> bool:
+        """Whether it may stay for a moment longer, though nobody could be asked at `now`."""
+        if stream.unsure_since is None:
+            stream.unsure_since = now
+        return asyncio.get_running_loop().time() - stream.unsure_since < UNSURE
 
     def _ping(self, stream: OpenStream) -> None:
         """Let an idle stream be heard; a reader that is stuck is not written to twice."""

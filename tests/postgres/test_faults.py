@@ -13,7 +13,7 @@ import pytest
 
 from policylayer.store.migrate import migrate
 from tests.postgres.conftest import Make, made
-from tests.support.agents import Agent
+from tests.support.agents import Agent, eventually
 from tests.support.disk import small_disk
 from tests.support.faults import all_refused, refused_or_written, serves_again
 from tests.support.postgres import Server, missing
@@ -21,6 +21,7 @@ from tests.support.recording import Recording
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.shows("audit.3", "audit.1")]
 CALLERS: Final = 20
+SENT: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,29 @@ async def test_refused_in_time_and_served_again(
         await all_refused(agent, proxy, rec)
     finally:
         await asyncio.to_thread(fault.mend, cluster, name)
+    await serves_again(agent, proxy, rec)
+
+
+async def test_calls_that_were_sent_get_their_answers_while_it_is_away(
+    make: Make, cluster: Server, rec: Recording
+) -> None:
+    """Their right to them cannot be asked for meanwhile; an agent told that they were refused would do them again."""
+    proxy = make("one")
+    agent = Agent(proxy.grant("agent:a", "rec"))
+    assert (await agent.call(proxy)).executed
+    sent = len(rec.calls) + SENT
+    rec.behave(*["late"] * SENT)
+    waiting = [asyncio.create_task(agent.call(proxy, number=number)) for number in range(SENT)]
+
+    async def arrived() -> bool:
+        return len(rec.calls) == sent
+
+    await eventually(arrived, "the calls do not arrive")
+    await asyncio.to_thread(cluster.stop)
+    try:
+        assert all(said.executed for said in await asyncio.gather(*waiting))
+    finally:
+        await asyncio.to_thread(cluster.start)
     await serves_again(agent, proxy, rec)
 
 

@@ -144,7 +144,8 @@ def balance(crowd: Crowd, rec: Recording, proxy: Proxy, seed: int, times: int) -
     assert done.keys() <= allowed.keys(), f"{where}: done, and no row let it through"
     assert executed <= done.keys(), f"{where}: acknowledged, and never done"
     assert {number for number, state in states.items() if state == "executed"} <= done.keys(), f"{where}: phantom"
-    assert not refused & done.keys(), f"{where}: refused, and done"
+    both = [(crowd.told[number], states.get(number)) for number in refused & done.keys()]
+    assert not both, f"{where}: refused, and done: {both[:5]}"
     assert rec.counts["danger"] == 0
     unknown = sum(state == "unknown" for state in states.values())
     assert unknown <= AGENTS * times, (seed, unknown)

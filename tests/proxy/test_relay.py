@@ -242,7 +242,11 @@ async def test_a_caller_who_is_no_longer_let_in_gets_nothing_more() -> None:
     await opened.begun()
     rig.authenticator.tokens.clear()
     ended = await opened.whole()
-    assert ended.messages[-1]["error"]["code"] == 40301
+    told = ended.messages[-1]["error"]
+    assert told["code"] == 40301
+    # It was sent: an agent that took this for a denial would do it again.
+    assert "may have run" in told["message"]
+    assert told["data"]["decision_id"]
     assert answer.closed.is_set()
     assert rig.recorder.states == ["unknown"]
     assert rig.deps.metrics.of("streams_closed") == 1

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.metrics import Metrics
-from policylayer.proxy.streams import OpenStream, Streams, TooManyStreams
+from policylayer.proxy.streams import UNSURE, OpenStream, Streams, TooManyStreams
 from policylayer.proxy.visit import NOWHERE
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +38,41 @@ async def test_a_stream_that_is_not_shown_to_be_allowed_is_stopped(answer: Any) 
         assert (len(streams), stopped, kept) == (2, [1], [])
     assert len(streams) == 0
     assert metrics.of("streams_closed") == 1
+
+
+async def test_where_nobody_can_be_asked_a_stream_stays_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R-06: a database that starts again must not cut every call that waits for its answer."""
+    now = [100.0]
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+    streams, stopped = Streams(Limits(), Metrics()), list[int]()
+    answers: list[Any] = [AuditUnavailable("away")]
+    with streams.opened(made(lambda: answers[0], stopped)):
+        for second in (0.0, 1.0, UNSURE - 0.1):
+            now[0] = 100 + second
+            await streams.recheck()
+        assert not stopped
+        answers[0] = True
+        await streams.recheck()
+        answers[0] = AuditUnavailable("away again")
+        now[0] = 100 + UNSURE
+        await streams.recheck()
+        assert not stopped
+        now[0] = 100 + 2 * UNSURE
+        await streams.recheck()
+        assert stopped == [1]
+
+
+async def test_a_database_that_does_not_answer_for_one_stream_is_not_asked_for_the_others() -> None:
+    """Each question takes as long as the database's patience; the last of many streams would never be closed."""
+    streams, asked = Streams(Limits(), Metrics()), list[int]()
+
+    def away() -> Exception:
+        asked.append(1)
+        return AuditUnavailable("away")
+
+    with streams.opened(made(away)), streams.opened(made(away)), streams.opened(made(away), capped=False):
+        await streams.recheck()
+    assert asked == [1]
 
 
 async def test_a_change_is_looked_at_at_once() -> None:

@@ -12,12 +12,15 @@ import zlib
 from asyncio import StreamWriter
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from tests.support.recording import Received
 
 Behaviour = Callable[[StreamWriter, "Received"], Awaitable[None]]
+
+LATE: Final = 2.5
+"""Seconds."""
 
 
 def result_of(received: Received, text: str = "done") -> dict[str, Any]:
@@ -79,6 +82,12 @@ def _good(received: Received) -> bytes:
 async def _hang(writer: StreamWriter, received: Received) -> None:
     """Read, and never answer."""
     await asyncio.Event().wait()
+
+
+async def _late(writer: StreamWriter, received: Received) -> None:
+    """Answer, after longer than a database takes to start again."""
+    await asyncio.sleep(LATE)
+    writer.write(http(_good(received)))
 
 
 async def _hang_in_stream(writer: StreamWriter, received: Received) -> None:
@@ -171,6 +180,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "garbage": _raw(lambda _: b"\x00\x01\x02 this is not HTTP\r\n\r\n"),
     "hang": _hang,
     "hang_in_stream": _hang_in_stream,
+    "late": _late,
     "huge": _whole(lambda r: message(r, result=result_of(r, "x" * 20_000_000))),
     "huge_header": _raw(lambda _: b"HTTP/1.1 200 OK\r\nX-Big: " + b"x" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n"),
     "input_required": _input_required,
