@@ -108,7 +108,7 @@ class Service:
 
     async def stopping(self) -> None:
         """The end has begun: let go of open streams, so that what is left are answers under way."""
-        await self.endpoint.close()
+        self.endpoint.release()
 
     async def close(self) -> None:
         """End everything, the last begun first: outcomes are written before the database closes."""

@@ -36,7 +36,7 @@ SWEEP: Final = 30.0
 
 
 class McpEndpoint:
-    """The app. `start` before the first request, `close` after the last."""
+    """The app. `start` before the first request, `release` when there is to be no other, `close` after the last."""
 
     def __init__(self, deps: Deps, prefix: str = "/mcp/") -> None:
         self.deps = deps
@@ -47,6 +47,10 @@ class McpEndpoint:
         """Begin to look after open streams and idle sessions."""
         self.deps.streams.start()
         self._sweeper = spawn(self._sweep(), "idle sessions")
+
+    def release(self) -> None:
+        """Let go of streams that would stay open; what is left are answers under way."""
+        self.deps.streams.release()
 
     async def close(self) -> None:
         """End all streams."""

@@ -143,7 +143,7 @@ class Forwarding:
         if self._task is None:
             return
         deps = self._visit.deps
-        stream = OpenStream(self._visit.owner, self._visit.down, self.allowed, self._revoke)
+        stream = OpenStream(self._visit.owner, self._visit.down, self.allowed, self._revoke, ends=not self.endless)
         try:
             deps.streams.enter(stream, capped=self.endless)
         except TooManyStreams:

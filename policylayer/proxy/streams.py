@@ -36,19 +36,23 @@ class TooManyStreams(Exception):
 
 @dataclass(slots=True, eq=False)
 class OpenStream:
-    """One stream. `allowed` asks again whether it may be open; `stop` ends it, once. `unsure_since`: the time on the
-    loop's clock since when nobody could be asked."""
+    """One stream. `allowed` asks again whether it may be open; `stop` ends it, once.
+
+    `ends`: it is an answer under way, which has an end of its own. `unsure_since` is the time on the loop's clock since
+    when nobody could be asked.
+    """
 
     owner: Owner
     down: Downstream
     allowed: Callable[[], Awaitable[bool]]
     stop: Callable[[], None]
+    ends: bool = False
     pinging: asyncio.Task[None] | None = field(default=None)
     unsure_since: float | None = field(default=None)
 
 
 class Streams:
-    """All open streams. `start` before the first, `close` at the end."""
+    """All open streams. `start` before the first, `release` when the end begins, `close` at the end."""
 
     def __init__(self, limits: Limits, metrics: Metrics) -> None:
         self._limits = limits
@@ -57,6 +61,7 @@ class Streams:
         self._owners: dict[Owner, int] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._ending = False
 
     def __len__(self) -> int:
         return len(self._open)
@@ -64,6 +69,13 @@ class Streams:
     def start(self) -> None:
         """Begin to look after them."""
         self._task = spawn(self._look_after(), "open streams")
+
+    def release(self) -> None:
+        """The program is to end: stop what would stay open, now and from now on. Answers under way are waited for."""
+        self._ending = True
+        for stream in tuple(self._open):
+            if not stream.ends:
+                stream.stop()
 
     async def close(self) -> None:
         """Stop every stream, and looking after them."""
@@ -96,6 +108,8 @@ class Streams:
         if not self._open:
             self._changed.set()
         self._open.add(stream)
+        if self._ending and not stream.ends:
+            asyncio.get_running_loop().call_soon(stream.stop)
 
     def leave(self, stream: OpenStream, capped: bool = True) -> None:
         """It is not any more."""

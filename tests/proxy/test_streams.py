@@ -100,6 +100,18 @@ async def test_one_caller_has_so_many_and_others_theirs() -> None:
         pass
 
 
+async def test_when_the_end_begins_answers_under_way_are_waited_for() -> None:
+    streams, stopped, kept, late = Streams(Limits(), Metrics()), list[int](), list[int](), list[int]()
+    under_way = made(True, kept)
+    under_way.ends = True
+    with streams.opened(made(True, stopped)), streams.opened(under_way, capped=False):
+        streams.release()
+        assert (stopped, kept) == ([1], [])
+        with streams.opened(made(True, late)):
+            await asyncio.sleep(0)
+        assert late == [1]
+
+
 async def test_at_the_end_all_are_stopped() -> None:
     streams = Streams(Limits(), Metrics())
     streams.start()
