@@ -1,4 +1,4 @@
-"""A proxy that is asked to end: calls that were sent get their answers first; what would stay open is let go at once."""
+"""A proxy that is asked to end: calls that were sent get their answers; what would stay open is let go at once."""
 
 from __future__ import annotations
 
