@@ -27,13 +27,13 @@ async def listing(asked: Asked) -> Any:
         work = partial(queries.oldest_first, filters=filters, limit=limit, after=_id(after))
     else:
         work = partial(queries.decisions, filters=filters, limit=limit, cursor=_id(query.get("cursor")))
-    page = await asked.services.store.read(work)
+    page = await asked.services.browse(work)
     return {"items": page.items, "next": page.next}
 
 
 async def one(asked: Asked) -> Any:
     """`GET /decisions/{id}`."""
-    found = await asked.services.store.read(partial(queries.decision, row_id=asked.path["id"]))
+    found = await asked.services.browse(partial(queries.decision, row_id=asked.path["id"]))
     if found is None:
         raise Problem("not_found", "there is no such decision", extra={"help": NEWEST})
     return found
@@ -45,7 +45,7 @@ async def events(asked: Asked) -> Any:
     work = partial(
         queries.events, type=query.get("type"), limit=query.get("limit", PAGE), cursor=_id(query.get("cursor"))
     )
-    page = await asked.services.store.read(work)
+    page = await asked.services.browse(work)
     return {"items": page.items, "next": page.next}
 
 

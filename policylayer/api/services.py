@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, text
 
@@ -27,8 +27,13 @@ from policylayer.policy.recorded import Facts as FactsOf
 from policylayer.policy.recorded import Kept
 from policylayer.store.store import Add, Store
 
+T = TypeVar("T")
+
 PATIENCE: Final = 1.5
 """Seconds that the database gets to show that it is there."""
+
+BROWSING: Final = 2
+"""Looks into the log at once, which may take seconds each: fewer than there are readers, since calls need some too."""
 
 
 @immutable
@@ -102,6 +107,12 @@ class Services:
     counts: Callable[[], Counter[Any]] = field(default=Counter)
     times: Callable[[], Mapping[str, Times]] = field(default=dict)
     replicas: Callable[[Connection], Mapping[str, str | None]] = field(default=lambda _connection: {})
+    _browsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BROWSING))
+
+    async def browse(self, fn: Callable[[Connection], T]) -> T:
+        """`store.read` for what may look at much of the log: these wait for each other, never a call for them."""
+        async with self._browsing:
+            return await self.store.read(fn)
 
     async def readiness(self) -> list[Part]:
         """Every part, the database asked now."""

@@ -27,5 +27,5 @@ async def count(asked: Asked) -> Any:
         work = partial(stats.series, step_us=query.get("step", STEP) * 1_000_000, filters=filters)
     else:
         work = partial(stats.counts, by=by, filters=filters, limit=query.get("limit", MOST))
-    counted = await asked.services.store.read(work)
+    counted = await asked.services.browse(work)
     return {"items": counted.items, "next": None, "since": counted.since}

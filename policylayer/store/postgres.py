@@ -11,7 +11,8 @@ from functools import partial
 from typing import Final, Literal
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from policylayer.clock import Clock
@@ -113,7 +114,9 @@ class PostgresStore:
                     if not error.connection_invalidated:
                         raise
                 return await self._read_once(fn)
-        except (DBAPIError, OSError, TimeoutError) as error:
+        except NoConnection as error:
+            raise AuditUnavailable("the database cannot be read: all connections wait for it") from error
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
             cause = str(bare(error)) or type(bare(error)).__name__
             raise AuditUnavailable(f"the database cannot be read: {cause}") from error
 

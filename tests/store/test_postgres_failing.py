@@ -6,6 +6,7 @@ import asyncio
 import signal
 
 import pytest
+from sqlalchemy import Connection, text
 
 pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
 pytest.importorskip("greenlet", reason="`greenlet` is not installed")
@@ -14,6 +15,7 @@ from policylayer.audit.recorder import Recorder
 from policylayer.audit.verify import verify
 from policylayer.core.commands import Unrecorded
 from policylayer.core.errors import AuditUnavailable
+from policylayer.store.postgres import READERS
 from policylayer.store.rows import Row
 from tests.audit.support import context, record
 from tests.store.conftest import KEYS
@@ -97,4 +99,20 @@ async def test_a_server_that_lets_nobody_in_refuses_and_recovers(cluster: Server
     cluster.sql(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true", "postgres")
     await until_written(store)
     assert len(await ids(store)) == 2
+    await store.close()
+
+
+@pytest.mark.shows("audit.3")
+async def test_a_read_for_which_no_connection_is_free_is_refused_as_any_other(url: str) -> None:
+    """A frozen server holds on to all of them; what was raised for the next one was none of ours."""
+    store = await opened(url)
+
+    def slow(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_sleep(4)"))
+
+    waiting = [asyncio.ensure_future(store.read(slow)) for _ in range(READERS)]
+    await asyncio.sleep(0.2)
+    with pytest.raises(AuditUnavailable, match="all connections"):
+        await store.read(slow)
+    await asyncio.gather(*waiting)
     await store.close()
