@@ -13,6 +13,7 @@ usage: scripts/soak.sh [WHAT]...      without WHAT: all but `hours`, which take 
   log        memory and speed of what reads a log of a million rows, and the time of each page
   reload     policies change every 50 ms for ten minutes
   slow       1,000 slow peers of each kind
+  fuzz       tens of thousands of broken requests and answers, and answers cut at every place
   rego       10,000 runaway policies
   timing     whether wrong credentials can be told apart by time
   hours      load with reloads, key rotation and a flapping server: a day, or POLICYLAYER_SOAK_SECONDS
@@ -36,6 +37,7 @@ soak() {
       .venv/bin/python -m benchmarks.pages ;;
     reload) POLICYLAYER_RELOAD_SECONDS="${POLICYLAYER_RELOAD_SECONDS:-600}" run tests/durability/test_reload.py ;;
     slow) POLICYLAYER_SLOW_PEERS="${POLICYLAYER_SLOW_PEERS:-1000}" run tests/attacks/test_slow_peers.py ;;
+    fuzz) run tests/attacks/test_fuzz.py tests/proxy/test_cuts.py tests/serve/test_readers.py ;;
     rego) run tests/rego -k hundred ;;
     timing) run tests/durability/test_soak.py -k timing ;;
     hours) POLICYLAYER_SOAK_SECONDS="${POLICYLAYER_SOAK_SECONDS:-86400}" run tests/durability/test_soak.py -k hours -s ;;
@@ -45,7 +47,7 @@ soak() {
 
 case "${1:-}" in help | -h | --help) usage; exit ;; esac
 scripts/install.sh dev
-[ $# -gt 0 ] || set -- kills faults replicas log reload slow rego timing
+[ $# -gt 0 ] || set -- kills faults replicas log reload slow fuzz rego timing
 for what in "$@"; do
   echo "--- $what"
   soak "$what"
