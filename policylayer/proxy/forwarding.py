@@ -42,6 +42,7 @@ class Forwarding:
     __slots__ = (
         "_cancelling",
         "_is_cut",
+        "_let_go",
         "_message",
         "_raw",
         "_request",
@@ -67,7 +68,7 @@ class Forwarding:
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._stream: OpenStream | None = None
-        self._is_cut = self._revoked = False
+        self._is_cut = self._revoked = self._let_go = False
 
     async def __call__(self, command: Forward | None = None) -> Outcome:
         """Send, relay, and say how it ended. Raises nothing."""
@@ -132,6 +133,10 @@ class Forwarding:
             told = replies.error(self._message.id, replies.DENIED, words, {"decision_id": row_id})
             await self._visit.down.reply(told)
             return Outcome(OutcomeState.CANCELLED if modern else OutcomeState.UNKNOWN, "it was no longer allowed")
+        if self._let_go:
+            down = self._visit.down
+            await (down.end() if down.begun else down.reply(replies.unavailable(self._message.id, "overloaded")))
+            return Outcome(OutcomeState.EXECUTED, "the proxy ended")
         if self.endless:
             return Outcome(OutcomeState.EXECUTED, "the client ended the stream")
         return Outcome(OutcomeState.CANCELLED, "the client went away")
@@ -143,7 +148,8 @@ class Forwarding:
         if self._task is None:
             return
         deps = self._visit.deps
-        stream = OpenStream(self._visit.owner, self._visit.down, self.allowed, self._revoke, ends=not self.endless)
+        visit = self._visit
+        stream = OpenStream(visit.owner, visit.down, self.allowed, self._revoke, self._leave_it, not self.endless)
         try:
             deps.streams.enter(stream, capped=self.endless)
         except TooManyStreams:
@@ -161,6 +167,11 @@ class Forwarding:
 
     def _revoke(self) -> None:
         self._revoked = True
+        self._cut()
+
+    def _leave_it(self) -> None:
+        """The program ends: the stream does as if the server had ended it."""
+        self._let_go = True
         self._cut()
 
     def _cut(self) -> None:

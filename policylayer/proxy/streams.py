@@ -36,8 +36,9 @@ class TooManyStreams(Exception):
 
 @dataclass(slots=True, eq=False)
 class OpenStream:
-    """One stream. `allowed` asks again whether it may be open; `stop` ends it, once.
+    """One stream. `allowed` asks again whether it may be open; `stop` ends it, once, since it may not.
 
+    `let_go` ends it because the program does, so that its client comes back; where there is none, `stop` does that too.
     `ends`: it is an answer under way, which has an end of its own. `unsure_since` is the time on the loop's clock since
     when nobody could be asked.
     """
@@ -46,6 +47,7 @@ class OpenStream:
     down: Downstream
     allowed: Callable[[], Awaitable[bool]]
     stop: Callable[[], None]
+    let_go: Callable[[], None] | None = None
     ends: bool = False
     pinging: asyncio.Task[None] | None = field(default=None)
     unsure_since: float | None = field(default=None)
@@ -75,7 +77,7 @@ class Streams:
         self._ending = True
         for stream in tuple(self._open):
             if not stream.ends:
-                stream.stop()
+                (stream.let_go or stream.stop)()
 
     async def close(self) -> None:
         """Stop every stream, and looking after them."""
@@ -109,7 +111,7 @@ class Streams:
             self._changed.set()
         self._open.add(stream)
         if self._ending and not stream.ends:
-            asyncio.get_running_loop().call_soon(stream.stop)
+            asyncio.get_running_loop().call_soon(stream.let_go or stream.stop)
 
     def leave(self, stream: OpenStream, capped: bool = True) -> None:
         """It is not any more."""

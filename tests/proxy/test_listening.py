@@ -82,6 +82,18 @@ async def test_a_new_revision_closes_what_it_forbids() -> None:
     await rig.endpoint.close()
 
 
+async def test_at_the_end_of_the_program_it_ends_as_a_server_would_end_it(rig: Rig) -> None:
+    """Whoever is told that it is not allowed does not come back."""
+    opened, queue = await open_stream(rig, listen("file:///a"))
+    queue.put_nowait(notified("notifications/tools/list_changed"))
+    await opened.event()
+    rig.endpoint.release()
+    ended = await opened.whole()
+    assert (ended.status, ended.messages) == (200, [])
+    late = await rig.post(listen("file:///a"))
+    assert (late.status, rig.recorder.states) == (503, ["executed", "executed"])
+
+
 async def test_a_held_subscription_begins_when_it_is_approved() -> None:
     rig = Rig(Limits(beat=0.01))
     rig.engine.says["file:///a"] = HOLD
