@@ -91,7 +91,10 @@ async def test_at_the_end_of_the_program_it_ends_as_a_server_would_end_it(rig: R
     ended = await opened.whole()
     assert (ended.status, ended.messages) == (200, [])
     late = await rig.post(listen("file:///a"))
-    assert (late.status, rig.recorder.states) == (503, ["executed", "executed"])
+    # Before or after the first event of its server.
+    assert late.status in (200, 503)
+    assert b"40301" not in late.body
+    assert rig.recorder.states == ["executed", "executed"]
 
 
 async def test_a_held_subscription_begins_when_it_is_approved() -> None:
