@@ -1,7 +1,7 @@
 """`make bench-full`: the headline run at length; workloads, peers, growth, starting, several cores; and the floors.
 
     python -m benchmarks.full [--only headline,workloads,peers,growth,start,cores,floors] [--rounds 5] [--seconds 1]
-                              [--rows 1000000] [--most N] [--peers NAME,...] [--axes NAME,...] [--to FOLDER]
+                              [--rows 1000000] [--most N] [--peers NAME;...] [--axes NAME;...] [--to FOLDER]
 
 No limit of time. Each section's results replace those that `full.json` has of it, so that one can be run again alone;
 `full.md`, `growth.svg` and the page's part are written anew after each. `--rows` caps the rows of the log that grows
@@ -121,7 +121,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--most", type=int, default=10**9)
     parser.add_argument("--peers", type=lambda text: tuple(text.split(";")), default=tuple(PEERS), help="by `;`")
-    parser.add_argument("--axes", type=names, default=tuple(AXES))
+    parser.add_argument("--axes", type=lambda text: tuple(text.split(";")), default=tuple(AXES), help="by `;`")
     parser.add_argument("--to", type=Path, default=run.FOLDER)
     given = parser.parse_args(arguments)
     for what, known, asked in (

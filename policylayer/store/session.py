@@ -36,10 +36,6 @@ WHOLE: Final = frozenset(
 )
 """Errors that are the database's, not one item's."""
 
-CHECKPOINT: Final = 4000
-"""Pages (of 4 KiB) of the WAL after which they are copied into the file: a page that many commits have changed, as the
-ends of indexes are, is copied once. Calls that come meanwhile wait, so there are not to be too many."""
-
 KEPT: Final = 256
 """Prepared statements that are kept."""
 
@@ -73,7 +69,6 @@ def connect(path: Path, busy: float) -> sqlite3.Connection:
         raw.execute("PRAGMA fullfsync = ON")
         raw.execute("PRAGMA trusted_schema = OFF")
         raw.execute("PRAGMA journal_size_limit = 67108864")
-        raw.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
         synchronous = raw.execute("PRAGMA synchronous").fetchone()[0]
         if mode != "wal" or synchronous != 2:
             raise ConfigError(

@@ -94,7 +94,7 @@ def test_a_section_runs_and_replaces_only_itself(tmp_path: Path) -> None:
     folder.mkdir()
     old = {"machine": {"cores": 1}, "how": "", "found": {"skipped": "old"}}
     (folder / "full.json").write_text(json.dumps({"cores": {**old, "machine": full.machine()}}))
-    short = ["--rounds", "1", "--seconds", "0.05", "--most", "10", "--axes", "rules,pending approvals"]
+    short = ["--rounds", "1", "--seconds", "0.05", "--most", "10", "--axes", "rules;pending approvals"]
     assert full.main(["--only", "growth", *short, "--to", str(folder)]) == 0
     found = full.kept(folder)
     assert found["cores"]["found"] == {"skipped": "old"}
