@@ -33,7 +33,7 @@ async def listing(asked: Asked) -> Any:
 
 async def one(asked: Asked) -> Any:
     """`GET /decisions/{id}`."""
-    found = await asked.services.browse(partial(queries.decision, row_id=asked.path["id"]))
+    found = await asked.services.store.read(partial(queries.decision, row_id=asked.path["id"]))
     if found is None:
         raise Problem("not_found", "there is no such decision", extra={"help": NEWEST})
     return found

@@ -29,7 +29,7 @@ from policylayer.wire.rejection import INVALID_REQUEST
 ANSWERED: Final = frozenset({OutcomeState.EXECUTED, OutcomeState.UPSTREAM_REFUSED, OutcomeState.NEVER_SENT})
 """After these nothing more is to come of a request; after all others its answer may still."""
 
-WITHHELD: Final = "the call was sent, and may have run; its answer is withheld, since this is no longer allowed"
+WITHHELD: Final = "the call was sent, and may have run; its answer is withheld: it is not known to be allowed any more"
 
 
 class Forwarding:

@@ -30,7 +30,8 @@ from policylayer.store.store import Add, open_store
 from policylayer.store.tables import meta, records
 from tests.audit.support import EXECUTED, context, decision, record
 from tests.store.conftest import KEYS
-from tests.store.postgres import CLOCK, ids, opened, row
+from tests.store.postgres import ids, opened
+from tests.store.written import CLOCK, row
 from tests.support.postgres import Server
 
 pytestmark = pytest.mark.anyio

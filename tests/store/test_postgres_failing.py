@@ -19,7 +19,8 @@ from policylayer.store.postgres import READERS
 from policylayer.store.rows import Row
 from tests.audit.support import context, record
 from tests.store.conftest import KEYS
-from tests.store.postgres import CLOCK, ids, opened, row, until_written
+from tests.store.postgres import ids, opened
+from tests.store.written import CLOCK, row, until_written
 from tests.support.postgres import Server
 
 pytestmark = pytest.mark.anyio

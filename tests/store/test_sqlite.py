@@ -16,19 +16,14 @@ from sqlalchemy.exc import IntegrityError
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.keys import Keys
-from policylayer.store.rows import Row
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Add, Program
 from policylayer.store.tables import meta, records
 from tests.store.conftest import KEYS
+from tests.store.written import row
 
 pytestmark = pytest.mark.anyio
 Sql = Callable[..., list[tuple[Any, ...]]]
-CLOCK = Clock()
-
-
-def row(**more: Any) -> Row:
-    return Row(id=CLOCK.new_id(), kind="decision", time_us=CLOCK.time_us(), **more)
 
 
 async def test_a_row_is_in_the_file_when_its_caller_is_told(store: SqliteStore, sql: Sql) -> None:

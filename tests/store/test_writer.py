@@ -26,14 +26,10 @@ from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Limits, Program
 from policylayer.store.tables import meta
 from tests.store.conftest import KEYS
+from tests.store.written import row, until_written
 
 pytestmark = pytest.mark.anyio
 Sql = Callable[..., list[tuple[Any, ...]]]
-CLOCK = Clock()
-
-
-def row(**more: Any) -> Row:
-    return Row(id=CLOCK.new_id(), kind="decision", time_us=CLOCK.time_us(), **more)
 
 
 @pytest.fixture
@@ -49,19 +45,6 @@ def raw_of(store: SqliteStore) -> sqlite3.Connection:
     session = store._writer._session
     assert session is not None
     return session.raw
-
-
-async def until_written(store: SqliteStore) -> Row:
-    """Append until it works, as calls would come in."""
-    for _ in range(100):
-        one = row()
-        try:
-            await store.append((one,))
-        except AuditUnavailable:
-            await asyncio.sleep(0.05)
-        else:
-            return one
-    raise AssertionError("the store did not come back")
 
 
 class Breaking:
