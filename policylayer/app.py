@@ -31,7 +31,9 @@ from policylayer.proxy.hosts import Hosts
 from policylayer.proxy.ports import Deps
 from policylayer.rego.opening import opa_server
 from policylayer.rego.pool import PoolSettings
+from policylayer.revisions.judge import judges
 from policylayer.revisions.keeper import Revisions
+from policylayer.revisions.process import Process
 from policylayer.serve import traces
 from policylayer.tasks import spawn
 from policylayer.upstream import settings
@@ -45,9 +47,9 @@ SYSTEM: Final = "policylayer"
 
 
 class Service:
-    """The proxy. `url` is where it listens; agents may know it by `public_url`."""
+    """The proxy. `url` is where it listens; agents may know it by `public_url`. `judge` is warm already."""
 
-    def __init__(self, config: Config, url: str) -> None:
+    def __init__(self, config: Config, url: str, judge: Process | None = None) -> None:
         self.config = config
         self.backstage = Backstage(config, SERVE, lambda: self.policies.current)
         self._opa = opa_server(config.opa, self.backstage.clock)
@@ -56,6 +58,7 @@ class Service:
             self.backstage.clock,
             self._policy_event,
             known_of(config),
+            judge=judges(judge),
             rego=rego_of(config),
             server=self._opa,
         )

@@ -6,20 +6,27 @@ is one clear line; `POLICYLAYER_DEBUG=1` shows where it came from.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from typing import Final
 
 from policylayer.cli.exits import FAILED, INTERRUPTED, code_of
 from policylayer.cli.loading import loading
 from policylayer.cli.plain import COMMANDS as PLAIN
 from policylayer.core.errors import PolicyLayerError
 
+COLLECT: Final = (200_000, 20, 20)
+"""New containers, net, between looks for cycles among them: fewer than loading makes, which is no garbage."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        gc.set_threshold(*COLLECT)
     try:
         return _command(given)(given)
     except PolicyLayerError as error:

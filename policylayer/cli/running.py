@@ -14,22 +14,23 @@ import uvloop
 from policylayer import __version__
 from policylayer.app import Service
 from policylayer.config import Config
+from policylayer.revisions.process import Process
 from policylayer.serve.server import Hooks, Listen, bind, serve, url_of
 
 
-def run(config: Config, ready: Callable[[str], None]) -> None:
-    """Serve `config` until a signal ends it; `ready` is told the URL."""
+def run(config: Config, ready: Callable[[str], None], judge: Process | None = None) -> None:
+    """Serve `config` until a signal ends it; `ready` is told the URL. `judge` is a process that is warm already."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve_config(config, ready))
+        runner.run(serve_config(config, ready, judge))
 
 
-async def serve_config(config: Config, ready: Callable[[str], None]) -> None:
+async def serve_config(config: Config, ready: Callable[[str], None], judge: Process | None = None) -> None:
     """The same in a running loop."""
     tls = (config.tls.cert, config.tls.key) if config.tls else None
     listen = Listen(config.listen.host, config.listen.port, tls)
     bound = bind(listen)
     try:
-        service = Service(config, url_of(listen, bound))
+        service = Service(config, url_of(listen, bound), judge)
         await service.start()
         try:
             _warn(config)

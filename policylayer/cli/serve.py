@@ -12,6 +12,7 @@ from pathlib import Path
 from policylayer.cli.exits import OK
 from policylayer.cli.loading import loading
 from policylayer.cli.plain import Parser
+from policylayer.revisions.process import Process
 
 
 def run(arguments: list[str]) -> int:
@@ -21,11 +22,13 @@ def run(arguments: list[str]) -> int:
     from policylayer.serve.logs import configure
 
     configure()
-    with loading():
-        from policylayer.cli.running import run as run_service
-        from policylayer.config import load
+    # It warms up while the rest is loaded.
+    with Process() as judge:
+        with loading():
+            from policylayer.cli.running import run as run_service
+            from policylayer.config import load
 
-    run_service(load(given.config), _ready)
+        run_service(load(given.config), _ready, judge)
     return OK
 
 

@@ -6,6 +6,7 @@ Started by `judge.py` with an empty environment and nothing open; it warms up wh
 
 from __future__ import annotations
 
+import gc
 import pickle
 import resource
 import sys
@@ -19,6 +20,7 @@ MEMORY: Final = 2 << 30
 
 def main() -> None:
     """One case."""
+    gc.disable()  # It ends before there is anything worth looking for.
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     case: Case = pickle.load(sys.stdin.buffer)
     resource.setrlimit(resource.RLIMIT_CPU, (case.seconds, case.seconds))

@@ -38,3 +38,34 @@ def test_the_type_checker_refuses_a_change(tmp_path: Path) -> None:
     said, _, code = api.run(["--cache-dir", str(tmp_path / "cache"), "--follow-imports", "silent", str(source)])
     assert code == 1
     assert 'change.py:6: error: Property "first" defined in "Pair" is read-only' in said
+
+
+@immutable
+class Other:
+    """As `Pair` begins, with one field that is not compared."""
+
+    first: int
+    second: tuple[str, ...] = ()
+    note: str = field(default="", compare=False)
+
+
+@immutable
+class Alone:
+    """One field, and a method of its own in place of one that would be made."""
+
+    first: tuple[int, ...]
+
+    def __repr__(self) -> str:
+        return "mine"
+
+
+def test_equal_only_to_its_own_kind_and_by_the_compared_fields() -> None:
+    assert Pair(1) != Other(1)
+    assert Other(1, note="a") == Other(1, note="b")
+    assert hash(Other(1, note="a")) == hash(Other(1, note="b"))
+    assert Alone((1,)) == Alone((1,)) != (1,)
+
+
+def test_shown_by_its_fields() -> None:
+    assert repr(Pair(1, ("a",))) == "Pair(first=1, second=('a',), third=frozenset())"
+    assert repr(Alone((1,))) == "mine"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from policylayer.policy.known import Known
-from policylayer.revisions.judge import Judge
+from policylayer.revisions.judge import Judge, judges
+from policylayer.revisions.process import Process
 from policylayer.revisions.snapshot import Snapshot
 from tests.revisions.made import ALLOW, DENY, TEST
 
@@ -48,7 +49,7 @@ async def test_a_process_that_takes_too_long_is_killed() -> None:
 
 
 async def test_a_process_that_dies_refuses() -> None:
-    finding = await Judge(worker="policylayer.revisions.nothing").ask(files(shop=ALLOW))
+    finding = await Judge(process=Process("policylayer.revisions.nothing")).ask(files(shop=ALLOW))
     assert [each.code for each in finding.diagnostics] == ["PL191"]
 
 
@@ -56,3 +57,10 @@ async def test_a_judge_that_is_not_asked_is_ended() -> None:
     judge = Judge()
     judge.close()
     judge.close()
+
+
+async def test_a_process_that_is_warm_already_is_asked_first() -> None:
+    with Process("policylayer.revisions.nothing") as first:
+        make = judges(first)
+        assert (await make().ask(files(shop=ALLOW))).policies is None
+        assert (await make().ask(files(shop=ALLOW))).policies is not None
