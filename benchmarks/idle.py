@@ -3,7 +3,7 @@
     python -m benchmarks.idle [--rules 500] [--times 5] [--seconds 30]
 
 `serve` is started over a database that is there (what a restart takes) and over none (the first start, which makes its
-tables); ready is when it says where it listens. Idle is CPU of its process tree over some seconds, after a few of
+tables); ready is when it says where it listens. Idle is its time on a processor over some seconds, after a few of
 settling, and its PSS. Must not know calls.
 """
 
@@ -58,9 +58,9 @@ def check_seconds(folder: Path) -> float:
 def idle(target: Target, seconds: float) -> tuple[float, float]:
     """Share of a core, and MiB."""
     time.sleep(min(SETTLED, seconds))
-    before, begun = target.cpu_seconds(), time.monotonic()
+    before, begun = target.running_seconds(), time.monotonic()
     time.sleep(seconds)
-    share = (target.cpu_seconds() - before) / (time.monotonic() - begun)
+    share = (target.running_seconds() - before) / (time.monotonic() - begun)
     return share, target.pss_mib()
 
 

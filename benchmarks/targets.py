@@ -46,6 +46,13 @@ class Target:
         """User and system time of the tree so far."""
         return _cpu(self.roots)
 
+    def running_seconds(self) -> float:
+        """Time on a processor so far, by the scheduler's own count, of threads that live: exact where little is done.
+
+        The usual accounting asks 100 times a second who is running, and often meets those whom the same timer woke.
+        """
+        return sum(map(_ran, self.roots))
+
     def cpu_apart(self) -> float:
         """The same for what is shown apart."""
         return _cpu(self.apart)
@@ -61,6 +68,11 @@ def _tree(roots: list[int]) -> Iterator[psutil.Process]:
             root = psutil.Process(pid)
             yield root
             yield from root.children(recursive=True)
+
+
+def _ran(pid: int) -> float:
+    counts = [file.read_text().split()[0] for file in Path(f"/proc/{pid}/task").glob("*/schedstat")]
+    return sum(map(int, counts)) / 1e9
 
 
 def _cpu(roots: list[int]) -> float:

@@ -26,7 +26,7 @@ from policylayer.keys import Keys, text, untext
 from policylayer.store.opening import heads
 from policylayer.store.store import Store
 from policylayer.store.tables import checkpoints
-from policylayer.tasks import spawn
+from policylayer.tasks import spawn, to_beat
 
 EVERY: Final = 60.0
 """Seconds: what an attacker with database and key could rewrite unseen, where checkpoints are kept elsewhere."""
@@ -182,7 +182,8 @@ class Checkpoints:
         taken = self._clock.monotonic()
         while not self._closing.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), min(LOOK, self._every))
+                async with asyncio.timeout(to_beat(min(LOOK, self._every))):
+                    await self._closing.wait()
                 return
             waited = self._clock.monotonic() - taken
             if waited >= self._every or self._store.meter.rows - self._rows_told >= self._rows:

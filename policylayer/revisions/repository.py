@@ -7,6 +7,7 @@ never changes, so one read is a whole state. Must not know what the files mean.
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -137,9 +138,13 @@ def git_folder(folder: Path) -> Path | None:
     """The git directory that a folder's work tree belongs to, or None."""
     for above in (folder, *folder.parents):
         place = above / ".git"
-        if place.is_dir():
+        try:
+            mode = os.stat(place).st_mode
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISDIR(mode):
             return place
-        if place.is_file():
+        if stat.S_ISREG(mode):
             with open(place, encoding="utf-8", errors="replace") as file:
                 text = file.read(4096).strip()
             linked = (above / text.removeprefix("gitdir:").strip()).resolve()

@@ -34,7 +34,7 @@ from policylayer.store.waiting import Item
 BUSY: Final = 0.8
 """How much of a caller's patience another process's transaction may take."""
 
-POLL: Final = 0.4
+POLL: Final = 0.5
 """Seconds between looks for other processes' commits, whether or not there is something to write."""
 
 LATER: Final = 0.005
