@@ -104,15 +104,16 @@ class Limits:
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
-        tick = 0
+        # Only replicas have to keep step with each other.
+        shared, tick = self._store.dialect == "postgresql", 0
         while True:
-            await beat(TICK)
+            await beat(TICK if shared else TICK * PRUNE_EVERY)
             tick += 1
             try:
-                if self._charged and self._store.dialect == "postgresql":
+                if self._charged and shared:
                     self._charged = False
                     self._steady.at_least(await self._store.write(partial(mark.note, now_us=self._steady.now_us())))
-                if tick % PRUNE_EVERY == 0:
+                if not shared or tick % PRUNE_EVERY == 0:
                     await self.prune()
             except AuditUnavailable as error:
                 structlog.get_logger().warning("counters cannot be kept", error=error.message)

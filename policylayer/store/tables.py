@@ -24,6 +24,9 @@ from sqlalchemy import (
 
 metadata: Final = MetaData()
 
+WHERE: Final = "where"
+"""Where a partial index keeps its condition."""
+
 USUAL: Final = {"effect": "allow", "reason_code": "rule", "method": "tools/call"}
 """What most rows hold, and the index of the column leaves out."""
 
@@ -40,6 +43,21 @@ def _number(name: str, *, null: bool = False) -> Column[Any]:
 
 def _bytes(name: str, *, null: bool = False) -> Column[Any]:
     return Column(name, LargeBinary, nullable=null)
+
+
+def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+    """An index of some rows. `put_into_words` tells SQLAlchemy, since naming a database here would load both."""
+    return Index(name, *columns, unique=unique, info={WHERE: text(where)})
+
+
+def put_into_words(database: str) -> None:
+    """Give the schema what only SQLite or only PostgreSQL has words for; before it is made there."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if WHERE in index.info:
+                index.dialect_options[database]["where"] = index.info[WHERE]
+    if database == "postgresql":
+        records.dialect_options[database]["partition_by"] = "RANGE (id)"
 
 
 records: Final = Table(
@@ -90,11 +108,9 @@ records: Final = Table(
     _bytes("link"),
     Index("records_chain", "chain", "seq", unique=True).ddl_if(dialect="sqlite"),
     Index("records_place", "chain", "seq").ddl_if(dialect="postgresql"),  # unique ones must hold the partition's key
-    Index(
-        "records_parent", "parent", sqlite_where=text("parent IS NOT NULL"), postgresql_where=text("parent IS NOT NULL")
-    ),
+    _partial("records_parent", "parent", where="parent IS NOT NULL"),
     *(
-        Index(f"records_{name}", name, "id", sqlite_where=text(where), postgresql_where=text(where))
+        _partial(f"records_{name}", name, "id", where=where)
         for name, where in (
             ("principal", "principal IS NOT NULL"),
             ("server", "server IS NOT NULL"),
@@ -104,10 +120,9 @@ records: Final = Table(
         )
     ),
     *(
-        Index(f"records_{name}", "id", sqlite_where=text(where), postgresql_where=text(where))
+        _partial(f"records_{name}", "id", where=where)
         for name, where in (("charges", "charges IS NOT NULL"), ("events", "kind = 'event'"))
     ),
-    postgresql_partition_by="RANGE (id)",
 )
 """The decision log. The last four columns are the writer's; the link covers all others."""
 
@@ -181,13 +196,7 @@ approvals: Final = Table(
     _text("ip", null=True),
     _text("consumed_by", null=True),  # the row that used it up
     _number("consumed_us", null=True),
-    Index(
-        "approvals_live",
-        "call_key",
-        unique=True,
-        sqlite_where=text("state IN ('pending', 'approved')"),
-        postgresql_where=text("state IN ('pending', 'approved')"),
-    ),
+    _partial("approvals_live", "call_key", where="state IN ('pending', 'approved')", unique=True),
     Index("approvals_call_key", "call_key", "created_us"),
     Index("approvals_state", "state", "expires_us"),
 )
@@ -226,13 +235,7 @@ grants: Final = Table(
     _number("used_us", null=True),  # last use, give or take a minute
     Index("grants_prefix", "prefix", unique=True),
     Index("grants_previous_prefix", "previous_prefix", unique=True),
-    Index(
-        "grants_name",
-        "name",
-        unique=True,
-        sqlite_where=text("revoked_us IS NULL"),
-        postgresql_where=text("revoked_us IS NULL"),
-    ),
+    _partial("grants_name", "name", where="revoked_us IS NULL", unique=True),
 )
 
 tokens: Final = Table(
