@@ -159,10 +159,17 @@ def _check_uncovered(policies: Sequence[ast.Policy], servers: Servers, sink: lis
 
 
 def _say_uncovered(server: str, left: Sequence[str], about: Sequence[ast.Policy], sink: list[Diagnostic]) -> None:
-    place = min((policy.applies_to for policy in about), key=lambda each: _names_it(each, server), default=None)
+    about_it = min((policy.applies_to for policy in about), key=lambda each: _names_it(each, server), default=None)
     what = f"no rule is about {listed(left)}, which {quote(server)} lists"
     help_ = "what no rule allows is denied: allow, hold or deny it, so that it is said"
-    sink.append(warning(Code.UNCOVERED_TOOL, NOWHERE if place is None else place.span, what, help_))
+    place = NOWHERE if about_it is None else _where_it_is_named(about_it, server)
+    sink.append(warning(Code.UNCOVERED_TOOL, place, what, help_))
+
+
+def _where_it_is_named(applies_to: ast.AppliesTo, server: str) -> ast.Span:
+    """The pattern that is the server's name, else the first, which takes it in."""
+    named = [pattern for pattern in applies_to.servers if pattern.text == server]
+    return next((pattern.span for pattern in (*named, *applies_to.servers)), applies_to.span)
 
 
 def _names_it(applies_to: ast.AppliesTo, server: str) -> tuple[bool, str]:

@@ -191,6 +191,15 @@ def test_tools_that_no_rule_is_about() -> None:
     assert uncovered({"p.yaml": everywhere + b"  - {id: r, tools: [search], effect: allow}\n", **rego}) == []
 
 
+def test_where_they_are_told_of_is_where_the_server_is_named() -> None:
+    text = b"policy: p\napplies_to: {principals: [agent:a], servers: [docs, shop]}\nrules:\n"
+    files = {"p.yaml": text + b"  - {id: r, tools: [search], effect: allow}\n", "principals.yaml": PEOPLE}
+    found = [each for each in load(files, ONE, frozenset()).diagnostics if each.code == Code.UNCOVERED_TOOL]
+    assert [(each.file, each.line, each.column) for each in found] == [
+        ("p.yaml", 2, text.splitlines()[1].index(b"shop") + 1)
+    ]
+
+
 def test_a_schema_is_taken_apart_once_however_many_rules_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[int] = []
     ways = Document.ways
