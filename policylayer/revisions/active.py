@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from policylayer.core.call import Question
-from policylayer.core.decision import Decision
+from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.core.finding import Finding
 from policylayer.policy.ast import Path
 from policylayer.policy.explain import KNOWN
@@ -56,7 +56,7 @@ class Active:
         """What the policies say of a call."""
         if self._rego is None and self._server is None:
             return self.policy_set.decide(question)
-        return self.policy_set.decide(await self._held(self._found, question))
+        return await self._held(self._decided, question)
 
     def reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
         """The paths under `args` and `input` that rules look at for some caller of this target, in files of any kind.
@@ -92,8 +92,18 @@ class Active:
         self._retired = True
         self._end_if_idle()
 
-    async def _found(self, question: Question) -> Question:
-        return await with_findings(question, self._findings)
+    async def _decided(self, question: Question) -> Decision:
+        asked = await with_findings(question, self._findings)
+        decision = self.policy_set.decide(asked)
+        if _may_hang_on_arguments(decision, asked) and await self._hangs_on_arguments(question):
+            return replace(decision, retry="changed")
+        return decision
+
+    async def _hangs_on_arguments(self, question: Question) -> bool:
+        """Whether a call that an engine denies might pass with others: it is not denied without any."""
+        found = await self._listed(question)
+        known = all(finding.effect is not None for finding in found)
+        return known and self.policy_set.listed(replace(question, findings=found))
 
     async def _findings(self, question: Question) -> tuple[Finding, ...]:
         describe = self.policy_set.describe
@@ -128,3 +138,13 @@ class Active:
         """End the engine now."""
         if self._rego is not None:
             await self._rego.close()
+
+
+def _may_hang_on_arguments(decision: Decision, question: Question) -> bool:
+    """Whether an engine denied the call itself, and there are arguments; it does not say what its rules looked at."""
+    return (
+        decision.retry == "never"
+        and decision.reason_code is ReasonCode.RULE
+        and bool(question.call.arguments)
+        and any(finding.effect is Effect.DENY for finding in question.findings or ())
+    )

@@ -35,6 +35,7 @@ decision contains {"effect": "deny", "rule": "slow"} if {
 	count({x | some i in numbers.range(1, 4000); some j in numbers.range(1, 4000); x := i * j}) > 1
 }
 decision contains {"effect": "perhaps"} if input.args.path == "odd"
+decision contains {"effect": "deny", "rule": "frozen", "reason": "No mail."} if input.target == "send_email"
 """
 
 
@@ -97,9 +98,23 @@ def test_one_record_over_both(tmp_path: Path) -> None:
         never = agent.decision("delete_customer", id="cus_1")
         assert never is not None
         assert never["rule"] == "files/never"
-        unknown = agent.decision("send_email", to="a@example.com", subject="s", body="b")
+        unknown = agent.decision("create_refund", charge="ch_1", amount=100)
         assert unknown is not None
         assert unknown["reason_code"] == "not_applicable"
+
+
+def test_whether_other_arguments_may_pass_is_told(tmp_path: Path) -> None:
+    pytest.importorskip("regorus", reason="the extra `rego` is not installed")
+    with serving(tmp_path, {"a.rego": REGO}) as (_, agent):
+        told = agent.call("write_file", path="private/a.txt", text="x")[1]["result"]
+        assert told["_meta"][DECISION]["retry"] == "changed"
+        assert "Retry: yes, with changed arguments. Not with the same." in told["content"][0]["text"]
+        whatever = agent.decision("send_email", to="a@example.com", subject="s", body="b")
+        assert whatever is not None
+        assert (whatever["rule"], whatever["retry"]) == ("rego/frozen", "never")
+        both = agent.decision("delete_customer", id="cus_1")
+        assert both is not None
+        assert both["retry"] == "never"
 
 
 @pytest.mark.shows("rego.2", "rego.3")
