@@ -48,13 +48,7 @@ def filtered(visit: Visit, method: str, protocol: str) -> Take:
                 await asyncio.sleep(0)
             if await _shown(visit, method, protocol, name, item):
                 shown.add(name)
-        kept = filter_list(
-            message.raw,
-            method,
-            lambda item: name_of(method, item) in shown,
-            protocol == MODERN,
-            visit.deps.limits.server_message,
-        )
+        kept = filter_list(message, method, lambda item: name_of(method, item) in shown, protocol == MODERN)
         if kept is None:
             raise Unusable("it is not a list")
         return kept

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from policylayer.core import strict_json
 from policylayer.core.immutable import immutable
 from policylayer.core.text import fold
 from policylayer.wire import splice
-from policylayer.wire.limits import SERVER, Limits
 from policylayer.wire.mirrors import mirrors
+from policylayer.wire.server_messages import ServerMessage
 
 
 @immutable
@@ -46,19 +45,16 @@ def name_of(method: str, item: Mapping[str, Any]) -> str | None:
 
 
 def filter_list(
-    body: bytes, method: str, keep: Callable[[dict[str, Any]], bool], modern: bool, limits: Limits = SERVER
+    message: ServerMessage, method: str, keep: Callable[[dict[str, Any]], bool], modern: bool
 ) -> bytes | None:
-    """The response in `body` with only the items that `keep` is true of; None where it is not such a list.
+    """The response's bytes with only the items that `keep` is true of; None where it is not such a list.
 
     An item that is no object or has no name is not kept. For modern clients the list becomes private to them, fresh for
     a minute at most, and tools go whose `x-mcp-header` annotations a client must refuse. An error is left as it is.
     """
-    value = strict_json.parse_lenient(body, limits)
-    if type(value) is not dict:
-        return None
-    result = value.get("result")
-    if type(result) is not dict:
-        return body if type(value.get("error")) is dict else None
+    body, result = message.raw, message.result
+    if result is None:
+        return body if message.error is not None else None
     listing = LISTS[method]
     listed = result.get(listing.items)
     if type(listed) is not list or _shadowed(result, listing.items):

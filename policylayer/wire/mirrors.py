@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
 from policylayer.core.immutable import immutable
 from policylayer.wire.fields import Headers, decode_value, encode_value, is_as_it_is
 from policylayer.wire.methods import ROUTED
@@ -24,6 +26,7 @@ METHOD: Final = "mcp-method"
 NAME: Final = "mcp-name"
 PARAM: Final = "mcp-param-"
 ANNOTATION: Final = "x-mcp-header"
+_WRITTEN: Final = f'"{ANNOTATION}"'.encode()
 
 _TOKEN: Final = frozenset("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _TYPES: Final = frozenset({"string", "integer", "boolean"})
@@ -97,6 +100,8 @@ def mismatch(message: str, id: Id | None) -> Rejection:
 
 def mirrors(schema: object) -> tuple[Mirror, ...] | None:
     """The arguments that a tool's inputSchema wants repeated, or None if an annotation is not allowed there."""
+    if not _may_be_annotated(schema):
+        return ()
     found: list[Mirror] = []
     names: set[str] = set()
     for path, node in _schemas(schema):
@@ -108,6 +113,14 @@ def mirrors(schema: object) -> tuple[Mirror, ...] | None:
         names.add(token.lower())
         found.append(Mirror(path, f"Mcp-Param-{token}", kind))
     return tuple(found)
+
+
+def _may_be_annotated(schema: object) -> bool:
+    """Whether the annotation's name is anywhere in a schema: one look at its text, since most have none."""
+    try:
+        return _WRITTEN in orjson.dumps(schema, default=str)
+    except TypeError:  # nested too deep for that, or a number too large
+        return True
 
 
 def _is_token(token: object) -> bool:

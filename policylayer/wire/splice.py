@@ -19,10 +19,26 @@ from policylayer.core.immutable import immutable
 Path: TypeAlias = "tuple[str | int, ...]"
 Span: TypeAlias = tuple[int, int]
 
+_TEXT: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_FLAT: Final = rb'(?:[^"\[\]{}]++|' + _TEXT + rb")*+"
+
+
+def _nested(levels: int) -> bytes:
+    """What may stand between two brackets, with so many levels of brackets inside."""
+    inside = _FLAT
+    for _ in range(levels):
+        inside = _FLAT + rb"(?:[\[{]" + inside + rb"[\]}]" + _FLAT + rb")*+"
+    return inside
+
+
+LEVELS: Final = 6
+"""Containers inside one that are passed at one go; deeper ones are passed bracket by bracket."""
+
 _SPACE: Final = re.compile(rb"[ \t\r\n]*+")
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_STRING: Final = re.compile(_TEXT)
 _PLAIN: Final = re.compile(rb"[^,\]} \t\r\n]++")
-_TO_BRACKET: Final = re.compile(rb'(?:[^"\[\]{}]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+')
+_TO_BRACKET: Final = re.compile(_FLAT)
+_CONTAINER: Final = re.compile(rb"[\[{]" + _nested(LEVELS) + rb"[\]}]")
 _OPENING: Final = b"[{"
 _QUOTE, _BRACE, _COMMA = b'"{,'
 
@@ -185,6 +201,9 @@ def _end(raw: bytes, at: int) -> int:
         return _past(_STRING, raw, at)
     if first not in _OPENING:
         return _past(_PLAIN, raw, at)
+    whole = _CONTAINER.match(raw, at)
+    if whole is not None:
+        return whole.end()
     depth = 1
     at += 1
     while depth:

@@ -169,8 +169,8 @@ def test_what_servers_send(raw: bytes) -> None:
         assert got.treatment(NOVEMBER) in ("judged", "filtered", "passed", "denied")
         assert got.is_error in (True, False)
         assert got.result_type is None or got.result is not None
-    for method in lists.LISTS:
-        lists.filter_list(raw, method, lambda _: True, True)
+        for method in lists.LISTS:
+            lists.filter_list(got, method, lambda _: True, True)
     parser = Parser(100)
     try:
         events = parser.feed(raw)

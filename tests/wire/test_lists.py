@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
 
-from policylayer.wire.lists import LISTS, LONGEST_FRESH_MS, filter_list, name_of
+from policylayer.wire import lists
+from policylayer.wire.lists import LISTS, LONGEST_FRESH_MS, name_of
+from policylayer.wire.server_messages import ServerMessage, decode
 
 METHODS = pytest.mark.parametrize("method", sorted(LISTS))
 
 
 def response(method: str, items: list[Any], **result: Any) -> bytes:
     return orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": {LISTS[method].items: items, **result}})
+
+
+def filter_list(body: bytes, method: str, keep: Callable[[dict[str, Any]], bool], modern: bool) -> bytes | None:
+    """What is left of an answer, as the proxy reads it."""
+    message = decode(body)
+    return lists.filter_list(message, method, keep, modern) if isinstance(message, ServerMessage) else None
 
 
 def item(method: str, name: str, **more: Any) -> dict[str, Any]:

@@ -90,7 +90,7 @@ class Between(httpx2.AsyncBaseTransport):
             self.answers.append(answer)
             for tool in (answer.result or {}).get("tools", ()):
                 self.schemas[tool["name"]] = tool["inputSchema"]
-                assert lists.filter_list(text, "tools/list", lambda _: True, False) == text
+                assert lists.filter_list(answer, "tools/list", lambda _: True, False) == text
 
 
 async def talk(mode: Any) -> Between:

@@ -167,3 +167,15 @@ def test_large_texts() -> None:
     )
     assert at(raw, "z") == b'"' + b"\\\\" * 100_000 + b'"'
     assert at(raw, "list", 19_999, "n", 0) == b"1"
+
+
+@pytest.mark.parametrize("depth", range(1, splice.LEVELS + 6))
+def test_containers_of_any_depth_end_where_they_end(depth: int) -> None:
+    inner: Any = {"text": 'not an end: "]}" \\', "more": [{}, []]}
+    for level in range(depth):
+        inner = [inner, "]"] if level % 2 else {"{": inner, "after": "}"}
+    raw = orjson.dumps({"first": inner, "last": 1})
+    found = splice.span(raw, ("first",))
+    assert found is not None
+    assert orjson.loads(raw[slice(*found)]) == inner
+    assert orjson.loads(splice.replace(raw, ("last",), b"2")) == {"first": inner, "last": 2}
