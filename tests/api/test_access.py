@@ -65,7 +65,9 @@ async def test_a_grant_from_its_making_to_its_end(rig: Rig) -> None:
         ("grant.rotated", "user:admin"),
         ("grant.revoked", "user:operator"),
     ]
-    assert not any(secret.split("_", 2)[2] in detail for _, _, detail in told for secret in (token, rotated.json["token"]))
+    assert not any(
+        secret.split("_", 2)[2] in detail for _, _, detail in told for secret in (token, rotated.json["token"])
+    )
 
 
 @pytest.mark.parametrize(
