@@ -34,6 +34,18 @@ def test_dispatching_serve_loads_no_library_of_commands() -> None:
     assert found == set()
 
 
+def test_what_judges_policies_is_started_before_anything_is_loaded() -> None:
+    program = "import sys, policylayer.cli.serve\nprint('asyncio' in sys.modules, 'policylayer.policy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False False\n"
+
+
+def test_serving_from_sqlite_loads_no_words_of_postgresql() -> None:
+    program = "import sys, policylayer.cli.running\nprint('sqlalchemy.dialects.postgresql' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
 def test_checking_loads_no_event_loop() -> None:
     program = "import sys, policylayer.cli.check\nprint('asyncio' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
