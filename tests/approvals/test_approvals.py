@@ -77,7 +77,8 @@ async def test_appr_14_ids_cannot_be_guessed(bench: Bench) -> None:
     ids = [await bench.hold(call(number=number)) for number in range(20)]
     assert len({each[:8] for each in ids}) == 20
     assert all(each.startswith("apr_") and len(each) == 4 + 24 for each in ids)
-    for stranger in ("apr_0", "1", "", "apr_" + "A" * 24, ids[0].lower() + "x", "%", ids[0][:-1] + "_"):
+    almost = ids[0][:-1] + ("_" if ids[0][-1] != "_" else "-")
+    for stranger in ("apr_0", "1", "", "apr_" + "A" * 24, ids[0].lower() + "x", "%", almost):
         assert (await refused(bench.approvals.get(stranger))).reason == "not_found"
         assert (await refused(bench.approvals.vote(stranger, LEA, "approve"))).reason == "not_found"
         assert (await refused(bench.approvals.withdraw(stranger, ROOT))).reason == "not_found"

@@ -14,9 +14,12 @@ from tests.approvals.people import HOUR, LEA, ROOT, refused
 
 pytestmark = pytest.mark.anyio
 
+ALL_BUT_THE_LAST = "substr(arguments_sealed, 1, length(arguments_sealed) - 1)"
+ANOTHER = "CASE substr(arguments_sealed, -1) WHEN x'78' THEN 'y' ELSE 'x' END"
+
 ALTERATIONS = [
     ("arguments_sealed = zeroblob(80)", ()),
-    ("arguments_sealed = CAST(substr(arguments_sealed, 1, length(arguments_sealed) - 1) || 'x' AS BLOB)", ()),
+    (f"arguments_sealed = CAST({ALL_BUT_THE_LAST} || {ANOTHER} AS BLOB)", ()),
     ("arguments_sealed = 'text'", ()),
     ("arguments_sealed = NULL", ()),
     ("target = 'wipe'", ()),
