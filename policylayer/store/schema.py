@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import Connection, inspect, text
 
 from policylayer.core.errors import ConfigError
-from policylayer.store.tables import metadata, put_into_words
+from policylayer.store.tables import metadata
 
 HEAD: Final = "0001"
 """The newest migration."""
@@ -68,7 +68,6 @@ def version(connection: Connection) -> str | None:
 
 def create(connection: Connection) -> None:
     """All tables, triggers and the stamp."""
-    put_into_words(connection.dialect.name)
     metadata.create_all(connection)
     for statement in APPEND_ONLY[connection.dialect.name]:
         connection.exec_driver_sql(statement)

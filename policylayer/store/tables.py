@@ -12,12 +12,14 @@ from sqlalchemy import (
     BigInteger,
     Column,
     ColumnElement,
+    Connection,
     Index,
     Integer,
     LargeBinary,
     MetaData,
     Table,
     Text,
+    event,
     literal_column,
     text,
 )
@@ -50,8 +52,10 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
     return Index(name, *columns, unique=unique, info={WHERE: text(where)})
 
 
-def put_into_words(database: str) -> None:
-    """Give the schema what only SQLite or only PostgreSQL has words for; before it is made there."""
+@event.listens_for(metadata, "before_create")
+def put_into_words(_: MetaData, connection: Connection, **_more: Any) -> None:
+    """Give the schema what only SQLite or only PostgreSQL has words for, before it is made there."""
+    database = connection.dialect.name
     for table in metadata.tables.values():
         for index in table.indexes:
             if WHERE in index.info:
