@@ -25,7 +25,7 @@ COLLECT: Final = (200_000, 20, 20)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments is None:
+    if arguments is None:  # the process is this command's alone
         gc.set_threshold(*COLLECT)
     try:
         return _command(given)(given)

@@ -104,16 +104,17 @@ class Limits:
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
     async def _keep(self) -> None:
-        # Only replicas have to keep step with each other.
-        shared, tick = self._store.dialect == "postgresql", 0
+        # Only replicas have to keep step with each other; one alone has nothing to do between two prunings.
+        shared = self._store.dialect == "postgresql"
+        seconds, prune_every, tick = (TICK, PRUNE_EVERY, 0) if shared else (TICK * PRUNE_EVERY, 1, 0)
         while True:
-            await beat(TICK if shared else TICK * PRUNE_EVERY)
+            await beat(seconds)
             tick += 1
             try:
                 if self._charged and shared:
                     self._charged = False
                     self._steady.at_least(await self._store.write(partial(mark.note, now_us=self._steady.now_us())))
-                if not shared or tick % PRUNE_EVERY == 0:
+                if tick % prune_every == 0:
                     await self.prune()
             except AuditUnavailable as error:
                 structlog.get_logger().warning("counters cannot be kept", error=error.message)

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from policylayer.core.call import Question
-from policylayer.core.decision import Decision, Effect, ReasonCode
+from policylayer.core.decision import Decision, Effect
 from policylayer.core.finding import Finding
 from policylayer.policy.ast import Path
 from policylayer.policy.explain import KNOWN
@@ -141,10 +141,7 @@ class Active:
 
 
 def _may_hang_on_arguments(decision: Decision, question: Question) -> bool:
-    """Whether an engine denied the call itself, and there are arguments; it does not say what its rules looked at."""
-    return (
-        decision.retry == "never"
-        and decision.reason_code is ReasonCode.RULE
-        and bool(question.call.arguments)
-        and any(finding.effect is Effect.DENY for finding in question.findings or ())
-    )
+    """Whether engines alone denied the call itself, and there are arguments; they do not say what their rules read."""
+    denying = {finding.rule for finding in question.findings or () if finding.effect is Effect.DENY}
+    alone = bool(denying) and denying.issuperset(decision.rules)
+    return alone and decision.retry == "never" and bool(question.call.arguments)

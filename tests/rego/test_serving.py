@@ -112,7 +112,7 @@ def test_whether_other_arguments_may_pass_is_told(tmp_path: Path) -> None:
         whatever = agent.decision("send_email", to="a@example.com", subject="s", body="b")
         assert whatever is not None
         assert (whatever["rule"], whatever["retry"]) == ("rego/frozen", "never")
-        both = agent.decision("delete_customer", id="cus_1")
+        both = agent.decision("delete_customer", id="cus_1", path="private/a.txt")
         assert both is not None
         assert both["retry"] == "never"
 

@@ -11,6 +11,7 @@ import pytest
 
 from policylayer.wire import lists
 from policylayer.wire.lists import LISTS, LONGEST_FRESH_MS, name_of
+from policylayer.wire.rejection import Rejection
 from policylayer.wire.server_messages import ServerMessage, decode
 
 METHODS = pytest.mark.parametrize("method", sorted(LISTS))
@@ -111,24 +112,27 @@ def test_errors_stay_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "body",
+    "result",
     [
-        b"",
-        b"[]",
         b"{}",
-        b'{"result":[]}',
-        b'{"result":{}}',
-        b'{"result":{"tools":{}}}',
-        b'{"result":{"tools":null}}',
-        b'{"result":{"tools":[],"tools":[1]}}',
-        b'{"result":{"tools":[],"Tools":[{"name":"hidden"}]}}',
-        b'{"result":{"Tools":[{"name":"hidden"}]}}',
-        b'{"result":{"tools":[],"tool\\u017f":[{"name":"hidden"}]}}',
-        b'{"error":"x"}',
+        b'{"tools":{}}',
+        b'{"tools":null}',
+        b'{"tools":[],"Tools":[{"name":"hidden"}]}',
+        b'{"Tools":[{"name":"hidden"}]}',
+        b'{"tools":[],"tool\\u017f":[{"name":"hidden"}]}',
     ],
 )
-def test_what_is_no_list_is_not_passed(body: bytes) -> None:
-    assert filter_list(body, "tools/list", lambda _: True, False) is None
+def test_what_is_no_list_is_not_passed(result: bytes) -> None:
+    message = decode(b'{"jsonrpc":"2.0","id":1,"result":%b}' % result)
+    assert isinstance(message, ServerMessage), "so that it is the list that is refused"
+    assert lists.filter_list(message, "tools/list", lambda _: True, False) is None
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"result":[]}', b'{"result":{"tools":[],"tools":[1]}}', b'{"error":"x"}']
+)
+def test_what_is_no_answer_is_not_one_to_cut(body: bytes) -> None:
+    assert isinstance(decode(body), Rejection)
 
 
 def test_any_selection_of_any_list() -> None:
