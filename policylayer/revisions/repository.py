@@ -6,6 +6,7 @@ never changes, so one read is a whole state. Must not know what the files mean.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -134,13 +135,18 @@ def _git(where: Path, *arguments: str, asked: bytes = b"") -> bytes | None:
 # --- what git says of a folder on disk --------------------------------------------------------------------------------
 
 
+NOTHING_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+
+
 def git_folder(folder: Path) -> Path | None:
     """The git directory that a folder's work tree belongs to, or None."""
     for above in (folder, *folder.parents):
         place = above / ".git"
         try:
             mode = os.stat(place).st_mode
-        except (OSError, ValueError):
+        except OSError as problem:
+            if problem.errno not in NOTHING_THERE:
+                raise  # it may be a repository that git is at work in
             continue
         if stat.S_ISDIR(mode):
             return place

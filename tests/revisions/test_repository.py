@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from policylayer.revisions.repository import Repository
+from policylayer.revisions.repository import Repository, git_folder
 from policylayer.revisions.snapshot import Unsettled
 from policylayer.revisions.sources import read, source_of
 from tests.revisions.made import ALLOW, DENY, commit, git, repository, write
@@ -85,3 +88,20 @@ def test_replaced_objects_are_not_believed(tmp_path: Path) -> None:
 def test_empty_and_equal_files(tmp_path: Path) -> None:
     repository(tmp_path, {"a.yaml": "", "b.yaml": "", "c.yaml": "x\n\ny"})
     assert read(f"git:{tmp_path}@main").files == {"a.yaml": b"", "b.yaml": b"", "c.yaml": b"x\n\ny"}
+
+
+def test_a_repository_that_cannot_be_looked_at_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = os.stat
+
+    def look(path: Any, **how: Any) -> os.stat_result:
+        if str(path).endswith(".git"):
+            raise PermissionError(errno.EACCES, "not for you")
+        return looked_at(path, **how)
+
+    (tmp_path / ".git").mkdir()
+    assert git_folder(tmp_path) == tmp_path / ".git"
+    monkeypatch.setattr(os, "stat", look)
+    with pytest.raises(PermissionError):
+        git_folder(tmp_path)
