@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.attacks.messages import ERAS, call, headers
@@ -59,13 +60,19 @@ def _call(rig: Rig, number: int) -> str:
 
 @contextmanager
 def traced(cluster: Server, to: Path) -> Iterator[None]:
-    """Trace all processes of the server, and those that it starts meanwhile."""
+    """Trace all processes of the server, and those that it starts meanwhile.
+
+    Each by its number: following forks reaches only what is forked from then on, and the one that writes the log in the
+    background is there already.
+    """
     assert cluster.process is not None
-    pid = cluster.process.pid
-    tracing = subprocess.Popen([*strace_or_skip(), str(to), "-p", str(pid)], stderr=subprocess.PIPE, text=True)
+    first = psutil.Process(cluster.process.pid)
+    pids = [str(each.pid) for each in (first, *first.children(recursive=True))]
+    command = [*strace_or_skip(), str(to), *(word for pid in pids for word in ("-p", pid))]
+    tracing = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def attached() -> bool:
-        return f"TracerPid:\t{tracing.pid}" in Path(f"/proc/{pid}/status").read_text()
+        return all(f"TracerPid:\t{tracing.pid}" in Path(f"/proc/{pid}/status").read_text() for pid in pids)
 
     try:
         until(lambda: attached() or tracing.poll() is not None, lambda: "strace does not attach")

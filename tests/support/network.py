@@ -5,7 +5,6 @@ A cut link loses packets without a word, as a broken cable or a firewall does; n
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,9 +55,15 @@ class Place:
 
 def ip(*words: str) -> None:
     """Run `ip`."""
+    said(*words)
+
+
+def said(*words: str) -> str:
+    """What `ip` says."""
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 @contextmanager
@@ -66,13 +71,14 @@ def places(count: int) -> Iterator[list[Place]]:
     """So many namespaces; skips where there can be none."""
     if found("ip") is None:
         pytest.skip("`ip` is not installed")
-    made = [Place(f"pl{os.getpid() % 100_000}n{number}", number) for number in range(1, count + 1)]
+    made: list[Place] = []
     try:
         try:
-            for place in made:
-                _make(place)
-        except OSError:
-            pytest.skip("no network namespaces can be made here (it takes root)")
+            numbers = iter(range(1, 255))
+            while len(made) < count:
+                _claim(next(numbers), made)
+        except OSError as error:
+            pytest.skip(f"no network namespaces can be made here (it takes root): {error}")
         yield made
     finally:
         for place in made:
@@ -80,8 +86,18 @@ def places(count: int) -> Iterator[list[Place]]:
                 subprocess.run(["ip", *words], capture_output=True, check=False)
 
 
-def _make(place: Place) -> None:
-    ip("netns", "add", place.name)
+def _claim(number: int, made: list[Place]) -> None:
+    """Make this one and add it, unless another run on this machine has it, or one that was killed left it behind."""
+    place = Place(f"pl{number}", number)
+    if any(said("-4", "-o", "addr", "show", "to", f"198.{network}.{number}.0/30") for network in (FRONT, BACK)):
+        return
+    try:
+        ip("netns", "add", place.name)
+    except OSError as error:
+        if "File exists" in str(error):
+            return
+        raise
+    made.append(place)
     ip("-n", place.name, "link", "set", "lo", "up")
     for end, network in (("f", FRONT), ("b", BACK)):
         ours, theirs = f"{place.name}{end}", f"{end}0"

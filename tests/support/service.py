@@ -73,7 +73,11 @@ class Proxy(Running):
             self._program = Program(
                 [*self.under, *COMMAND, "serve", "-c", str(self.config)], cwd=self.folder, env=environment()
             )
-            self.url = self._program.wait_for("listening on ")
+            try:
+                self.url = self._program.wait_for("listening on ")
+            except AssertionError:
+                self._program.stop()
+                raise
         self._api = httpx2.Client(base_url=f"{self.url}/api/v1", timeout=PATIENCE, trust_env=False)
         return self
 
