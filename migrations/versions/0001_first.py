@@ -146,6 +146,7 @@ def upgrade() -> None:
         _text("version"),
         _text("host"),
         _number("pid"),
+        _text("life"),
         _number("opened_us"),
         _text("settled_id", null=True),
         _number("closed_us", null=True),

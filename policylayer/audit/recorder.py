@@ -18,6 +18,7 @@ from sqlalchemy import Connection, NestedTransaction
 
 from policylayer.audit.context import CallContext, Keeping
 from policylayer.audit.hooks import Charging, Held, Hooks, Labels
+from policylayer.audit.left_open import LeftOpen
 from policylayer.audit.rejections import Rejections
 from policylayer.audit.rows import RowMaker, Stamp
 from policylayer.audit.settling import Settling
@@ -54,13 +55,15 @@ class Recorder:
         self._clock = clock
         self._rows = RowMaker(keys, keeping or Keeping())
         self.hooks = hooks or Hooks()
+        self._left = LeftOpen(store, clock, self._rows)
         self._settling = Settling(store, clock, self._rows, self._give_back)
         self._rejections = Rejections(clock, self._append_event)
         store.on_late(self._settling.late)
+        store.on_revived(self._settling.revived)
 
     async def start(self) -> None:
         """Settle what an earlier process left without outcome. Before the first call is taken."""
-        await self._settling.start()
+        await self._left.start()
 
     async def drained(self) -> None:
         """Wait until every outcome that was told is durable."""
@@ -68,6 +71,7 @@ class Recorder:
 
     async def close(self) -> None:
         """Write what is still owed. Before the store is closed."""
+        await self._left.close()
         await self._rejections.close()
         await self._settling.close()
 
@@ -79,6 +83,8 @@ class Recorder:
 
     async def record(self, cmd: Record, context: CallContext, decide_us: int | None = None) -> Recording:
         """Perform `Record`: the row and all that goes with it are durable, or nothing is."""
+        if self._settling.was_taken(cmd.parent):
+            return Unrecorded("another replica has ended this call, while the database could not be reached from here")
         began = self._clock.monotonic()
         opens = cmd.decision.enforced is not Effect.DENY
         stamp = Stamp(self._clock.new_id(), self._clock.time_us(), decide_us)
@@ -156,6 +162,11 @@ class Recorder:
     async def outcome(self, cmd: RecordOutcome) -> Recorded | Unrecorded:
         """Perform `RecordOutcome`. One that cannot be written now is written when the database answers again."""
         settling = self._settling
+        if settling.was_taken(cmd.row_id):
+            settling.end(cmd.row_id)
+            why = f"its outcome was written by another replica; here it was {cmd.outcome.state.value}"
+            structlog.get_logger().error(why, decision=cmd.row_id)
+            return Unrecorded(why)
         stamp = Stamp(self._clock.new_id(), self._clock.time_us())
         row = self._rows.outcome(cmd.row_id, cmd.outcome, stamp, settling.record_us(cmd.row_id))
         gives_back = cmd.decision.charges and cmd.outcome.state is OutcomeState.NEVER_SENT

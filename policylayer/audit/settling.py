@@ -1,8 +1,8 @@
 """Sees to it that every row which lets a call through, or holds it, gets its outcome, whatever happens meanwhile.
 
 Keeps which rows of this process are open; writes outcomes that could not be written at first; says `never_sent` of rows
-that became durable after their caller was told they had not; and at start says `unknown` of what a crash left open.
-Must not know why a call ended as it did.
+that became durable after their caller was told they had not. Where we were taken for dead, what others settled of ours
+(`left_open.py`) stays as they settled it. Must not know why a call ended as it did.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from functools import partial
 from typing import Final
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, exists, select, update
 
 from policylayer.audit.hooks import GiveBack
+from policylayer.audit.left_open import CALLS, PAGE, close_chains
 from policylayer.audit.rows import RowMaker, Stamp
 from policylayer.clock import Clock
 from policylayer.core.commands import Kind, Outcome, OutcomeState
@@ -31,22 +32,19 @@ AGAIN: Final = 0.5
 """Seconds between attempts to write what is owed."""
 
 OWED: Final = 20_000
-"""Outcomes that are kept while the database does not answer; beyond that they are settled at the next start."""
+"""Outcomes that are kept while the database does not answer; rows beyond that stay open, and the next start settles
+them."""
 
 MARK_EVERY: Final = 5_000
 """Rows between notes in the database of how far all outcomes are written, so that a start need not look at more."""
-
-WATCH: Final = 10.0
-"""Seconds between looks for replicas that ended without a word."""
 
 PATIENCE: Final = 5.0
 """Seconds that an end waits for outcomes that are on their way to the database."""
 
 BREATH: Final = 0.01
-PAGE: Final = 500
-CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
-CRASHED: Final = Outcome(OutcomeState.UNKNOWN, "the proxy ended before the outcome was written")
-NOT_HELD_ON: Final = Outcome(OutcomeState.NEVER_SENT, "the proxy ended while the call was held")
+SURE: Final = 0.2
+"""Seconds by which whoever wrote an outcome has been told of it."""
+
 TOO_LATE: Final = Outcome(OutcomeState.NEVER_SENT, "the row was written after its call had been refused")
 
 
@@ -64,9 +62,9 @@ class Settling:
         self._give_back = give_back
         self._open: dict[str, int] = {}
         self._held: set[str] = set()
-        self._owed: deque[Row] = deque(maxlen=OWED)
+        self._taken: set[str] = set()
+        self._owed: deque[Row] = deque()
         self._paying: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
         self._writing = 0
         self._since_mark = 0
         self._last = ""
@@ -100,6 +98,7 @@ class Settling:
     def end(self, row_id: str) -> None:
         """It has its outcome, or was not written."""
         self._held.discard(row_id)
+        self._taken.discard(row_id)
         self._open.pop(row_id, None)
 
     def write_later(self, row: Row) -> None:
@@ -133,6 +132,10 @@ class Settling:
 
     def owe(self, row: Row) -> None:
         """This outcome could not be written; try until it is."""
+        if len(self._owed) >= OWED:
+            if row.parent is not None:
+                self._open.setdefault(row.parent, 0)
+            return
         self._owed.append(row)
         if row.parent is not None:
             self.end(row.parent)
@@ -154,15 +157,14 @@ class Settling:
 
     async def close(self) -> None:
         """Try once more to write what is owed; close the chains of this process if nothing is open."""
-        for task in (self._paying, self._watching):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        if self._paying is not None:
+            self._paying.cancel()
+            await asyncio.gather(self._paying, return_exceptions=True)
         await self.drained()
         if not await self._pay_once() or self._open:
             return
         try:
-            await self._store.write(partial(_close, ids=self._store.own_chains(), now_us=self._clock.time_us()))
+            await self._store.write(partial(close_chains, ids=self._store.own_chains(), now_us=self._clock.time_us()))
         except AuditUnavailable:
             structlog.get_logger().warning("the chain could not be closed")
 
@@ -178,20 +180,26 @@ class Settling:
         while self._owed:
             row = self._owed[0]
             try:
-                await self.write(row)
+                await self._store.record(partial(self._write_owed, row=row))
             except AuditUnavailable:
                 return False
             except Exception as error:
-                # Its id is there: it had been written when the caller stopped waiting.
-                log = structlog.get_logger()
-                log.info("an owed outcome was not written again", decision=row.parent, error=str(error))
+                structlog.get_logger().error("an owed outcome was not written", decision=row.parent, error=str(error))
             if self._owed and self._owed[0] is row:
                 self._owed.popleft()
         return True
 
+    def _write_owed(self, connection: Connection, add: Add, *, row: Row) -> None:
+        """Write it unless its row has an outcome: it came through after all, or another replica was first."""
+        if row.parent is None or connection.scalar(select(_ended(row.parent))):
+            return
+        if row.state == OutcomeState.NEVER_SENT.value:
+            self._give_back(connection, row.parent)
+        add(row)
+
     async def _note_mark(self) -> None:
         """Note how far nothing is open. Only a help: where it fails, the next start looks at more rows."""
-        settled = next(iter(self._open), self._last)
+        settled = min(self._open, default=self._last)
         if self._owed:
             return
         try:
@@ -199,75 +207,45 @@ class Settling:
         except AuditUnavailable:
             return
 
-    # --- rows that a crash left ---------------------------------------------------------------------------------------
+    # --- what others settled ------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Settle the rows of processes that ended without settling theirs; where others may end so later, go on."""
-        await self.settle_abandoned()
-        if self._store.dialect == "postgresql":
-            self._watching = spawn(self._watch(), "settling")
+    def revived(self) -> None:
+        """Others could take us for dead for a while: see what they have settled."""
+        if self._open:
+            spawn(self._look_back(), "settled-by-others")
 
-    async def settle_abandoned(self) -> None:
-        """Write an outcome for every row of an abandoned chain that has none, and close the chain."""
-        for chain in await self._store.abandoned():
-            total = 0
-            while settled := await self._store.record(partial(self._settle_page, chain=chain)):
-                total += settled
-            if total:
-                structlog.get_logger().warning("calls without outcome were settled", chain=chain, rows=total)
+    def was_taken(self, row_id: str | None) -> bool:
+        """Whether another replica has settled this row of ours, though its call goes on here."""
+        return row_id in self._taken
 
-    def _settle_page(self, connection: Connection, add: Add, *, chain: str) -> int:
-        """A page of them, in one transaction, which no other replica can do too; 0: nothing is left, or not ours."""
-        if not self._store.claim(connection, chain):
-            return 0
-        left = _dangling(connection, chain)
-        for row_id, sent in left:
-            add(self._rows.outcome(row_id, CRASHED if sent else NOT_HELD_ON, self._stamp()))
-        if not left:
-            _close(connection, (chain,), self._clock.time_us())
-        return len(left)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH)
-            try:
-                await self.settle_abandoned()
-            except AuditUnavailable as error:
-                structlog.get_logger().warning("what others left open cannot be settled now", error=error.message)
+    async def _look_back(self) -> None:
+        ids = list(self._open)
+        try:
+            for at in range(0, len(ids), PAGE):
+                ended = await self._store.read(partial(_settled, ids=ids[at : at + PAGE]))
+                self._taken.update(ended & self._open.keys())
+        except AuditUnavailable:
+            # Then the connection is lost again, and we are called again.
+            return
+        # Our own, written a moment ago, are no longer open then.
+        await asyncio.sleep(SURE)
+        if self._taken:
+            structlog.get_logger().error(
+                "this replica was cut off, and others have settled calls that it still makes", rows=len(self._taken)
+            )
 
     def _stamp(self) -> Stamp:
         return Stamp(self._clock.new_id(), self._clock.time_us())
 
 
-def _dangling(connection: Connection, chain: str) -> list[tuple[str, bool]]:
-    """Rows of a chain that have no outcome, nor a row that released them; and whether they may have been sent."""
-    child = records.alias("child")
-    ended = exists().where(
-        child.c.parent == records.c.id,
-        or_(child.c.kind == Kind.OUTCOME.value, _releases(child.c.kind, records.c.enforced)),
-    )
-    settled = connection.scalar(select(func.coalesce(chains.c.settled_id, "")).where(chains.c.id == chain))
-    query = (
-        select(records.c.id, records.c.enforced)
-        .where(
-            records.c.chain + "" == chain,  # so that the database goes by the id, not through the whole chain
-            records.c.id >= (settled or ""),
-            records.c.kind.in_(CALLS),
-            records.c.enforced.in_([Effect.ALLOW.value, Effect.REQUIRE_APPROVAL.value]),
-            ~ended,
-        )
-        .limit(PAGE)
-    )
-    return [(row_id, enforced == Effect.ALLOW.value) for row_id, enforced in connection.execute(query)]
+def _settled(connection: Connection, ids: list[str]) -> set[str]:
+    """Which of these rows have an outcome."""
+    query = select(records.c.parent).where(records.c.parent.in_(ids), records.c.kind == Kind.OUTCOME.value)
+    return set(connection.scalars(query))
 
 
-def _releases(kind: ColumnElement[str], enforced: ColumnElement[str | None]) -> ColumnElement[bool]:
-    """A held row goes on in its release, or in the row that holds it anew."""
-    return and_(enforced == Effect.REQUIRE_APPROVAL.value, kind.in_(CALLS))
-
-
-def _close(connection: Connection, ids: tuple[str, ...], now_us: int) -> None:
-    connection.execute(update(chains).where(chains.c.id.in_(ids)).values(closed_us=now_us))
+def _ended(row_id: str) -> ColumnElement[bool]:
+    return exists().where(records.c.parent == row_id, records.c.kind == Kind.OUTCOME.value)
 
 
 def _mark(connection: Connection, ids: tuple[str, ...], settled: str) -> None:

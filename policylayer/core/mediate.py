@@ -60,8 +60,8 @@ ENDINGS: Final[dict[str, tuple[ReasonCode, Retry]]] = {
 class _Life:
     """What one call has come to so far.
 
-    `approved` are the hold rules already satisfied, by `approval` or by the round; `held` is the row that holds it;
-    `every_round` names rules whose approval later rounds may not lean on.
+    `approved` are the hold rules already satisfied, by `approval` or by the round; `held` is the row that holds it, by
+    `holding`; `every_round` names rules whose approval later rounds may not lean on.
     """
 
     resumed: Round | None
@@ -69,6 +69,7 @@ class _Life:
     approved: frozenset[str]
     approval: str | None = None
     held: str | None = None
+    holding: Decision | None = None
     sought: bool = False
     every_round: frozenset[str] = frozenset()
 
@@ -139,21 +140,23 @@ def _hold(decision: Decision, life: _Life) -> Generator[Command, Any, Verdict | 
         if isinstance(found, Found) and found.state == "denied":
             return (yield from _refuse(_ended(decision, "denied"), life, found.approval_id, found.note))
         if found is not None and not isinstance(found, Found):
-            return _unrecorded(found)
+            return (yield from _unrecorded(found, life))
     reply = yield life.row(decision, hold=True)
     if isinstance(reply, AlreadyConsumed) and life.approval:
         life.start_over()
         return None
+    if isinstance(reply, Recorded):
+        life.held, life.holding = reply.row_id, decision
     if not isinstance(reply, Recorded) or reply.approval_id is None:
-        return _unrecorded(reply)
-    life.held, life.approval = reply.row_id, None
+        return (yield from _unrecorded(reply, life))
+    life.approval = None
     waited: Waited = yield Hold(reply.approval_id, decision)
     if waited.state == "approved":
         life.take(waited)
         return None
     ended = _ended(decision, waited.state)
-    yield RecordOutcome(life.held, Outcome(OutcomeState.NEVER_SENT, str(ended.reason_code)), decision)
-    return Refused(ended, life.held, waited.approval_id, waited.note)
+    yield RecordOutcome(reply.row_id, Outcome(OutcomeState.NEVER_SENT, str(ended.reason_code)), decision)
+    return Refused(ended, reply.row_id, waited.approval_id, waited.note)
 
 
 def _forward(row: Recorded, decision: Decision, life: _Life) -> Steps:
@@ -170,7 +173,7 @@ def _not_sent(reply: object, decision: Decision, life: _Life) -> Steps:
         return Refused(reply.decision, reply.row_id)
     if isinstance(reply, AlreadyConsumed) and life.resumed:
         return (yield from _refuse(_replayed(decision), life))
-    return _unrecorded(reply)
+    return (yield from _unrecorded(reply, life))
 
 
 def _refuse(decision: Decision, life: _Life, approval_id: str | None = None, note: str | None = None) -> Steps:
@@ -178,7 +181,7 @@ def _refuse(decision: Decision, life: _Life, approval_id: str | None = None, not
     row = life.row(replace(decision, enforced=Effect.DENY))
     reply = yield replace(row, approval_id=approval_id or life.approval)
     if not isinstance(reply, Recorded):
-        return _unrecorded(reply)
+        return (yield from _unrecorded(reply, life))
     if decision.reason_code is ReasonCode.ENGINE_ERROR:
         return Unavailable(decision.reason_code, decision.reason, reply.row_id)
     return Refused(decision, reply.row_id, approval_id or life.approval, note)
@@ -189,12 +192,16 @@ def _undecided(failure: object, life: _Life) -> Steps:
     why = failure if isinstance(failure, Undecided) else Undecided()
     reply = yield life.row(Decision(Effect.DENY, why.reason_code, Effect.DENY, revision="", reason=why.reason))
     if not isinstance(reply, Recorded):
-        return _unrecorded(reply)
+        return (yield from _unrecorded(reply, life))
     return Unavailable(why.reason_code, why.reason, reply.row_id)
 
 
-def _unrecorded(reply: object) -> Unavailable:
+def _unrecorded(reply: object, life: _Life) -> Steps:
+    """What would have come next is not durable. The row that held the call, if there is one, still needs its end."""
     why = reply if isinstance(reply, Unrecorded) else Unrecorded()
+    if life.held is not None and life.holding is not None:
+        outcome = Outcome(OutcomeState.NEVER_SENT, str(ReasonCode.AUDIT_UNAVAILABLE))
+        yield RecordOutcome(life.held, outcome, life.holding)
     return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, why.reason)
 
 

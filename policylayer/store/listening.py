@@ -1,7 +1,8 @@
 """Hears of other replicas' changes on PostgreSQL: LISTEN on a connection of its own, polling while that is down.
 
-Only transactions that change approvals, grants, freezes, labels or the policy notify, never a batch of decisions: a
-notifying commit takes a lock on the whole database. Must not know what a topic means.
+The same connection holds the lock by which others see that this replica lives (`lives.py`). Only transactions that
+change approvals, grants, freezes, labels or the policy notify, never a batch of decisions: a notifying commit takes a
+lock on the whole database. Must not know what a topic means.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from policylayer.store.backend import connect
+from policylayer.store.backend import connect, lock_number
 from policylayer.store.lane import CHANNEL
 from policylayer.store.store import TOPICS, Topic
 from policylayer.tasks import spawn
@@ -36,9 +37,14 @@ class Listening:
     was told before.
     """
 
-    def __init__(self, engine: AsyncEngine, changed: Callable[[frozenset[Topic]], None]) -> None:
+    def __init__(
+        self, engine: AsyncEngine, life: str, changed: Callable[[frozenset[Topic]], None], revived: Callable[[], None]
+    ) -> None:
         self._engine = engine
+        self._number = lock_number(life)
         self._changed = changed
+        self._revived = revived
+        self._lived = False
         self.heard = 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -67,7 +73,10 @@ class Listening:
         try:
             await raw.add_listener(CHANNEL, self._heard)
             self._changed(frozenset(TOPICS))
+            lives = False
             while True:
+                # Not waited for: the server may not have noticed yet that our last connection is gone.
+                lives = lives or await self._live(raw)
                 await asyncio.sleep(ALIVE)
                 asked = asyncio.get_running_loop().time()
                 async with asyncio.timeout(PATIENCE):
@@ -77,6 +86,15 @@ class Listening:
             raw.terminate()
             with suppress(Exception):
                 await connection.invalidate()
+
+    async def _live(self, raw: Any) -> bool:
+        """Take the lock; whether we have it. Tell when it is not the first time."""
+        async with asyncio.timeout(PATIENCE):
+            lives = bool(await raw.fetchval("SELECT pg_try_advisory_lock($1)", self._number))
+        if lives and self._lived:
+            self._revived()
+        self._lived = self._lived or lives
+        return lives
 
     def _heard(self, _connection: Any, _pid: int, _channel: str, topic: str) -> None:
         known = frozenset(each for each in TOPICS if each == topic)

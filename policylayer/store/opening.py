@@ -61,7 +61,13 @@ def open_chain(connection: Connection, keys: Keys, clock: Clock, program: Progra
     host, pid = platform.node(), os.getpid()
     connection.execute(
         insert(chains).values(
-            id=place.chain, program=program.name, version=program.version, host=host, pid=pid, opened_us=now
+            id=place.chain,
+            program=program.name,
+            version=program.version,
+            host=host,
+            pid=pid,
+            life=program.life,
+            opened_us=now,
         )
     )
     told = _told(connection)

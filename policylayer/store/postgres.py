@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final, Literal
 
@@ -18,11 +19,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError, PolicyLayerError
 from policylayer.keys import Keys
-from policylayer.store.backend import SCHEMA_LOCK, bare, lock_number, reading_engine, writing_engine
+from policylayer.store.backend import SCHEMA_LOCK, bare, reading_engine, writing_engine
 from policylayer.store.lane import Lane
 from policylayer.store.listening import Listening
+from policylayer.store.lives import Lives, claim
 from policylayer.store.meter import Meter
-from policylayer.store.opening import check_key, unclosed
+from policylayer.store.opening import check_key
 from policylayer.store.partitions import ensure
 from policylayer.store.roles import may_create
 from policylayer.store.rows import Row
@@ -36,7 +38,6 @@ FUNCTION_LANES: Final = 4
 """Functions at a time; each lane is a connection with a chain of its own."""
 
 READ_PATIENCE: Final = 12.0
-FREE: Final = text("SELECT pg_try_advisory_xact_lock(:number)")
 
 
 class PostgresStore:
@@ -48,12 +49,14 @@ class PostgresStore:
         self.meter = Meter()
         self._keys = keys
         self._clock = clock
-        self._program = program or Program()
+        self._program = replace(program or Program(), life=clock.new_id())
+        self._lives = Lives(clock.monotonic)
         self._writing: AsyncEngine = writing_engine(url)
         self._reading: AsyncEngine = reading_engine(url, READERS)
         self._subscribers: dict[Topic, list[Callable[[], None]]] = {topic: [] for topic in TOPICS}
         self._late: list[Callable[[tuple[Row, ...]], None]] = []
-        self._listening = Listening(self._writing, self._changed)
+        self._revived: list[Callable[[], None]] = []
+        self._listening = Listening(self._writing, self._program.life, self._changed, self._tell_revived)
         self._lanes: list[Lane] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._waiting: Waiting
@@ -158,16 +161,20 @@ class PostgresStore:
         return tuple(chain for lane in self._lanes for chain in lane.chains)
 
     async def abandoned(self) -> tuple[str, ...]:
-        """Those of every other `serve` whose lock nobody holds any more."""
-        return await self.read(partial(_let_go, own=self.own_chains()))
+        """Those of every other `serve` that has held no lock for a while, or is known to have ended."""
+        return await self.read(partial(self._lives.abandoned, own=self.own_chains()))
 
     def claim(self, connection: Connection, chain: str) -> bool:
-        """Whether neither its writer nor another replica holds the chain's lock; then we do."""
-        return bool(connection.scalar(FREE, {"number": lock_number(chain)}))
+        """Whether neither its replica nor another one that settles it is there; then nobody else does."""
+        return claim(connection, chain)
 
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Call `callback` with rows that are durable though their caller was told otherwise."""
         self._late.append(callback)
+
+    def on_revived(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when we are known to live again, after the others could take us for dead."""
+        self._revived.append(callback)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -216,8 +223,6 @@ class PostgresStore:
         for callback in self._late:
             callback(rows)
 
-
-def _let_go(connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the chains that are not closed, those whose writer is gone."""
-    found = unclosed(connection, own)
-    return tuple(chain for chain in found if connection.scalar(FREE, {"number": lock_number(chain)}))
+    def _tell_revived(self) -> None:
+        for callback in self._revived:
+            callback()

@@ -148,6 +148,9 @@ class SqliteStore:
         """Call `callback` with rows that are durable though their caller was told otherwise."""
         self._late.append(callback)
 
+    def on_revived(self, callback: Callable[[], None]) -> None:
+        """Never: the file's lock is ours until we end."""
+
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _need_started(self) -> None:

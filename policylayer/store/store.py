@@ -44,10 +44,14 @@ class Limits:
 
 @immutable
 class Program:
-    """Who writes, for the event that opens its chain. Only `serve` takes the file's lock."""
+    """Who writes, for the event that opens its chain. Only `serve` takes the file's lock.
+
+    `life` is an id of this process among the replicas of a database.
+    """
 
     name: str = "serve"
     version: str = ""
+    life: str = ""
     limits: Limits = field(default_factory=Limits)
 
 
@@ -100,13 +104,16 @@ class Store(Protocol):
         """The chains that this process has opened."""
 
     async def abandoned(self) -> tuple[str, ...]:
-        """The chains of `serve` processes that ended without closing them."""
+        """The chains of `serve` processes that ended without closing them, or have not been heard of for a while."""
 
     def claim(self, connection: Connection, chain: str) -> bool:
         """Within a transaction: whether an abandoned chain is ours to settle until the transaction ends."""
 
     def on_late(self, callback: Callable[[tuple[Row, ...]], None]) -> None:
         """Call `callback` with rows that became durable after their caller had been told that they did not."""
+
+    def on_revived(self, callback: Callable[[], None]) -> None:
+        """Call `callback` when this process is known to live again, after others could take it for dead."""
 
 
 def open_store(url: str, keys: Keys, clock: Clock, program: Program | None = None) -> Store:

@@ -152,11 +152,12 @@ chains: Final = Table(
     _text("version"),  # of policylayer
     _text("host"),
     _number("pid"),
+    _text("life"),  # of the process: whose lock says that it lives; empty where one file has one process
     _number("opened_us"),
     _text("settled_id", null=True),  # no row of it up to here lacks its outcome
     _number("closed_us", null=True),
 )
-"""One row for each process that ever wrote; a hint for settling what a crash left, never evidence."""
+"""One row for each connection that ever wrote; a hint for settling what a crash left, never evidence."""
 
 checkpoints: Final = Table(
     "checkpoints",

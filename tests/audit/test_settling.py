@@ -192,6 +192,33 @@ async def test_an_owed_outcome_that_is_there_after_all_is_not_written_twice(stor
 
 
 @pytest.mark.shows("audit.1")
+async def test_outcomes_beyond_what_can_be_owed_are_settled_by_the_next_start(
+    store: SqliteStore, path: Path, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(rows: tuple[Row, ...], told: Told) -> None:
+        raise AuditUnavailable("away")
+
+    monkeypatch.setattr(settling, "OWED", 2)
+    recorder = Recorder(store, KEYS, Clock())
+    ids = [await written(recorder) for _ in range(5)]
+    with monkeypatch.context() as outage:
+        outage.setattr(store, "append_later", away)
+        for row_id in ids:
+            await recorder.outcome(RecordOutcome(row_id, EXECUTED, decision()))
+    await recorder.close()
+    await store.close()
+    assert [row["parent"] for row in sql(OUTCOMES)] == ids[:2]
+    assert [row["closed_us"] for row in sql("SELECT closed_us FROM chains")] == [None]
+    again, later = await restarted(path)
+    assert [(row["parent"], row["state"]) for row in sql(OUTCOMES)] == [
+        *((row_id, "executed") for row_id in ids[:2]),
+        *((row_id, "unknown") for row_id in ids[2:]),
+    ]
+    await later.close()
+    await again.close()
+
+
+@pytest.mark.shows("audit.1")
 async def test_a_row_that_became_durable_too_late_was_never_sent(store: SqliteStore, sql: Sql) -> None:
     recorder = Recorder(store, KEYS, Clock())
     asking = asyncio.ensure_future(recorder.record(record(), context()))
@@ -212,7 +239,8 @@ async def test_rows_of_another_process_are_not_settled_by_a_command(store: Sqlit
     assert await store.abandoned() == ()
     with sqlite3.connect(path) as other:
         other.execute(
-            "INSERT INTO chains (id, program, version, host, pid, opened_us) VALUES ('c', 'grant', '', '', 1, 1)"
+            "INSERT INTO chains (id, program, version, host, pid, life, opened_us)"
+            " VALUES ('c', 'grant', '', '', 1, '', 1)"
         )
     other.close()
     assert await store.abandoned() == ()

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
 pytest.importorskip("greenlet", reason="`greenlet` is not installed")
 
-from policylayer.audit import queries, settling
+from policylayer.audit import left_open, queries
 from policylayer.audit.checkpoints import take
 from policylayer.audit.prune import prune
 from policylayer.audit.recorder import Recorder
@@ -172,7 +172,7 @@ async def test_what_a_dead_replica_left_open_is_settled_once(
     store: PostgresStore, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the replicas that live on, without anyone's restart."""
-    monkeypatch.setattr(settling, "WATCH", 0.05)
+    monkeypatch.setattr(left_open, "WATCH", 0.05)
     dead, other = await opened(url), await opened(url)
     reply = await Recorder(dead, KEYS, CLOCK).record(record(), context())
     assert isinstance(reply, Recorded)
