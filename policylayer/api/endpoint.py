@@ -62,6 +62,10 @@ class Api:
         _authorise(person, route)
         query = reading.query(scope["query_string"], route.query)
         body = await reading.body(receive, headers, route.body)
+        if route.body is not None:
+            # It may have been long in coming, and the token revoked meanwhile.
+            person = await self._person(headers, peer(scope))
+            _authorise(person, route)
         value = await route.handler(Asked(self._services, person, path, query, body))
         return route.status, {"content-type": "application/json"}, orjson.dumps(value)
 

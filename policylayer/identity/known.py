@@ -1,8 +1,9 @@
 """Credentials that were found good a moment ago, so that a call does not ask the database who is calling.
 
 Keyed by the SHA-256 of the credential, bounded. Everything in it is checked against the database again after any change
-of grants, and at the latest after a second; where the database does not answer, nobody is known. Must not know what a
-row opens: `Kind` makes the caller of it.
+of grants, and at the latest after a second; where the database does not answer, nobody is known. What was good when it
+was last looked at is looked up again whatever its source has tried besides, since others may share its address. Must
+not know what a row opens: `Kind` makes the caller of it.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class Known(Generic[W]):
         self._throttle = throttle
         self._kind = kind
         self._entries: OrderedDict[bytes, _Entry[W]] = OrderedDict()
+        self._good: OrderedDict[bytes, None] = OrderedDict()
         self._began_us, self._began = clock.time_us(), clock.monotonic()
         self._checked = self._began
         self._generation = 0
@@ -122,7 +124,7 @@ class Known(Generic[W]):
 
     async def _look_up(self, shown: Presented, source: str | None) -> _Entry[W] | None:
         """Ask the database, unless this source has asked in vain too often."""
-        if self._throttle.blocked(source):
+        if shown.hash not in self._good and self._throttle.blocked(source):
             return None
         for _ in range(_ATTEMPTS):
             generation = self._generation
@@ -134,8 +136,13 @@ class Known(Generic[W]):
             return None
         entry = found.get(shown.hash)
         if entry is None:
+            self._good.pop(shown.hash, None)
             self._throttle.failed(source)
             return None
+        self._good[shown.hash] = None
+        self._good.move_to_end(shown.hash)
+        if len(self._good) > REMEMBERED:
+            self._good.popitem(last=False)
         if not self._entries:
             self._checked = self._clock.monotonic()
         self._entries[shown.hash] = entry

@@ -30,6 +30,7 @@ async def admit(deps: Deps, scope: Mapping[str, Any], down: Downstream, server: 
     peer = scope.get("client")
     ip = client_ip(peer[0] if peer else None, fit.forwarded, deps.behind_proxy)
     fault, caller = fit.fault, None
+    asked_at = deps.clock.monotonic()
     if fault is None:
         try:
             caller = await deps.authenticator.agent(fit.authorization, ip)
@@ -46,7 +47,9 @@ async def admit(deps: Deps, scope: Mapping[str, Any], down: Downstream, server: 
     assert upstream is not None
     length = declared_length(scope)
     facts = deps.servers[server]
-    return Visit(deps, caller, facts, upstream, fit.headers, down, fit.authorization, ip, length, fit.streams)
+    visit = Visit(deps, caller, facts, upstream, fit.headers, down, fit.authorization, ip, length, fit.streams)
+    visit.asked_at = asked_at
+    return visit
 
 
 async def refuse(
@@ -67,9 +70,14 @@ async def refuse(
     await down.reply(refused.reply)
 
 
+def unauthenticated(deps: Deps, server: str) -> Refused:
+    """What all are told whose credential is nobody's, whatever server they name."""
+    named = server if _NAME.fullmatch(server) else ""
+    return Refused(replies.unauthenticated(deps.metadata_url(named)), "unauthenticated")
+
+
 def _unknown(deps: Deps, caller: Caller | None, server: str) -> Refused | None:
     if caller is None:
-        named = server if _NAME.fullmatch(server) else ""
-        return Refused(replies.unauthenticated(deps.metadata_url(named)), "unauthenticated")
+        return unauthenticated(deps, server)
     known = server in deps.servers and deps.upstreams.get(server) is not None
     return None if known and opens(caller, server) else NOT_FOUND

@@ -14,8 +14,9 @@ from typing import Any, Final
 
 import structlog
 
+from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy import judged, judging, passed, rounds, saying, session_streams
-from policylayer.proxy.admission import admit, refuse
+from policylayer.proxy.admission import admit, refuse, unauthenticated
 from policylayer.proxy.downstream import Downstream, Gone, Oversize, Receive, Send
 from policylayer.proxy.fitness import Refused, refused
 from policylayer.proxy.forwarding import session_not_found
@@ -144,7 +145,7 @@ class McpEndpoint:
 
     async def _post(self, visit: Visit) -> None:
         body = await self._body(visit)
-        if body is None:
+        if body is None or not await self._still_known(visit, body):
             return
         message = decode(body, visit.headers, self.deps.limits.message)
         if isinstance(message, Rejection):
@@ -161,6 +162,17 @@ class McpEndpoint:
             return
         with visit.session.in_use():
             await self._in_session(visit, message, visit.session)
+
+    async def _still_known(self, visit: Visit, body: bytes) -> bool:
+        """Whether the credential is still good now that the body is here; where not, that was told."""
+        try:
+            if await visit.still_known():
+                return True
+        except AuditUnavailable as error:
+            await visit.down.reply(replies.unavailable(None, error.code))
+            return False
+        await self._refuse(visit, unauthenticated(self.deps, visit.server.name), body)
+        return False
 
     async def _in_session(self, visit: Visit, message: Message, session: Session) -> None:
         if message.kind != "request" or message.id is None:

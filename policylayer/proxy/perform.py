@@ -41,7 +41,7 @@ from policylayer.core.decision import Decision, ReasonCode
 from policylayer.core.errors import AuditUnavailable
 from policylayer.core.mediate import mediate
 from policylayer.proxy import saying
-from policylayer.proxy.visit import Visit
+from policylayer.proxy.visit import Visit, refusal
 from policylayer.tasks import spawn
 
 Judge: TypeAlias = Callable[[frozenset[str], frozenset[str]], Awaitable[Decision]]
@@ -114,8 +114,11 @@ class Performer:
         finally:
             # Also what cannot be decided is recorded.
             context = self._context = self._fresh_context(command.approved)
-        frozen = self.visit.frozen()
-        decision = frozen or await self.judge(command.approved, context.labels)
+        refused = self.visit.frozen()
+        if refused is None and not await self.visit.still_known():
+            revision = self.visit.deps.engine.revision
+            refused = refusal(ReasonCode.UNAUTHENTICATED, "the credential is no longer valid", revision)
+        decision = refused or await self.judge(command.approved, context.labels)
         self._decide_us = int((clock.monotonic() - begun) * 1e6)
         return decision
 

@@ -7,6 +7,7 @@ question to policy is made of; decides nothing.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 SESSION_HEADER: Final = "mcp-session-id"
 
+FRESH: Final = 0.5
+"""Seconds after which a request's credential is asked for again before anything more is made of the request."""
+
 
 async def _never() -> Event:
     return {"type": "http.disconnect"}
@@ -45,7 +49,8 @@ NOWHERE: Final = Downstream(_never, _nowhere)
 class Visit:
     """One request. `session` is the handshake session it belongs to, if any; `authorization` as presented.
 
-    `length` is what the request says of its body's; `client` is the client's own claim of its name; `streams` says
+    `asked_at` is when its credential was last found good, by the monotonic clock. `length` is what the request says of
+    its body's; `client` is the client's own claim of its name; `streams` says
     whether it reads streams of events. `trace` is there only while an operator has requests traced. `answered` is false
     once something was sent of which it is not known that the server is done with it.
     """
@@ -64,6 +69,7 @@ class Visit:
     client: str | None = None
     trace: Trace | None = None
     answered: bool = True
+    asked_at: float = math.inf
 
     @property
     def owner(self) -> Owner:
@@ -99,10 +105,20 @@ class Visit:
 
     async def allowed(self) -> bool:
         """Whether the caller would still be let in: its credential, its grant's servers, no freeze."""
+        return await self.known() and self.frozen() is None
+
+    async def known(self) -> bool:
+        """Whether its credential still is who it was, and opens this server. Raises `AuditUnavailable`."""
         caller = await self.deps.authenticator.agent(self.authorization, self.ip)
-        if caller is None or owner_of(caller) != self.owner or not opens(caller, self.server.name):
-            return False
-        return self.frozen() is None
+        return caller is not None and owner_of(caller) == self.owner and opens(caller, self.server.name)
+
+    async def still_known(self) -> bool:
+        """The same, where it was not asked a moment ago: a body may be long in coming, and so may an approval."""
+        now = self.deps.clock.monotonic()
+        if now - self.asked_at < FRESH:
+            return True
+        self.asked_at = now
+        return await self.known()
 
     # --- questions ----------------------------------------------------------------------------------------------------
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.attacks.messages import ERAS, Era, call, headers, message
 from tests.attacks.rig import CONSTANT_401, UPSTREAM, Agent, Case, Rig
-from tests.support.raw_http import Response, request
+from tests.support.raw_http import Response, Wire, request
 from tests.support.running import until
 
 pytestmark = pytest.mark.shows("proxy.5")
@@ -195,6 +197,52 @@ def test_a_revoked_grant_is_over_within_a_second(rig: Rig, way: str) -> None:
                 user.join()
         assert set(seen_after(revoked + 1)) == {401}
         case.decided(len(case.decisions()))
+
+
+def delayed(wire: Wire, sent: bytes, meanwhile: Callable[[], None]) -> Response:
+    """The answer to a request whose last bytes come only when something has been done."""
+    wire.send(sent[:-5])
+    time.sleep(0.1)
+    meanwhile()
+    time.sleep(1.0)
+    return wire.send(sent[-5:]).response()
+
+
+@pytest.mark.parametrize("era", ERAS)
+def test_auth_07_a_body_that_comes_after_its_credential_was_revoked(rig: Rig, era: Era) -> None:
+    with rig.case() as case, rig.wire(case.agent.source) as wire:
+        case.executed(case.post(call(era=era), era=era))
+        received = len(rig.rec.received)
+        sent = request("POST", "/mcp/rec", headers(case.agent.token, era), call(era=era))
+        revoke = partial(rig.proxy.ask, "DELETE", f"/grants/{grant_id(rig, case.agent)}")
+        case.unauthenticated(case.saw(delayed(wire, sent, revoke)))
+        assert len(rig.rec.received) == received
+
+
+def test_auth_07_a_person_whose_token_was_revoked_while_the_body_came(rig: Rig) -> None:
+    made = rig.proxy.ask("POST", "/tokens", {"principal": "user:gone", "role": "admin"})
+    rig.proxy.tokens.append(made["token"])
+    body = b'{"principal": "user:more", "role": "admin"}'
+    fields = [("host", "127.0.0.1"), ("content-type", "application/json")]
+    fields.append(("authorization", f"Bearer {made['token']}"))
+    with rig.wire() as wire:
+        sent = request("POST", "/api/v1/tokens", fields, body)
+        answer = delayed(wire, sent, partial(rig.proxy.ask, "DELETE", f"/tokens/{made['id']}"))
+    assert answer.status == 401
+    assert "user:more" not in {each["principal"] for each in rig.proxy.ask("GET", "/tokens")["items"]}
+
+
+def test_auth_06_a_good_credential_is_looked_up_whatever_else_its_address_tries(rig: Rig) -> None:
+    """Also when nothing is believed any more because grants have changed."""
+    with rig.case() as case:
+        case.executed(case.post(BODY))
+        for number in range(60):
+            shown(case, f"Bearer plg_{number:08d}_" + "x" * 43)
+        rig.agent("b")
+        case.executed(case.post(BODY))
+        stranger = rig.agent("b")
+        given = [*headers(None), ("authorization", f"Bearer {stranger.token}")]
+        assert case.post(BODY, given).status == 401
 
 
 def test_auth_07_a_rotated_token(rig: Rig) -> None:
