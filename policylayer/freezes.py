@@ -1,8 +1,10 @@
 """Freezes: an operator's immediate stop of a principal, a server, or everything, outside policy.
 
 They stand in the database, so they survive restarts and reach every replica; each process holds the ones in force in
-memory, renewed when the store tells of a change, because every call asks. Must not know who may freeze (`api/`) nor
-what is done about a frozen call (`proxy/`).
+memory, one for each thing that is frozen, renewed when the store tells of a change, because every call asks. What is
+frozen already gets no second row, however often it is frozen; where two replicas made one each at the same moment,
+either stops it and thawing ends both. Must not know who may freeze (`api/`) nor what is done about a frozen call
+(`proxy/`).
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, func, insert, select, update
 
 from policylayer.clock import Clock
 from policylayer.core.immutable import immutable
@@ -26,7 +28,8 @@ Scope = Literal["all", "principal", "server"]
 MakeEvent: TypeAlias = Callable[[str, str, Mapping[str, Any]], Row]
 """Makes an event's row: its type, who did it, what there is to say."""
 
-MOST: Final = 10_000
+MOST: Final = 500
+"""Freezes on one page."""
 
 
 @immutable
@@ -76,29 +79,33 @@ class Desk:
 
 
 async def freeze(desk: Desk, scope: Scope, name: str | None, reason: str, actor: str) -> Freeze:
-    """Freeze, in one transaction with its event. Durable when it returns; in force within a second everywhere."""
+    """Freeze, in one transaction with its event; what is frozen already stays so, and that freeze is the answer.
+
+    Durable when it returns; in force within a second everywhere.
+    """
     made = Freeze(desk.clock.new_id(), scope, name, storable(reason), desk.clock.time_us(), actor)
 
-    def work(connection: Connection, add: Add) -> None:
-        row = {column: value for column, value in _fields(made).items() if value is not None}
-        connection.execute(insert(freezes).values(**row))
-        add(desk.make_event("freeze", actor, _detail(made)))
+    def work(connection: Connection, add: Add) -> Freeze:
+        standing = next(iter(_standing(connection, scope, name)), None)
+        if standing is None:
+            row = {column: value for column, value in _fields(made).items() if value is not None}
+            connection.execute(insert(freezes).values(**row))
+            add(desk.make_event("freeze", actor, _detail(made)))
+        # Also where it stood already: a replica that had not heard of it may have let a call ask for approval since.
         desk.ending(connection, add, scope, name, actor)
+        return standing or made
 
-    await desk.store.record(work, topics=("freezes", "approvals"))
-    return made
+    return await desk.store.record(work, topics=("freezes", "approvals"))
 
 
 async def thaw(desk: Desk, scope: Scope, name: str | None, actor: str) -> list[Freeze]:
     """End every freeze in force of exactly that scope and name; returns those ended."""
 
     def work(connection: Connection, add: Add) -> list[Freeze]:
-        query = _in_force().where(freezes.c.scope == scope, freezes.c.name == name)
-        found = _rows(connection, query)
+        found = _standing(connection, scope, name)
         ended = {"thawed_us": desk.clock.time_us(), "thawed_by": actor}
         for each in found:
-            change = update(freezes).where(freezes.c.id == each.id, freezes.c.thawed_us.is_(None))
-            connection.execute(change.values(**ended))
+            connection.execute(update(freezes).where(freezes.c.id == each.id).values(**ended))
             add(desk.make_event("thaw", actor, _detail(each)))
         return [Freeze(**{**_fields(each), **ended}) for each in found]
 
@@ -106,8 +113,24 @@ async def thaw(desk: Desk, scope: Scope, name: str | None, actor: str) -> list[F
 
 
 def in_force(connection: Connection) -> list[Freeze]:
-    """The freezes in force, the newest first."""
-    return _rows(connection, _in_force().order_by(freezes.c.id.desc()).limit(MOST))
+    """For each thing that is frozen, the freeze that stood first. All of them: one left out would stop nothing."""
+    first = select(func.min(freezes.c.id)).where(freezes.c.thawed_us.is_(None))
+    return _rows(connection, select(freezes).where(freezes.c.id.in_(first.group_by(freezes.c.scope, freezes.c.name))))
+
+
+def page(connection: Connection, *, limit: int = MOST, cursor: str | None = None) -> tuple[list[Freeze], str | None]:
+    """A page of the freezes in force, the newest first; and where the next one begins."""
+    limit = max(1, min(limit, MOST))
+    query = _in_force().order_by(freezes.c.id.desc()).limit(limit + 1)
+    found = _rows(connection, query if cursor is None else query.where(freezes.c.id < cursor))
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def _standing(connection: Connection, scope: Scope, name: str | None) -> list[Freeze]:
+    """Those in force of exactly that scope and name, the first of them first; locked, so that freezing waits for a
+    thaw that is under way and is not answered with what is just ending."""
+    named = _in_force().where(freezes.c.scope == scope, freezes.c.name == name)
+    return _rows(connection, named.order_by(freezes.c.id).with_for_update())
 
 
 def _in_force() -> Select[Any]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
-from uuid import UUID
 
 from policylayer.api.problem import NEWEST, Problem
+from policylayer.api.reading import row_id
 from policylayer.api.route import Asked
 from policylayer.audit import queries
 
@@ -24,9 +24,9 @@ async def listing(asked: Asked) -> Any:
     if after is not None:
         if "cursor" in query:
             raise Problem("bad_parameter", "`after` and `cursor` are two orders: give one")
-        work = partial(queries.oldest_first, filters=filters, limit=limit, after=_id(after))
+        work = partial(queries.oldest_first, filters=filters, limit=limit, after=row_id(after))
     else:
-        work = partial(queries.decisions, filters=filters, limit=limit, cursor=_id(query.get("cursor")))
+        work = partial(queries.decisions, filters=filters, limit=limit, cursor=row_id(query.get("cursor")))
     page = await asked.services.browse(work)
     return {"items": page.items, "next": page.next}
 
@@ -43,7 +43,7 @@ async def events(asked: Asked) -> Any:
     """`GET /events`: newest first."""
     query = asked.query
     work = partial(
-        queries.events, type=query.get("type"), limit=query.get("limit", PAGE), cursor=_id(query.get("cursor"))
+        queries.events, type=query.get("type"), limit=query.get("limit", PAGE), cursor=row_id(query.get("cursor"))
     )
     page = await asked.services.browse(work)
     return {"items": page.items, "next": page.next}
@@ -64,13 +64,3 @@ def _instant(query: Mapping[str, Any], name: str) -> int | None:
         return int(at.timestamp() * 1_000_000)
     except (ValueError, OverflowError):
         raise Problem("bad_parameter", f"`{name}` must be an instant like `2027-01-31T12:00:00Z`") from None
-
-
-def _id(cursor: str | None) -> str | None:
-    """A cursor is the id of a row; one that is none is refused, so that a mistake is no empty page."""
-    if cursor is None:
-        return None
-    try:
-        return str(UUID(cursor))
-    except ValueError:
-        raise Problem("bad_cursor", "the cursor is not one that a page gave") from None

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from policylayer import freezes
 from policylayer.api.problem import Problem
+from policylayer.api.reading import row_id
 from policylayer.api.route import Asked
 
 
 async def listing(asked: Asked) -> Any:
-    """`GET /freezes`: those in force."""
-    found = await asked.services.store.read(freezes.in_force)
-    return {"items": [each.as_json() for each in found], "next": None}
+    """`GET /freezes`: those in force, newest first."""
+    query = asked.query
+    work = partial(freezes.page, limit=query.get("limit", freezes.MOST), cursor=row_id(query.get("cursor")))
+    found, following = await asked.services.store.read(work)
+    return {"items": [each.as_json() for each in found], "next": following}
 
 
 async def freeze(asked: Asked) -> Any:
-    """`POST /freezes`."""
+    """`POST /freezes`; of what is frozen already, the freeze that stands."""
     body = asked.body
     name = body.get("name")
     if body["scope"] == "server" and name not in asked.services.facts.servers:

@@ -9,6 +9,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 import jsonschema_rs
 from starlette.types import Receive
@@ -70,6 +71,16 @@ def query(raw: bytes, declared: Iterable[Parameter]) -> dict[str, Any]:
             raise Problem("bad_parameter", f"`{name}` is there twice")
         values[name] = _value(known[name], text)
     return values
+
+
+def row_id(cursor: str | None) -> str | None:
+    """A cursor that is the id of a row; one that is none is refused, so that a mistake is no empty page."""
+    if cursor is None:
+        return None
+    try:
+        return str(UUID(cursor))
+    except ValueError:
+        raise Problem("bad_cursor", "the cursor is not one that a page gave") from None
 
 
 def _value(parameter: Parameter, text: str) -> str | int:

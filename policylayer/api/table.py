@@ -196,7 +196,17 @@ ROUTES: Final[tuple[Route, ...]] = (
         problems=("refused",),
     ),
     Route("DELETE", "/tokens/{id}", Role.ADMIN, "revokeToken", "End a token", access.revoke_token, "Token"),
-    Route("GET", "/freezes", Role.VIEWER, "listFreezes", "Freezes in force", freezing.listing, "Freezes"),
+    Route(
+        "GET",
+        "/freezes",
+        Role.VIEWER,
+        "listFreezes",
+        "Freezes in force, newest first",
+        freezing.listing,
+        "Freezes",
+        query=(LIMIT, CURSOR),
+        problems=("bad_cursor",),
+    ),
     Route(
         "POST",
         "/freezes",

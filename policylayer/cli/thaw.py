@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from policylayer.cli.application import new
 from policylayer.cli.freeze import AllOption, PrincipalOption, ServerOption, scope_of
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, say
-from policylayer.cli.reach import reach
+from policylayer.cli.reach import Reach, reach
 
 app = new("End a freeze; without a name, list what is frozen.")
 
@@ -24,7 +27,7 @@ def thaw(
     """End a freeze of exactly that name; without one, list what is frozen."""
     with reach(config, url, token, "thaw") as proxy:
         if principal is None and server is None and not every:
-            found, word = proxy.ask("GET", "/freezes")["items"], "Frozen"
+            found, word = [*_frozen(proxy)], "Frozen"
         else:
             found, word = proxy.ask("POST", "/thaw", body=scope_of(principal, server, every))["thawed"], "Thawed"
     for each in found:
@@ -32,3 +35,12 @@ def thaw(
             emit(each)
         else:
             say(f"{word}: {each['name'] or 'everything'} ({each['reason']}, by {each['created_by']})")
+
+
+def _frozen(proxy: Reach) -> Iterator[dict[str, Any]]:
+    """All freezes in force, the newest first, page by page."""
+    page = proxy.ask("GET", "/freezes")
+    yield from page["items"]
+    while page["next"] is not None:
+        page = proxy.ask("GET", "/freezes", {"cursor": page["next"]})
+        yield from page["items"]

@@ -118,6 +118,18 @@ async def test_a_freeze_ends_what_it_concerns(rig: Rig) -> None:
     assert (await rig.ask("GET", "/freezes", "viewer")).json["items"] == []
 
 
+async def test_freezes_are_paged_and_what_is_frozen_is_answered_with_what_stands(rig: Rig) -> None:
+    for name in ("agent:a", "agent:b", "agent:a"):
+        asked = {"scope": "principal", "name": name, "reason": f"of {name}"}
+        made = (await rig.ask("POST", "/freezes", "operator", body=asked)).json
+    first = (await rig.ask("GET", "/freezes", "viewer", query={"limit": "1"})).json
+    rest = (await rig.ask("GET", "/freezes", "viewer", query={"limit": "1", "cursor": first["next"]})).json
+    assert [each["name"] for each in first["items"]] == ["agent:b"]
+    assert (rest["items"], rest["next"]) == ([made], None)
+    bad = await rig.ask("GET", "/freezes", "viewer", query={"cursor": "x"})
+    assert (bad.status, bad.json["code"]) == (400, "bad_cursor")
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

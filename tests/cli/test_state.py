@@ -74,6 +74,13 @@ def test_freezing_and_thawing(run: Runner) -> None:
     assert run("thaw", "--server", "shop").code == 1
 
 
+def test_all_that_is_frozen_is_listed(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("policylayer.freezes.MOST", 2)
+    for number in range(5):
+        assert run("freeze", "--principal", f"agent:{number}", "--reason", "odd").code == 0
+    assert len(run("thaw", "--json").lines) == 5
+
+
 def test_an_empty_log(run: Runner, home: Path) -> None:
     assert run("audit", "query", "--json").out == ""
     assert run("audit", "export", "-o", "out.jsonl").code == 0
