@@ -59,7 +59,11 @@ async def response_of(answer: Answer, limits: Limits) -> ServerMessage:
 async def _streamed(answer: Answer, limits: Limits) -> ServerMessage:
     parser = sse.Parser(limits.event)
     async for chunk in answer.chunks():
-        for event in parser.feed(chunk):
+        try:
+            events = parser.feed(chunk)
+        except sse.EventTooLarge:
+            raise ProtocolFault("an event is too large") from None
+        for event in events:
             message = server_messages.decode(event.data, limits.server_message) if event.data else None
             if isinstance(message, ServerMessage) and message.kind == "response" and message.id == ID:
                 return message

@@ -114,7 +114,8 @@ class ToolsSeen:
         if tool not in server.tools and self._may_ask(server):
             async with server.asking:
                 if tool not in server.tools and self._may_ask(server):
-                    server.asked_at = self._monotonic()
+                    # Only its answer makes us sure: whatever else ends the asking, also an error or a cut, does not.
+                    server.asked_at, server.failed = self._monotonic(), True
                     server.failed = not await self._ask(upstream, owner)
         return server.tools.get(tool)
 

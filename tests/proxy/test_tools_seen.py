@@ -79,12 +79,30 @@ async def test_an_unknown_tool_is_asked_for_again_after_a_while_or_a_change() ->
         FakeAnswer(body=b'{"jsonrpc":"2.0","id":"policylayer","error":{"code":-32601,"message":"no"}}'),
         FakeAnswer(body=b'{"jsonrpc":"2.0","id":"other","result":{"tools":[]}}'),
         stream(None)[0],
+        stream(b"data: " + b"x" * 2000, b"x" * 2000 + b"\n\n", None)[0],
     ],
 )
 async def test_a_server_that_does_not_say_leaves_us_unsure(answer: Any) -> None:
-    tools = ToolsSeen(lambda: 0.0, Limits())
+    tools = ToolsSeen(lambda: 0.0, Limits(event=1000))
     server = Scripted(answer=lambda exchange, message: answer)
     assert await tools.known(server, "o", "plain") is None
+    assert tools.unsure("shop")
+
+
+async def test_whoever_stops_asking_leaves_us_unsure() -> None:
+    tools = ToolsSeen(lambda: 0.0, Limits())
+    silent, _ = stream()
+    asking = asyncio.ensure_future(tools.known(Scripted(answer=lambda exchange, message: silent), "o", "plain"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert tools.unsure("shop")
+
+
+async def test_an_error_of_ours_leaves_us_unsure() -> None:
+    tools = ToolsSeen(lambda: 0.0, Limits())
+    with pytest.raises(LookupError):
+        await tools.known(Scripted(answer=lambda exchange, message: LookupError("odd")), "o", "plain")
     assert tools.unsure("shop")
 
 
