@@ -18,6 +18,7 @@ from policylayer.api.exposition import exposition
 from policylayer.api.problem import Problem
 from policylayer.api.reading import Fields
 from policylayer.api.services import Services
+from policylayer.core.errors import AuditUnavailable
 
 FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -75,8 +76,15 @@ class Health:
         headers = Fields.of(scope["headers"])
         authorization = headers.one("authorization")
         if authorization is not None:
-            return await self._services.authenticator.person(authorization, peer(scope)) is not None
+            return await self._is_person(authorization, peer(scope))
         return _is_loopback(scope) and not headers.has(*FORWARDED) and not self._services.facts.behind_proxy
+
+    async def _is_person(self, authorization: bytes, ip: str | None) -> bool:
+        """Whether it is a person's token. Who cannot be checked, since the database is away, is a stranger."""
+        try:
+            return await self._services.authenticator.person(authorization, ip) is not None
+        except AuditUnavailable:
+            return False
 
     def _resource(self, server: str) -> Mapping[str, Any]:
         """RFC 9728. The resource is the configured one, never what the request says it is."""

@@ -14,6 +14,7 @@ from policylayer.audit.context import CallContext
 from policylayer.core.call import Call, Caller, Subject
 from policylayer.core.commands import Kind, Record, Recorded
 from policylayer.core.decision import Decision, Effect, HoldRule, ReasonCode, RuleRef
+from policylayer.core.errors import AuditUnavailable
 from tests.api.rig import Rig, api
 
 pytestmark = pytest.mark.anyio
@@ -165,6 +166,20 @@ async def test_health_says_little_to_strangers(rig: Rig) -> None:
         assert answer.json["parts"]["policy"] == {"ready": True}
         assert (await rig.ask("GET", "/metrics", **{"role": None, "prefix": "", **stranger})).status == 401
     assert (await rig.ask("GET", "/readyz", "viewer", prefix="", ip="10.0.0.1")).json["parts"]["policy"]["revision"]
+
+
+async def test_whoever_cannot_be_checked_is_a_stranger(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(_work: object) -> None:
+        raise AuditUnavailable("the database did not answer in time")
+
+    rig.parts.append(Part("database", False, {"path": "x.db"}))
+    monkeypatch.setattr(rig.backstage.store, "read", away)
+    for path, status in (("/readyz", 503), ("/metrics", 401)):
+        without = await rig.ask("GET", path, None, prefix="", ip="10.0.0.1")
+        for ip in ("10.0.0.1", "127.0.0.1"):
+            with_token = await rig.ask("GET", path, "viewer", prefix="", ip=ip)
+            assert (with_token.status, with_token.json) == (without.status, without.json)
+        assert without.status == status
 
 
 async def test_a_part_that_is_not_well_is_not_ready(rig: Rig) -> None:
