@@ -64,7 +64,11 @@ class Authenticator:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-            await self._note_use()
+            try:
+                await self._note_use()
+            except AuditUnavailable as error:
+                # A few times of last use are no reason to end badly.
+                structlog.get_logger().warning("last uses could not be noted", error=error.message)
 
     async def agent(self, authorization: bytes | None, ip: str | None = None) -> Caller | None:
         """The caller of an MCP request. A credential that is nobody's never falls back to the local principal."""

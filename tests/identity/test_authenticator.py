@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
+from structlog.testing import capture_logs
 
 from policylayer.clock import Clock
 from policylayer.core.call import Caller
@@ -376,3 +377,20 @@ async def test_the_check_in_the_background_survives_a_failing_database(
     counted.failing = False
     assert await gate.agent(header, IP) is not None
     await gate.close()
+
+
+async def test_a_stop_while_the_database_is_away_is_a_good_one(
+    store: SqliteStore, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_args: Any, **_more: Any) -> None:
+        raise AuditUnavailable("the database is away")
+
+    counted = Counted(store)
+    gate = Authenticator(counted, clock)
+    await gate.start()
+    _, header = await make(store, clock)
+    assert await gate.agent(header, IP) is not None
+    monkeypatch.setattr(counted, "write", away, raising=False)
+    with capture_logs() as said:
+        await gate.close()
+    assert [each["event"] for each in said] == ["last uses could not be noted"]
