@@ -10,6 +10,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from stat import S_ISREG
 from typing import Final
 
 from policylayer.audit.checkpoints import Sink
@@ -19,12 +20,15 @@ TIMEOUT: Final = 10.0
 
 
 def to_file(path: Path) -> Sink:
-    """Append to a file, and see that it is on the disk. Opened anew for each line, so that it may be rotated."""
+    """Append to a file, and see that it is on the disk. Opened anew for each line, so that it may be rotated.
+
+    A line that a full disk or a crash has cut short stays, and is none: the next one begins on a line of its own.
+    """
 
     def append(line: bytes) -> None:
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(handle, line)
+            _write_all(handle, b"\n" + line if _is_cut(handle, path) else line)
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -33,6 +37,25 @@ def to_file(path: Path) -> Sink:
         await asyncio.to_thread(append, line)
 
     return send
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    """All of it: a single write may take less, and says so only by a number."""
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _is_cut(handle: int, path: Path) -> bool:
+    """Whether the file's last line has no end. Where that cannot be read it may be so; an empty line does no harm."""
+    found = os.fstat(handle)
+    if not S_ISREG(found.st_mode) or not found.st_size:
+        return False
+    try:
+        with path.open("rb") as file:
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except OSError:
+        return True
 
 
 async def to_stdout(line: bytes) -> None:

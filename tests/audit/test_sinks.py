@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 import threading
 from collections.abc import Iterator
@@ -92,6 +94,45 @@ async def test_a_file_that_was_rotated_is_begun_anew(store: SqliteStore, recorde
     outside = [line for name in ("first", "second") for line in (tmp_path / name).read_bytes().splitlines()]
     assert len(outside) == 2
     assert (await verify(store, KEYS, outside)).good
+
+
+async def test_what_is_written_in_pieces_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: real(handle, bytes(data)[:3]))
+    send = sinks.to_file(tmp_path / "heads.jsonl")
+    for line in (b'{"id":1}\n', b'{"id":2}\n'):
+        await send(line)
+    assert (tmp_path / "heads.jsonl").read_bytes() == b'{"id":1}\n{"id":2}\n'
+
+
+async def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a new start: it is the file that says so."""
+    file, real, room = tmp_path / "heads.jsonl", os.write, [4]
+
+    def little(handle: int, data: bytes) -> int:
+        if not room:
+            raise OSError(errno.ENOSPC, "no space left")
+        return real(handle, data[: room.pop()])
+
+    await sinks.to_file(file)(b'{"id":1}\n')
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", little)
+        with pytest.raises(OSError, match="no space"):
+            await sinks.to_file(file)(b'{"id":2}\n')
+    for number in (3, 4):
+        await sinks.to_file(file)(b'{"id":%d}\n' % number)
+    assert file.read_bytes() == b'{"id":1}\n{"id\n{"id":3}\n{"id":4}\n'
+
+
+async def test_a_file_that_may_not_be_read_gets_its_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any) -> None:
+        raise PermissionError(errno.EACCES, "not for you")
+
+    with monkeypatch.context() as shut:
+        shut.setattr(Path, "open", refused)
+        for number in (1, 2):
+            await sinks.to_file(tmp_path / "heads.jsonl")(b'{"id":%d}\n' % number)
+    assert (tmp_path / "heads.jsonl").read_bytes().split() == [b'{"id":1}', b'{"id":2}']
 
 
 @pytest.mark.parametrize("status", [500, 302])
