@@ -126,14 +126,12 @@ class Relay:
         try:
             with self.visit.deps.load.left():
                 async with asyncio.timeout(self.visit.deps.limits.resume):
-                    message, data = await self.request.late
+                    came = await self.request.late
         except TimeoutError:
             return Outcome(OutcomeState.UNKNOWN, "nobody came back for the answer")
-        except asyncio.CancelledError:
-            if not self.request.late.cancelled():
-                raise
+        if came is None:
             return Outcome(OutcomeState.UNKNOWN, "the session ended before its answer")
-        return ended(self.request, message, data)
+        return ended(self.request, *came)
 
 
 async def _to_the_end(answer: Answer, seconds: float) -> None:

@@ -53,16 +53,17 @@ class Request:
     """One of the agent's requests, for as long as its answer may come: to its POST, or replayed on a later stream.
 
     `take` makes of the server's answer what the agent gets (None: the same bytes). `cancel` ends a wait of ours before
-    the request is forwarded. `late` waits for an answer that comes on another stream, and what the agent got of it;
-    `guard` is what is to be done to it, and `treated` says what was. `lists` are the filters of lists that were ever
-    asked for under this id, by the member that holds their items: an id used again lifts none of them.
+    the request is forwarded. `late` waits for an answer that comes on another stream, and what the agent got of it, or
+    for None, where its session is over before; `guard` is what is to be done to it, and `treated` says what was.
+    `lists` are the filters of lists that were ever asked for under this id, by the member that holds their items: an id
+    used again lifts none of them.
     """
 
     method: str
     take: Take | None = None
     lists: dict[str, Take] = field(default_factory=dict)
     cancel: Callable[[], None] | None = None
-    late: asyncio.Future[tuple[ServerMessage, bytes]] | None = None
+    late: asyncio.Future[tuple[ServerMessage, bytes] | None] | None = None
     guard: Guard | None = None
     treated: tuple[str, ...] = ()
 
@@ -274,7 +275,8 @@ class Sessions:
         self._sessions.pop(session.ticket, None)
         for request in session.requests.values():
             if request.late is not None and not request.late.done():
-                request.late.cancel()
+                # A result, since a cancellation could not be told from that of whoever waits.
+                request.late.set_result(None)
 
     def sweep(self) -> list[Session]:
         """Forget those that nothing used for long; returns them, so that their servers can be told.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from policylayer.proxy.limits import Limits
+from policylayer.wire.server_messages import ServerMessage, decode
 from tests.proxy.fakes import DENY, HOLD, TOOLS, FakeAnswer, event, proper, result, stream
 from tests.proxy.rig import MODERN, Rig, call, request
 
@@ -271,6 +272,57 @@ async def test_a_cut_answer_that_nobody_fetches_is_unknown() -> None:
     await rig.initialize()
     await rig.post(call())
     assert rig.recorder.states == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        ("answered", ""),
+        ("session over", "the session ended before its answer"),
+        ("revoked", "it was no longer allowed"),
+        ("proxy over", "the proxy ended"),
+    ],
+)
+async def test_what_ends_the_wait_for_a_cut_answer_is_recorded(how: str, why: str) -> None:
+    rig = Rig(Limits(recheck=60))
+    cut, queue = stream(b"id: 1\ndata: \n\n")
+    rig.upstream.answer = lambda exchange, message: (
+        cut if message.get("method") == "tools/call" else proper(exchange, message)
+    )
+    await rig.endpoint.start()
+    await rig.initialize()
+    posted = await rig.open(call(id=5))
+    await posted.begun()
+    # Long enough that its right to be open is looked after.
+    await asyncio.sleep(0.1)
+    queue.put_nowait(None)
+    async with asyncio.timeout(5):
+        while not posted.done:
+            await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    (session,) = rig.deps.sessions._sessions.values()
+    if how == "answered":
+        request = session.asked(5)
+        assert request is not None
+        assert request.late is not None
+        message = decode(result({"id": 5}))
+        assert isinstance(message, ServerMessage)
+        request.late.set_result((message, b"{}"))
+    elif how == "session over":
+        rig.deps.sessions.forget(session)
+    elif how == "revoked":
+        rig.authenticator.tokens.clear()
+        rig.deps.streams.changed()
+    else:
+        posted.task.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.wait({posted.task})
+    await asyncio.sleep(0)
+    assert posted.task.cancelled() == (how == "proxy over")
+    assert [(each.outcome.state, each.outcome.detail) for each in rig.recorder.outcomes] == [
+        ("executed" if how == "answered" else "unknown", why)
+    ]
+    await rig.endpoint.close()
 
 
 @pytest.mark.parametrize("how", ["revoked", "frozen", "other servers"])
