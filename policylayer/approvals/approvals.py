@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
-import structlog
 from sqlalchemy import Connection
 
 from policylayer.approvals import demand, ending, listing, opening, rows, voting, waivers
@@ -29,13 +28,13 @@ from policylayer.core.approval import State
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Found, Round, Waited
 from policylayer.core.decision import Charge, Decision, HoldRule
-from policylayer.core.errors import UNKNOWN, ApprovalError, AuditUnavailable
+from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.identity.person import Person
 from policylayer.keys import Keys
 from policylayer.store.rows import Row as LogRow
 from policylayer.store.soon import read_soon
 from policylayer.store.store import Add, Store
-from policylayer.tasks import beat, spawn
+from policylayer.tasks import beat, keep_on, spawn
 
 SWEEP: Final = 1.0
 """Seconds between looks for approvals whose time is over."""
@@ -92,7 +91,7 @@ class Approvals:
         self._unsubscribe = self._store.subscribe("approvals", self._changed)
         for approval_id, expires_us in await self._store.read(listing.live):
             self._deadlines.note(approval_id, expires_us)
-        self._sweeper = spawn(self._sweep_forever(), "approvals-sweep")
+        self._sweeper = spawn(keep_on(self._tick, "approvals cannot be swept"), "approvals-sweep")
 
     async def close(self) -> None:
         """Stop listening. Nobody's approval ends by it."""
@@ -240,18 +239,17 @@ class Approvals:
         self._still = 0
         self._waiting.changed()
 
-    async def _sweep_forever(self) -> None:
-        while True:
-            await beat(SWEEP)
-            # Where none was open at the last look and none has changed since, an occasional look is enough.
-            self._still += 1
-            if 1 < self._still < SELDOM:
-                continue
-            try:
-                await self.sweep()
-            except AuditUnavailable as error:
-                self._still = 0
-                structlog.get_logger().warning("approvals cannot be swept", error=error.message)
+    async def _tick(self) -> None:
+        await beat(SWEEP)
+        # Where none was open at the last look and none has changed since, an occasional look is enough.
+        self._still += 1
+        if 1 < self._still < SELDOM:
+            return
+        try:
+            await self.sweep()
+        except Exception:
+            self._still = 0
+            raise
 
     async def _record(self, fn: Callable[[Connection, Desk], T]) -> T:
         """Run `fn(conn, desk)` in a transaction of its own, then tell who waits."""

@@ -27,7 +27,7 @@ from policylayer.identity.person import Person, Role
 from policylayer.identity.throttle import Throttle
 from policylayer.store import tables
 from policylayer.store.store import Store
-from policylayer.tasks import beat, spawn
+from policylayer.tasks import beat, keep_on, spawn
 
 POLL: Final = 0.4
 """Seconds between checks of what is known, while it is used."""
@@ -49,13 +49,16 @@ class Authenticator:
         self._throttle = Throttle(clock)
         self._grants = Known(store, clock, self._throttle, Kind(grants.by_prefix, _caller))
         self._people = Known(store, clock, self._throttle, Kind(tokens.by_prefix, _person))
+        self._noted = 0.0
         self._unsubscribe: Callable[[], None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen for changes of grants and tokens."""
         self._unsubscribe = self._store.subscribe("grants", self._forget)
-        self._task = spawn(self._keep(), "identity-check")
+        self._noted = self._clock.monotonic()
+        # Nothing is believed for longer than `known.FRESH`, so a failure needs no more than a word.
+        self._task = spawn(keep_on(self._tick, "grants cannot be checked", POLL), "identity-check")
 
     async def close(self) -> None:
         """Stop listening, and write down the last uses."""
@@ -90,19 +93,13 @@ class Authenticator:
         self._grants.forget()
         self._people.forget()
 
-    async def _keep(self) -> None:
-        noted = self._clock.monotonic()
-        while True:
-            await beat(POLL if self._grants.any or self._people.any else IDLE)
-            try:
-                await self._grants.check(POLL)
-                await self._people.check(POLL)
-                if self._clock.monotonic() - noted >= NOTE_USE:
-                    noted = self._clock.monotonic()
-                    await self._note_use()
-            except AuditUnavailable as error:
-                # Nothing is believed for longer than `known.FRESH`, so this needs no more than a word.
-                structlog.get_logger().warning("grants cannot be checked", error=error.message)
+    async def _tick(self) -> None:
+        await beat(POLL if self._grants.any or self._people.any else IDLE)
+        await self._grants.check(POLL)
+        await self._people.check(POLL)
+        if self._clock.monotonic() - self._noted >= NOTE_USE:
+            self._noted = self._clock.monotonic()
+            await self._note_use()
 
     async def _note_use(self) -> None:
         """Write when grants and tokens were last used: now and then, never for each call."""

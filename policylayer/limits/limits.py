@@ -14,12 +14,10 @@ from functools import partial
 from typing import Final
 
 import orjson
-import structlog
 from sqlalchemy import Connection, select
 
 from policylayer.audit.hooks import Charged, Charging
 from policylayer.core.decision import Charge
-from policylayer.core.errors import AuditUnavailable
 from policylayer.limits import counters, mark, rebuild
 from policylayer.limits.counters import Name
 from policylayer.limits.steady import Steady
@@ -29,7 +27,7 @@ from policylayer.policy.numbers import add
 from policylayer.store.rows import storable
 from policylayer.store.store import Store
 from policylayer.store.tables import records
-from policylayer.tasks import beat, spawn
+from policylayer.tasks import beat, keep_on, spawn
 
 TICK: Final = 1.0
 """Seconds between notes of the time, where several processes share the counters."""
@@ -48,6 +46,7 @@ class Limits:
         self._store = store
         self._steady = steady
         self._charged = False
+        self._ticks = 0
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -55,7 +54,7 @@ class Limits:
         await rebuild.ensure(self._store, self._steady)
         self._steady.at_least(await self._store.read(counters.latest_us))
         self._steady.at_least(await self._store.read(mark.seen))
-        self._task = spawn(self._keep(), "limits")
+        self._task = spawn(keep_on(self._tick, "counters cannot be kept"), "limits")
 
     async def close(self) -> None:
         """Stop keeping house."""
@@ -103,21 +102,17 @@ class Limits:
 
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
-    async def _keep(self) -> None:
+    async def _tick(self) -> None:
         # Only replicas have to keep step with each other; one alone has nothing to do between two prunings.
         shared = self._store.dialect == "postgresql"
-        seconds, prune_every, tick = (TICK, PRUNE_EVERY, 0) if shared else (TICK * PRUNE_EVERY, 1, 0)
-        while True:
-            await beat(seconds)
-            tick += 1
-            try:
-                if self._charged and shared:
-                    self._charged = False
-                    self._steady.at_least(await self._store.write(partial(mark.note, now_us=self._steady.now_us())))
-                if tick % prune_every == 0:
-                    await self.prune()
-            except AuditUnavailable as error:
-                structlog.get_logger().warning("counters cannot be kept", error=error.message)
+        seconds, prune_every = (TICK, PRUNE_EVERY) if shared else (TICK * PRUNE_EVERY, 1)
+        await beat(seconds)
+        self._ticks += 1
+        if self._charged and shared:
+            self._charged = False
+            self._steady.at_least(await self._store.write(partial(mark.note, now_us=self._steady.now_us())))
+        if self._ticks % prune_every == 0:
+            await self.prune()
 
     async def prune(self) -> int:
         """Remove entries that do not count any more; how many."""

@@ -24,7 +24,7 @@ from policylayer.proxy.passed import end_at_server
 from policylayer.proxy.ports import Deps
 from policylayer.proxy.sessions import Session
 from policylayer.proxy.visit import SESSION_HEADER, Visit
-from policylayer.tasks import spawn
+from policylayer.tasks import keep_on, spawn
 from policylayer.wire import era, replies
 from policylayer.wire.calls import call_of
 from policylayer.wire.message import Message, decode
@@ -47,7 +47,7 @@ class McpEndpoint:
     async def start(self) -> None:
         """Begin to look after open streams and idle sessions."""
         self.deps.streams.start()
-        self._sweeper = spawn(self._sweep(), "idle sessions")
+        self._sweeper = spawn(keep_on(self._sweep, "idle sessions cannot be ended"), "idle sessions")
 
     def release(self) -> None:
         """Let go of streams that would stay open; what is left are answers under way."""
@@ -60,12 +60,11 @@ class McpEndpoint:
         await self.deps.streams.close()
 
     async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP)
-            for session in self.deps.sessions.sweep():
-                upstream = self.deps.upstreams.get(session.server)
-                if upstream is not None:
-                    spawn(end_at_server(upstream, session), "end idle session")
+        await asyncio.sleep(SWEEP)
+        for session in self.deps.sessions.sweep():
+            upstream = self.deps.upstreams.get(session.server)
+            if upstream is not None:
+                spawn(end_at_server(upstream, session), "end idle session")
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """One HTTP request."""

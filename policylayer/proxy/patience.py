@@ -9,6 +9,8 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
+import structlog
+
 LONG: Final = 0.02
 """Seconds after which an exchange is a long one."""
 
@@ -48,7 +50,15 @@ class Patience:
         while waiting and waiting[0][0] <= now:
             one = waiting.popleft()[1]
             if not one.ended:
-                one.is_long()
+                _tell(one)
         self._timed = bool(waiting)
         if waiting:
             loop.call_later(LONG, self._look)
+
+
+def _tell(one: Waiting) -> None:
+    """Whatever is wrong with one, the others are looked after all the same."""
+    try:
+        one.is_long()
+    except Exception:
+        structlog.get_logger().error("what takes long cannot be watched", exc_info=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -21,13 +21,16 @@ from policylayer.proxy.downstream import Downstream
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.metrics import Metrics
 from policylayer.proxy.sessions import Owner
-from policylayer.tasks import spawn
+from policylayer.tasks import keep_on, spawn
 from policylayer.wire import sse
 
 PING: Final = sse.comment("ping")
 
 UNSURE: Final = 3.0
 """Seconds for which a stream may stay open though nobody could be asked whether it may."""
+
+AGAIN: Final = 0.5
+"""Seconds until they are looked after again where that failed."""
 
 
 class TooManyStreams(Exception):
@@ -70,7 +73,7 @@ class Streams:
 
     def start(self) -> None:
         """Begin to look after them."""
-        self._task = spawn(self._look_after(), "open streams")
+        self._task = spawn(keep_on(self._look_after, "open streams cannot be looked after", AGAIN), "open streams")
 
     def release(self) -> None:
         """The program is to end: stop what would stay open, now and from now on. Answers under way are waited for."""
@@ -124,15 +127,16 @@ class Streams:
             stream.pinging.cancel()
 
     async def _look_after(self) -> None:
-        while True:
-            try:
-                # With none open there is nothing to look after.
-                async with asyncio.timeout(self._limits.recheck if self._open else None):
-                    await self._changed.wait()
-            except TimeoutError:
-                pass
-            self._changed.clear()
+        with suppress(TimeoutError):
+            # With none open there is nothing to look after.
+            async with asyncio.timeout(self._limits.recheck if self._open else None):
+                await self._changed.wait()
+        self._changed.clear()
+        try:
             await self.recheck()
+        except Exception:
+            self._changed.set()
+            raise
 
     async def recheck(self) -> None:
         """Ask for each stream whether it may stay open; stop those that may not."""

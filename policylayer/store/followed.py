@@ -13,13 +13,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic
 
-import structlog
 from sqlalchemy import Connection
 
 from policylayer.core.errors import AuditUnavailable
 from policylayer.store.soon import read_soon
 from policylayer.store.store import Store, T, Topic
-from policylayer.tasks import spawn
+from policylayer.tasks import keep_on, spawn
 
 FRESH: Final = 1.0
 """Seconds that are promised for a freeze, or a revocation, to be in force everywhere."""
@@ -52,7 +51,7 @@ class Followed(Generic[T]):
         self._time = asyncio.get_running_loop().time
         self._undo = self._store.subscribe(self._topic, self._tell)
         await self._look(self._store.read(self._read))
-        self._task = spawn(self._follow(), self._topic)
+        self._task = spawn(keep_on(self._follow, f"{self._topic} cannot be read", RETRY), self._topic)
 
     async def close(self) -> None:
         """Stop following."""
@@ -93,23 +92,23 @@ class Followed(Generic[T]):
         begun, told = asyncio.get_running_loop().time(), self._told
         found = await reading
         if begun >= self._read_at:
-            self._read_at, self._known = begun, told
+            # In this order: what could not be taken is not known.
             self._take(found)
+            self._read_at, self._known = begun, told
 
     def _tell(self) -> None:
         self._told += 1
         self._wake.set()
 
     async def _follow(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self._look(self._store.read(self._read))
-            except AuditUnavailable:
-                structlog.get_logger().warning(f"{self._topic} cannot be read")
-                await asyncio.sleep(RETRY)
-                self._wake.set()
+        """One change."""
+        await self._wake.wait()
+        self._wake.clear()
+        try:
+            await self._look(self._store.read(self._read))
+        except Exception:
+            self._wake.set()
+            raise
 
 
 class Together:

@@ -133,7 +133,10 @@ async def test_a_database_that_does_not_answer_is_asked_again(bench: Bench, monk
     assert (await wait).state == "approved"
 
 
-async def test_the_sweeper_runs_by_itself_and_survives_a_failure(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("failure", [AuditUnavailable("away"), ValueError("odd")])
+async def test_the_sweeper_runs_by_itself_and_survives_a_failure(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
     monkeypatch.setattr("policylayer.approvals.approvals.SWEEP", 0.01)
     approvals = Approvals(bench.store, KEYS, bench.clock, lambda: bench.people, make_event(bench.clock))
     await bench.hold(None, caller(), hold(expires=1))
@@ -142,7 +145,7 @@ async def test_the_sweeper_runs_by_itself_and_survives_a_failure(bench: Bench, m
     async def sweep() -> int:
         if not failed.is_set():
             failed.set()
-            raise AuditUnavailable("away")
+            raise failure
         return await real()
 
     monkeypatch.setattr(approvals, "sweep", sweep)

@@ -36,7 +36,7 @@ class Counted:
     def __init__(self, store: SqliteStore) -> None:
         self._store = store
         self.reads = 0
-        self.failing = False
+        self.failing: Exception | None = None
         self.dialect = store.dialect
 
     def __getattr__(self, name: str) -> Any:
@@ -45,7 +45,7 @@ class Counted:
     async def read(self, fn: Callable[[Connection], Any]) -> Any:
         self.reads += 1
         if self.failing:
-            raise AuditUnavailable("the database is away")
+            raise self.failing
         return await self._store.read(fn)
 
 
@@ -194,13 +194,13 @@ async def test_where_the_database_does_not_answer_nobody_is_known_for_longer_tha
     gate = Authenticator(counted, clock)
     _, header = await make(store, clock)
     assert await gate.agent(header, IP) is not None
-    counted.failing = True
+    counted.failing = AuditUnavailable("the database is away")
     assert await gate.agent(header, IP) is not None
     clock.advance(known.FRESH + 0.01)
     for _ in range(2):
         with pytest.raises(AuditUnavailable):
             await gate.agent(header, IP)
-    counted.failing = False
+    counted.failing = None
     assert await gate.agent(header, IP) is not None
 
 
@@ -359,8 +359,9 @@ async def test_the_last_use_is_written_now_and_then_and_never_back(store: Sqlite
     assert await last_used() == noted
 
 
-async def test_the_check_in_the_background_survives_a_failing_database(
-    store: SqliteStore, clock: HandClock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failure", [AuditUnavailable("the database is away"), ValueError("odd")])
+async def test_the_check_in_the_background_survives_a_failure(
+    store: SqliteStore, clock: HandClock, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     monkeypatch.setattr("policylayer.identity.authenticator.POLL", 0.01)
     counted = Counted(store)
@@ -368,13 +369,13 @@ async def test_the_check_in_the_background_survives_a_failing_database(
     await gate.start()
     _, header = await make(store, clock)
     assert await gate.agent(header, IP) is not None
-    counted.failing = True
+    counted.failing = failure
     clock.advance(2)
     before = counted.reads
     async with asyncio.timeout(10):
         while counted.reads < before + 2:
             await asyncio.sleep(0.01)
-    counted.failing = False
+    counted.failing = None
     assert await gate.agent(header, IP) is not None
     await gate.close()
 

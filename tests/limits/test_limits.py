@@ -9,6 +9,9 @@ import orjson
 import pytest
 
 from policylayer.core.decision import Effect, ReasonCode, RuleRef, permission
+from policylayer.core.errors import AuditUnavailable
+from policylayer.limits.limits import Limits
+from policylayer.limits.steady import Steady
 from tests.limits.desk import RULE, Desk, all_of, asking, charge, opened
 from tests.support.hand_clock import HandClock
 
@@ -362,3 +365,24 @@ async def test_a_replica_that_is_behind_counts_from_where_others_are(postgres: s
     finally:
         await one.close()
         await two.close()
+
+
+@pytest.mark.parametrize("failure", [AuditUnavailable("away"), ValueError("odd")])
+async def test_the_house_is_kept_after_a_failure(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    for name, value in (("TICK", 0.01), ("PRUNE_EVERY", 1)):
+        monkeypatch.setattr(f"policylayer.limits.limits.{name}", value)
+    kept, failed, again = Limits(desk.store, Steady(desk.clock)), asyncio.Event(), asyncio.Event()
+
+    async def prune() -> int:
+        (again if failed.is_set() else failed).set()
+        if not again.is_set():
+            raise failure
+        return 0
+
+    monkeypatch.setattr(kept, "prune", prune)
+    await kept.start()
+    async with asyncio.timeout(20):
+        await again.wait()
+    await kept.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from policylayer.proxy.patience import LONG, Patience
 
@@ -34,6 +35,28 @@ async def test_only_what_is_not_over_is_told() -> None:
     assert (quick.told, slow.told) == (0, 1)
     assert not patience._waiting
     assert not patience._timed
+
+
+class Broken(Waiting):
+    """Something that cannot be told."""
+
+    def is_long(self) -> None:
+        super().is_long()
+        raise ValueError("odd")
+
+
+async def test_one_that_cannot_be_told_keeps_no_other_from_it() -> None:
+    patience, broken, beside, after = Patience(), Broken(), Waiting(), Waiting()
+    patience.add(broken)
+    patience.add(beside)
+    with capture_logs() as said:
+        async with asyncio.timeout(5):
+            while not broken.told:
+                await asyncio.sleep(LONG)
+            patience.add(after)
+            while not (beside.told and after.told):
+                await asyncio.sleep(LONG)
+    assert [each["event"] for each in said] == ["what takes long cannot be watched"]
 
 
 async def test_later_ones_are_told_later() -> None:

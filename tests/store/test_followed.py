@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from policylayer.core.errors import AuditUnavailable
 from policylayer.store import followed as followed_module
@@ -119,6 +120,30 @@ async def test_a_change_that_is_told_and_cannot_be_read_is_not_forgotten() -> No
     store.broken = False
     await until(lambda: kept.value == 1)
     assert not kept.followed.stale
+    await kept.followed.close()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("where", ["read", "take"])
+async def test_an_error_of_ours_ends_no_following_and_what_was_not_taken_is_not_believed(where: str) -> None:
+    store = Fake()
+    kept = Kept(store)
+    await kept.followed.start()
+    real = getattr(kept.followed, f"_{where}")
+
+    def odd(_: Any) -> None:
+        raise ValueError("odd")
+
+    setattr(kept.followed, f"_{where}", odd)
+    with capture_logs() as said:
+        store.change()
+        await until(lambda: kept.followed.stale)
+        with pytest.raises(ValueError, match="odd"):
+            await kept.followed.refresh()
+        setattr(kept.followed, f"_{where}", real)
+        await until(lambda: kept.value == 1)
+    assert not kept.followed.stale
+    assert [each["event"] for each in said if "task" not in each] == ["freezes cannot be read"]
     await kept.followed.close()
 
 
