@@ -18,7 +18,8 @@ class Limits:
     `hold` bounds one held POST of a handshake client, `hold_modern` one chain of rounds; `poll` one held POST of a
     modern client, `last_poll` the round after which it is told to call again (clients stop at 10). `beat` is how often
     a held client hears something, `ping` how often an idle stream does, `recheck` how often an open stream's right to
-    be open is asked for again. `questions` are those of one server on one stream.
+    be open is asked for again. `questions` are those of one server on one stream, `asked` those of one message,
+    `rounds` how often one call, or one task, may ask.
     """
 
     message: wire.Limits = wire.DEFAULT

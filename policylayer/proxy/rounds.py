@@ -10,7 +10,7 @@ Must not know HTTP, or how a nonce is redeemed (the row's transaction does it).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from policylayer.core.immutable import immutable
 from policylayer.keys import text
 from policylayer.policy.texts import render
 from policylayer.proxy.faults import Unusable
-from policylayer.proxy.server_requests import first_refused, is_question
+from policylayer.proxy.server_requests import first_refused
 from policylayer.proxy.visit import Visit
 from policylayer.wire import replies, splice
 from policylayer.wire.calls import call_of
@@ -127,7 +127,7 @@ def _unwrapped(raw: bytes, upstream_state: str | None) -> bytes:
 
 async def ask_back(visit: Visit, tried: Attempt, sent: Forward, answer: ServerMessage) -> bytes:
     """A server's `input_required`, judged and sealed; or the denial that ends the call. Raises `Unusable`."""
-    requests, upstream_state = _asked(visit, tried.message, answer)
+    requests, upstream_state = _asked(tried.message, answer)
     ended = await refused_by_policy(visit, tried.message, requests.values(), sent.row_id)
     if ended is not None:
         return ended
@@ -152,7 +152,7 @@ async def ask_back(visit: Visit, tried: Attempt, sent: Forward, answer: ServerMe
 
 
 async def refused_by_policy(
-    visit: Visit, message: Message, questions: Iterable[object], parent: str | None
+    visit: Visit, message: Message, questions: Collection[object], parent: str | None
 ) -> bytes | None:
     """The answer that ends a request, where its server asks something that may not be shown; None where all may be."""
     capabilities = message.client_capabilities
@@ -162,7 +162,7 @@ async def refused_by_policy(
     return None if refused is None else _ended(message, *refused)
 
 
-def _asked(visit: Visit, message: Message, answer: ServerMessage) -> tuple[Mapping[str, Any], str | None]:
+def _asked(message: Message, answer: ServerMessage) -> tuple[Mapping[str, Any], str | None]:
     """What is asked, by key, and the server's own state, in good form."""
     assert answer.result is not None
     requests = answer.result.get("inputRequests", {})
@@ -173,8 +173,6 @@ def _asked(visit: Visit, message: Message, answer: ServerMessage) -> tuple[Mappi
         raise Unusable("what it asks is malformed")
     if state is not None and len(state) > LARGEST_CARRIED:
         raise Unusable("its state is too large")
-    if len(requests) > visit.deps.limits.asked or not all(map(is_question, requests.values())):
-        raise Unusable("what it asks is malformed")
     return requests, state
 
 

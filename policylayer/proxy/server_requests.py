@@ -6,7 +6,7 @@ era the server gets an error for it; a modern result that asks it ends as an err
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, TypeGuard
 from urllib.parse import urlsplit
 
@@ -97,15 +97,19 @@ class Asking:
 
 
 async def first_refused(
-    visit: Visit, asked: Iterable[object], capabilities: Mapping[str, Any], protocol: str, parent: str | None
+    visit: Visit, asked: Collection[object], capabilities: Mapping[str, Any], protocol: str, parent: str | None
 ) -> tuple[Call, Verdict] | None:
     """The first of several questions that may not be shown, with its verdict; None where all may be.
 
-    Each is an object with `method` and `params`; anything else raises `Unusable`.
+    Each is an object with `method` and `params`; anything else raises `Unusable`, and so do more than may be asked at
+    one time: before any of them is judged, since each costs a row.
     """
-    for each in asked:
-        if not is_question(each):
-            raise Unusable("what it asks is malformed")
+    if len(asked) > visit.deps.limits.asked:
+        raise Unusable("it asks too much at one time")
+    questions = [each for each in asked if is_question(each)]
+    if len(questions) < len(asked):
+        raise Unusable("what it asks is malformed")
+    for each in questions:
         asking = Asking(visit, each["method"], each.get("params") or {}, protocol)
         verdict = await asking.run(capabilities, parent)
         if not isinstance(verdict, Relayed):

@@ -133,15 +133,18 @@ class Sift:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     async def _asked(self, message: ServerMessage) -> bytes | None:
-        self._questions += 1
-        if self._questions > self._visit.deps.limits.questions:
-            raise Unusable("it asks too much")
+        self._count(1)
         if self._protocol == MODERN:
             await self._drop_asked(message)
             return None
         if await server_requests.may_pass(self._visit, message, self._protocol, self._row_id):
             return message.raw
         return None
+
+    def _count(self, questions: int) -> None:
+        self._questions += questions
+        if self._questions > self._visit.deps.limits.questions:
+            raise Unusable("it asks too much")
 
     async def _drop_asked(self, message: ServerMessage) -> None:
         """At this revision servers ask in results only; the specification forbids this."""
@@ -186,8 +189,9 @@ class Sift:
         if type(asked) is not dict:
             return False
         digest = asked_digest(asked)
-        if digest not in task.shown:
+        if not task.was_shown(digest, visit.deps.limits.rounds):
             questions = asked.values()
+            self._count(len(questions))
             if await server_requests.first_refused(visit, questions, self._capabilities, self._protocol, self._row_id):
                 return False
             task.shown.add(digest)

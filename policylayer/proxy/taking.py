@@ -70,7 +70,7 @@ class Taking:
             raise Unusable("it asks for input where it may not")
         questions = answer.input_requests or {}
         digest = asked_digest(questions)
-        if digest not in task.shown:
+        if not task.was_shown(digest, visit.deps.limits.rounds):
             ended = await rounds.refused_by_policy(visit, message, questions.values(), self._forward.row_id)
             if ended is not None:
                 return ended

@@ -13,6 +13,7 @@ from typing import Final
 
 from policylayer.core.call import Call, Caller
 from policylayer.core.immutable import immutable
+from policylayer.proxy.faults import Unusable
 from policylayer.proxy.limits import Limits
 from policylayer.proxy.sessions import Owner, owner_of
 
@@ -34,6 +35,14 @@ class Task:
     until: float
     guarded: bool = False
     shown: set[str] = field(default_factory=set, compare=False)
+
+    def was_shown(self, digest: str, most: int) -> bool:
+        """Whether the client was shown what has this digest. Raises `Unusable` where that is new, and was often so."""
+        if digest in self.shown:
+            return True
+        if len(self.shown) >= most:
+            raise Unusable("its task asks too often")
+        return False
 
 
 class TaskOwners:

@@ -416,6 +416,16 @@ async def test_a_page_that_may_not_be_opened_ends_the_call(rig: Rig, page: Any, 
     assert b"pay.example" not in answer.body
 
 
+async def test_too_many_pages_are_the_servers_failure() -> None:
+    """Each is a row: none is judged, and neither is any where one is malformed."""
+    for pages in ([PAGE] * 3, [PAGE, [1]]):
+        rig = Rig(Limits(asked=2))
+        wanting(rig, *pages)
+        await rig.initialize(elicitation={"url": {}})
+        assert (await rig.post(call())).json["error"]["code"] == 40502
+        assert [context.call.method for _, context in rig.recorder.rows] == ["tools/call"]
+
+
 async def test_policy_may_deny_pages(rig: Rig) -> None:
     wanting(rig, PAGE)
     rig.engine.says["elicitation/create"] = DENY

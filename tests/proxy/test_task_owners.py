@@ -200,3 +200,65 @@ async def test_news_of_a_task_that_ask_too_much_are_dropped(rig: Rig) -> None:
     rig.upstream.answer = lambda exchange, message: made
     answer = await rig.post(modern("subscriptions/listen", {"notifications": {"taskIds": ["t1"]}}))
     assert [message["params"]["inputRequests"] for message in answer.messages] == [ASKED]
+
+
+def many(number: int) -> dict[str, Any]:
+    return {str(each): ASKED["who"] for each in range(number)}
+
+
+def asking(*asked: Any) -> FakeAnswer:
+    """News of the task, one after the other."""
+    said = [
+        {"jsonrpc": "2.0", "method": "notifications/tasks", "params": {"taskId": "t1", "inputRequests": each}}
+        for each in asked
+    ]
+    return stream(*(event(json.dumps(each).encode()) for each in said), None)[0]
+
+
+def judged(rig: Rig) -> int:
+    return [context.call.method for _, context in rig.recorder.rows].count("elicitation/create")
+
+
+async def listen(rig: Rig, *asked: Any) -> list[Any]:
+    """The questions that come through, of a server that asks these in news of the task."""
+    made = asking(*asked)
+    rig.upstream.answer = lambda exchange, message: made
+    answer = await rig.post(modern("subscriptions/listen", {"notifications": {"taskIds": ["t1"]}}))
+    return [each["params"]["inputRequests"] for each in answer.messages if "params" in each]
+
+
+async def test_a_task_asks_no_more_at_one_time_than_a_call(rig: Rig) -> None:
+    """Each question is a row: none is judged where there are too many."""
+    rig = Rig(Limits(asked=2))
+    with_tasks(rig)
+    await make(rig, "modern")
+    needing(rig, many(3))
+    assert (await rig.post(modern("tasks/get", {"taskId": "t1"}))).json["error"]["code"] == 40502
+    assert await listen(rig, many(3), many(2)) == []
+    assert judged(rig) == 0
+    assert await listen(rig, many(2)) == [many(2)]
+    assert judged(rig) == 2
+
+
+async def test_a_task_asks_no_more_often_than_a_call(rig: Rig) -> None:
+    """So what is remembered of it is bounded too."""
+    rig = Rig(Limits(rounds=2))
+    with_tasks(rig)
+    await make(rig, "modern")
+    for number in (1, 2, 3):
+        needing(rig, many(number))
+        answer = await rig.post(modern("tasks/get", {"taskId": "t1"}))
+        assert ("error" in answer.json) == (number == 3), answer.json
+    assert await listen(rig, many(1), many(4), many(2)) == [many(1)]
+    assert judged(rig) == 3
+    needing(rig, many(2))
+    assert "result" in (await rig.post(modern("tasks/get", {"taskId": "t1"}))).json, "what was shown may be polled"
+
+
+async def test_what_is_denied_in_news_of_a_task_counts_as_asked(rig: Rig) -> None:
+    rig = Rig(Limits(questions=3))
+    with_tasks(rig)
+    await make(rig, "modern")
+    rig.engine.says["elicitation/create"] = DENY
+    await listen(rig, *([many(1)] * 5))
+    assert judged(rig) == 3
