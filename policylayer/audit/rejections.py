@@ -25,6 +25,8 @@ TOGETHER: Final = 200
 NAMED: Final = 50
 """Sources that an aggregate names; the others are counted together."""
 
+OTHERS: Final = "others"
+
 WriteEvent = Callable[[str, str | None, Mapping[str, Any]], Awaitable[None]]
 
 
@@ -37,6 +39,7 @@ class Rejections:
         self._begun = clock.monotonic()
         self._written: Counter[str] = Counter()
         self._beyond: Counter[tuple[str, str]] = Counter()
+        self._named: set[str] = set()
         self._flush: asyncio.Task[None] | None = None
 
     async def add(self, type: str, who: str | None, detail: Mapping[str, Any]) -> None:
@@ -48,14 +51,22 @@ class Rejections:
             self._written[source] += 1
             await self._try(type, who, detail)
             return
-        self._beyond[source if len(self._beyond) < NAMED else "others", str(detail.get("reason"))] += 1
+        self._beyond[self._counted_as(source), str(detail.get("reason"))] += 1
         if self._flush is None:
             self._flush = spawn(self._flush_later(), "rejections-flush")
+
+    def _counted_as(self, source: str) -> str:
+        """What it is counted as: whoever has been named in this window stays so, whatever comes after."""
+        if source not in self._named and len(self._named) >= NAMED:
+            return OTHERS
+        self._named.add(source)
+        return source
 
     async def flush(self) -> None:
         """Begin a new window; write what the old one only counted."""
         beyond, self._beyond = self._beyond, Counter()
         self._written.clear()
+        self._named.clear()
         self._begun = self._clock.monotonic()
         if beyond:
             counts = [{"source": source, "reason": reason, "count": n} for (source, reason), n in beyond.items()]
