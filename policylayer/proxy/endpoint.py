@@ -131,16 +131,16 @@ class McpEndpoint:
     # --- POST ---------------------------------------------------------------------------------------------------------
 
     async def _counted(self, visit: Visit) -> None:
-        load = self.deps.load
-        if load.full:
+        load, owner = self.deps.load, visit.owner
+        if load.full(owner):
             self.deps.metrics.count("refused", "load")
             await visit.down.reply(replies.unavailable(None, "overloaded"))
             return
-        load.inside += 1
+        load.enter(owner)
         try:
             await self._post(visit)
         finally:
-            load.inside -= 1
+            load.leave(owner)
 
     async def _post(self, visit: Visit) -> None:
         body = await self._body(visit)

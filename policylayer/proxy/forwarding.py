@@ -156,14 +156,14 @@ class Forwarding:
             raise Unusable("too many streams", "too many streams are open", OutcomeState.NEVER_SENT) from None
         self._stream = stream
         if self.endless:
-            deps.load.inside -= 1
+            deps.load.leave(self._visit.owner)
 
     def _close(self) -> None:
         if self._stream is not None:
             self._visit.deps.streams.leave(self._stream, capped=self.endless)
             self._stream = None
             if self.endless:
-                self._visit.deps.load.inside += 1
+                self._visit.deps.load.enter(self._visit.owner)
 
     def _revoke(self) -> None:
         self._revoked = True

@@ -46,7 +46,7 @@ class Holding:
                 self._request.cancel = self._cancel
                 try:
                     stream = OpenStream(visit.owner, down, visit.allowed, self._leave)
-                    with visit.deps.load.left(), visit.deps.streams.opened(stream, capped=False):
+                    with visit.deps.load.left(visit.owner), visit.deps.streams.opened(stream, capped=False):
                         return await self._wait(hold, self._deadline)
                 finally:
                     undo()

@@ -124,7 +124,7 @@ class Relay:
         await self.visit.down.end()
         self.request.late = asyncio.get_running_loop().create_future()
         try:
-            with self.visit.deps.load.left():
+            with self.visit.deps.load.left(self.visit.owner):
                 async with asyncio.timeout(self.visit.deps.limits.resume):
                     came = await self.request.late
         except TimeoutError:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 from policylayer.core.errors import UpstreamError
 from policylayer.core.immutable import immutable
+from policylayer.core.shares import Shares
 from policylayer.upstream.breaker import Breaker, State
 from policylayer.upstream.interface import Answer, CircuitOpen, Exchange, Overloaded, Upstream
 from policylayer.upstream.settings import Limits
@@ -36,8 +37,8 @@ class Guarded:
         self._limits = limits
         self._monotonic = monotonic
         self._breaker = Breaker(limits.breaker_failures, limits.breaker_wait)
-        self._calls = 0
-        self._streams = 0
+        self._calls = Shares(limits.max_calls)
+        self._streams = Shares(limits.max_streams)
         self._last_failure = ""
 
     @property
@@ -48,29 +49,29 @@ class Guarded:
     @property
     def condition(self) -> Condition:
         """How it stands now."""
-        return Condition(self.name, self._breaker.state, self._calls, self._streams, self._last_failure)
+        return Condition(self.name, self._breaker.state, self._calls.held, self._streams.held, self._last_failure)
 
     async def exchange(self, exchange: Exchange) -> Answer:
         """Send it once, or say why not now."""
-        endless = exchange.endless
-        self._enter(endless)
+        endless, owner = exchange.endless, exchange.owner
+        self._enter(endless, owner)
         try:
             answer = await self._inner.exchange(exchange)
         except BaseException as error:
-            self.leave(endless, error)
+            self.leave(endless, owner, error)
             raise
         if answer.status not in GATEWAY_FAILURES:
             self._breaker.began()
-        return _GuardedAnswer(self, answer, endless)
+        return _GuardedAnswer(self, answer, endless, owner)
 
     async def close(self) -> None:
         """End all that is open."""
         await self._inner.close()
 
-    def _enter(self, endless: bool) -> None:
-        """Count one in, or say why not."""
-        full = self._streams >= self._limits.max_streams if endless else self._calls >= self._limits.max_calls
-        if full:
+    def _enter(self, endless: bool, owner: str) -> None:
+        """Count one in, or say why not. No owner can take all that the others need too."""
+        shares = self._streams if endless else self._calls
+        if not shares.room(owner):
             what = "streams" if endless else "calls"
             raise Overloaded(
                 f"server `{self.name}` has as many {what} open as it may", f"try again, or raise its max_{what}"
@@ -82,18 +83,12 @@ class Guarded:
                 f"see whether it runs; the last failure was: {self._last_failure}",
                 retry_after=wait,
             )
-        self._count(endless, 1)
+        shares.take(owner)
 
-    def leave(self, endless: bool, how: BaseException | int) -> None:
+    def leave(self, endless: bool, owner: str, how: BaseException | int) -> None:
         """Count one out, with what became of it."""
-        self._count(endless, -1)
+        (self._streams if endless else self._calls).give_back(owner)
         self._judge(how)
-
-    def _count(self, endless: bool, by: int) -> None:
-        if endless:
-            self._streams += by
-        else:
-            self._calls += by
 
     def _judge(self, how: BaseException | int) -> None:
         """Tell the breaker. A caller that went away says nothing of the server, and neither does our own limit."""
@@ -112,12 +107,13 @@ class Guarded:
 class _GuardedAnswer:
     """An answer whose end is counted, once."""
 
-    __slots__ = ("_endless", "_guard", "_inner", "_left", "content_type", "headers", "status")
+    __slots__ = ("_endless", "_guard", "_inner", "_left", "_owner", "content_type", "headers", "status")
 
-    def __init__(self, guard: Guarded, inner: Answer, endless: bool) -> None:
+    def __init__(self, guard: Guarded, inner: Answer, endless: bool, owner: str) -> None:
         self._guard = guard
         self._inner = inner
         self._endless = endless
+        self._owner = owner
         self._left = False
         self.status = inner.status
         self.headers = inner.headers
@@ -149,4 +145,4 @@ class _GuardedAnswer:
     def _leave(self, how: BaseException | int) -> None:
         if not self._left:
             self._left = True
-            self._guard.leave(self._endless, how)
+            self._guard.leave(self._endless, self._owner, how)

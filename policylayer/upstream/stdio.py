@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from policylayer.core.errors import NotSent, TimedOut, UpstreamError
+from policylayer.core.shares import Shares
 from policylayer.tasks import spawn
 from policylayer.upstream.conversation import Conversation, next_message
 from policylayer.upstream.faces import NO_HEADERS, Plain, Stream
@@ -36,8 +37,8 @@ class StdioUpstream:
         self._settings = settings
         self._sessions: dict[str, Conversation] = {}
         self._owners: dict[str, asyncio.Task[Conversation | UpstreamError]] = {}
-        self._alive: set[Conversation] = set()
-        self._starting = 0
+        self._alive: dict[Conversation, str] = {}
+        self._shares = Shares(settings.max_processes)
         self._closed = False
 
     @property
@@ -48,7 +49,7 @@ class StdioUpstream:
     @property
     def processes(self) -> int:
         """How many run or are being started."""
-        return len(self._alive) + self._starting
+        return self._shares.held
 
     async def exchange(self, exchange: Exchange) -> Answer:
         """Say it to the process it belongs to, which is started if need be."""
@@ -114,13 +115,13 @@ class StdioUpstream:
             del self._owners[owner]
             probed.shared = False
             return probed
-        return await self._start(shared=False)
+        return await self._start(owner, shared=False)
 
     async def _of_owner(self, owner: str) -> Conversation:
         """The owner's process; callers that come while it is being started share the start."""
         task = self._owners.get(owner)
         if task is None or (task.done() and self._of(owner) is None):
-            task = self._owners[owner] = spawn(self._try_to_start(), f"start {self.name}")
+            task = self._owners[owner] = spawn(self._try_to_start(owner), f"start {self.name}")
         started = await asyncio.shield(task)
         if isinstance(started, UpstreamError):
             raise started
@@ -134,32 +135,38 @@ class StdioUpstream:
         started = task.result()
         return started if isinstance(started, Conversation) and started.running else None
 
-    async def _try_to_start(self) -> Conversation | UpstreamError:
+    async def _try_to_start(self, owner: str) -> Conversation | UpstreamError:
         """The failure is a value: each that waits raises it, and it is no fault of the task's."""
         try:
-            return await self._start(shared=True)
+            return await self._start(owner, shared=True)
         except UpstreamError as error:
             return error
 
-    async def _start(self, shared: bool) -> Conversation:
+    async def _start(self, owner: str, shared: bool) -> Conversation:
         if self._closed:
             raise NotSent("the proxy is shutting down")
-        if self.processes >= self._settings.max_processes:
+        if not self._shares.room(owner):
             raise Overloaded(
                 f"server `{self.name}` has as many processes as it may ({self._settings.max_processes})",
                 "end sessions that are not used, or raise its max_processes",
             )
         conversation = Conversation(self._settings, shared, self._ended)
-        self._starting += 1
+        # Before it starts: it may end before we hear that it has.
+        self._alive[conversation] = owner
+        self._shares.take(owner)
         try:
             await conversation.start()
-        finally:
-            self._starting -= 1
-        self._alive.add(conversation)
+        except BaseException:
+            self._gone(conversation)
+            raise
         return conversation
 
+    def _gone(self, conversation: Conversation) -> None:
+        if (owner := self._alive.pop(conversation, None)) is not None:
+            self._shares.give_back(owner)
+
     def _ended(self, conversation: Conversation) -> None:
-        self._alive.discard(conversation)
+        self._gone(conversation)
         for session in [id for id, one in self._sessions.items() if one is conversation]:
             del self._sessions[session]
         for owner, task in list(self._owners.items()):

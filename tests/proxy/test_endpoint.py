@@ -99,7 +99,8 @@ async def test_frozen_pings_are_denied_with_a_row(rig: Rig) -> None:
 
 
 async def test_more_calls_than_may_be_under_way_are_turned_away(rig: Rig) -> None:
-    rig.deps.load.inside = rig.deps.limits.calls
+    for number in range(rig.deps.limits.calls):
+        rig.deps.load.enter(("somebody", number))
     answer = await rig.post(call())
     assert answer.status == 503
     assert answer.headers["retry-after"]
