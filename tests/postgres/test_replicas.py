@@ -50,7 +50,8 @@ async def test_a_replica_that_cannot_listen_looks_for_itself(make: Make, cluster
         nonlocal cut
         deaf = (
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            f" WHERE datname = '{url.rpartition('/')[2]}' AND query IN ('SELECT 1', 'LISTEN \"policylayer\"')"
+            f" WHERE datname = '{url.rpartition('/')[2]}'"
+            " AND (query IN ('SELECT 1', 'LISTEN \"policylayer\"') OR query LIKE '%pg_try_advisory_lock(%')"
         )
         while not stop.is_set():
             cut += int(await asyncio.to_thread(cluster.sql, deaf, "postgres"))
