@@ -1,7 +1,7 @@
 """The targets and floors of the headline run, and what was measured of each. Pure: from results to verdicts.
 
 Ratios are of one run. Where a row is missing that a ratio needs, it says why. Must not know how anything was measured
-(`run.py`) nor where it is shown (`report.py`). Those of peers, starting and idling are `full_figures.py`'s.
+(`run.py`) nor where it is shown (`report.py`). Those of peers, starting and idling are `full.py`'s.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The service's secret keys: read from a file or the environment, and everything that is derived from them.
 
-One secret of 32 bytes gives, by HKDF-SHA256, separate keys for digests, the hash chain, cookies and sealing; a list of
-secrets rotates: the first is current, the others still open, verify and recognise. Must not know what is sealed or
-chained, nor where the configuration stands (`config.py`). The same key is what a database's chain was begun with:
+One secret of 32 bytes gives, by HKDF-SHA256, separate keys for digests, the hash chain and sealing; a list of secrets
+rotates: the first is current, the others still open, verify and recognise. Must not know what is sealed or
+chained, nor where the configuration stands (`config/`). The same key is what a database's chain was begun with:
 `fingerprint` is kept there, and a start with a list that does not know it is refused.
 """
 
@@ -64,7 +64,6 @@ class _Key:
     fingerprint: str
     digest: bytes
     chain: bytes
-    cookie: bytes
     sealer: AESGCM
 
     @property
@@ -128,16 +127,6 @@ class Keys:
         """The chain key that goes with a fingerprint, or None: this list does not hold it."""
         return next((key.chain for key in self._keys if key.fingerprint == fingerprint), None)
 
-    @property
-    def cookie(self) -> bytes:
-        """The current key that signs cookies."""
-        return self._keys[0].cookie
-
-    @property
-    def cookies(self) -> tuple[bytes, ...]:
-        """Every key that may have signed a cookie, the current one first."""
-        return tuple(key.cookie for key in self._keys)
-
     def digest(self, data: bytes) -> bytes:
         """The HMAC-SHA256 of a digest: what is stored of it, of no use for guessing without the key."""
         return self._digests.digest(data)
@@ -175,9 +164,7 @@ def _derive(secret: bytes) -> _Key:
         info = f"policylayer 1 {purpose}".encode()
         return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(secret)
 
-    return _Key(
-        part("fingerprint", 16).hex(), part("digest"), part("chain"), part("cookie"), AESGCM(part("seal", SIZE))
-    )
+    return _Key(part("fingerprint", 16).hex(), part("digest"), part("chain"), AESGCM(part("seal", SIZE)))
 
 
 def _bound(head: bytes, context: bytes) -> bytes:

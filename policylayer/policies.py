@@ -44,7 +44,7 @@ class Policies:
         """What policy says."""
         return self._revisions.at_work.decide(question)
 
-    async def listed(self, question: Question, open_target: bool = False) -> bool:
+    async def listed(self, question: Question) -> bool:
         """Whether a list may show a target."""
         return await self._revisions.at_work.listed(question)
 

@@ -129,7 +129,7 @@ def test_a_repeated_key_is_refused() -> None:
 
 def test_every_derived_key_is_another() -> None:
     keys = Keys([ONE])
-    parts = [keys.chain, keys.cookie, keys.digest(b""), bytes.fromhex(keys.fingerprint), ONE]
+    parts = [keys.chain, keys.digest(b""), bytes.fromhex(keys.fingerprint), ONE]
     assert len({part[:16] for part in parts}) == len(parts)
     assert keys.chain != Keys([TWO]).chain
 
@@ -137,7 +137,7 @@ def test_every_derived_key_is_another() -> None:
 def test_no_repr_tells_a_secret() -> None:
     keys = Keys([ONE])
     shown = repr(keys) + repr(keys._keys)
-    for secret in (ONE, keys.chain, keys.cookie):
+    for secret in (ONE, keys.chain):
         assert secret.hex() not in shown
         assert repr(secret) not in shown
 
@@ -169,7 +169,6 @@ def test_rotation_opens_what_the_old_key_sealed() -> None:
     assert not Keys([TWO]).knows(old.fingerprint)
     assert new.chain_of(old.fingerprint) == old.chain
     assert new.chain_of("00" * 16) is None
-    assert new.cookies == (new.cookie, old.cookie)
 
 
 @given(st.binary(max_size=80))

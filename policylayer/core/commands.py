@@ -13,7 +13,7 @@ from policylayer.core.immutable import immutable
 
 
 class Kind(StrEnum):
-    """Row kinds of the decision log (design.md, Audit)."""
+    """Row kinds of the decision log."""
 
     DECISION = "decision"
     ROUND = "round"

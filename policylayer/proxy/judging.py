@@ -15,9 +15,6 @@ from policylayer.proxy.perform import Judge
 from policylayer.proxy.task_owners import Task
 from policylayer.proxy.visit import Visit, refusal
 
-LISTENING = "subscriptions/listen"
-UNSUBSCRIBE = "resources/unsubscribe"
-
 
 def of_call(visit: Visit, call: Call) -> Judge:
     """Policy says what it says."""

@@ -1,7 +1,7 @@
 """One row of the decision log as a tuple in the order of the table, before the writer adds its place in the chain.
 
 A plain tuple because it goes to the database as it is. Must not know what the values mean (`audit/`), nor how they are
-written (`writer.py`, `postgres_writer.py`).
+written (`writer.py`, `lane.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the configuration says of one MCP server, as the code that talks to it needs it.
 
-Must not know the configuration file: `config.py` maps its own models to these and checks what people write.
+Must not know the configuration file: `config/` maps its own models to these and checks what people write.
 """
 
 from __future__ import annotations

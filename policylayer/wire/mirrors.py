@@ -3,8 +3,8 @@
 They are never believed: policy reads the body, a field that says anything else is refused, and what is forwarded is
 written again from the body (`headers`). A tool says by `x-mcp-header` in its inputSchema which arguments are repeated.
 
-Must not know how a schema came to be known (`catalog/`). A schema that is broken lets nothing through: a server may
-check nothing then, and an intermediary behind us may still route by such a field.
+Must not know how a schema came to be known (`proxy/tools_seen.py`). A schema that is broken lets nothing through: a
+server may check nothing then, and an intermediary behind us may still route by such a field.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     refused input                   the codes of JSON-RPC and MCP (`rejection`)                          HTTP 400, 413
     no or bad credential            the same body for each                                               HTTP 401
 
-Each body is one JSON-RPC message, so that it can also be told as an event of a stream that has begun (`as_event`).
+Each body is one JSON-RPC message, so that it can also be told as an event of a stream that has begun.
 Nothing here repeats what the agent sent or what went wrong inside.
 
 Must not know why (`core.mediate`) nor how texts are written (`policy.texts`).
@@ -21,7 +21,6 @@ import orjson
 
 from policylayer.core.decision import Decision, ReasonCode
 from policylayer.core.immutable import immutable
-from policylayer.wire import sse
 from policylayer.wire.message import Message
 from policylayer.wire.methods import Era
 from policylayer.wire.rejection import INTERNAL_ERROR, METHOD_NOT_FOUND, Id, Rejection
@@ -110,12 +109,10 @@ def rejected(rejection: Rejection) -> Reply:
     return error(rejection.id, rejection.code, rejection.message, rejection.data, rejection.status)
 
 
-def unauthenticated(resource_metadata_url: str | None, scope: str | None = None) -> Reply:
+def unauthenticated(resource_metadata_url: str | None) -> Reply:
     """No or bad credential, told alike."""
-    parameters = {"resource_metadata": resource_metadata_url, "scope": scope}
-    said = ", ".join(f'{name}="{value}"' for name, value in parameters.items() if value)
-    challenge = f"Bearer {said}" if said else "Bearer"
-    return Reply(401, (_JSON, ("WWW-Authenticate", challenge)), _UNAUTHENTICATED)
+    said = f'Bearer resource_metadata="{resource_metadata_url}"' if resource_metadata_url else "Bearer"
+    return Reply(401, (_JSON, ("WWW-Authenticate", said)), _UNAUTHENTICATED)
 
 
 def result(id: Id | None, value: Mapping[str, Any]) -> Reply:
@@ -129,8 +126,3 @@ def error(id: Id | None, code: int, message: str, data: Any = None, status: int 
     if data is not None:
         told["data"] = data
     return Reply(status, (_JSON,), orjson.dumps({"jsonrpc": "2.0", "id": id, "error": told}))
-
-
-def as_event(reply: Reply) -> bytes:
-    """The same answer as an event of a stream that has begun."""
-    return sse.encode(sse.escaped(reply.body), event="message")
