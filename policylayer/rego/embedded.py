@@ -29,7 +29,7 @@ from policylayer.policy.values import UNKNOWN_ROOTS
 from policylayer.rego import selftest
 from policylayer.rego.codes import RegoCode
 from policylayer.rego.document import Describe, document
-from policylayer.rego.pool import EngineFailure, Pool, PoolSettings
+from policylayer.rego.pool import EngineFailure, NotStarted, Pool, PoolSettings
 from policylayer.rego.results import engine_failed, findings, unreadable
 from policylayer.rego.scopes import Covers, covered
 
@@ -94,25 +94,18 @@ class Embedded:
             told = await pool.start()
             if not told["problems"]:
                 await _trusted(pool, len(grouped))
+                return cls(_units(grouped, told), pool, covers), []
         except EngineFailure as failure:
             await pool.close()
-            return None, [_crash(file, str(failure)) for file in sorted(files)]
-        if told["problems"]:
+            return None, [_crash(file, failure) for file in sorted(files)]
+        except BaseException:  # Cancelled, or a mistake of ours: no worker outlives it.
             await pool.close()
-            return None, [
-                error(RegoCode[slug.upper()], Span(file, line, column), message, help)
-                for file, line, column, slug, message, help in told["problems"]
-            ]
-        units = [
-            Unit(
-                texts,
-                tuple(map(compile_scope, scope)),
-                {name: (place[0], place[1]) for name, place in lines.items()},
-                frozenset(map(tuple, reads)),
-            )
-            for (scope, texts), lines, reads in zip(grouped, told["lines"], told["reads"], strict=False)
+            raise
+        await pool.close()
+        return None, [
+            error(RegoCode[slug.upper()], Span(file, line, column), message, help)
+            for file, line, column, slug, message, help in told["problems"]
         ]
-        return cls(units, pool, covers), []
 
     async def findings(self, question: Question, describe: Describe) -> tuple[Finding, ...]:
         """What the units that cover this question say of it."""
@@ -220,9 +213,25 @@ class Embedded:
         return findings(result["value"], unit.locate) if "value" in result else ()
 
 
+_Grouped = list[tuple[tuple[AppliesTo, ...], tuple[tuple[str, str], ...]]]
+
+
+def _units(grouped: _Grouped, told: Mapping[str, Any]) -> list[Unit]:
+    """What the engine told of each unit; the self-test's, the last, is left out."""
+    return [
+        Unit(
+            texts,
+            tuple(map(compile_scope, scope)),
+            {name: (place[0], place[1]) for name, place in lines.items()},
+            frozenset(map(tuple, reads)),
+        )
+        for (scope, texts), lines, reads in zip(grouped, told["lines"], told["reads"], strict=False)
+    ]
+
+
 def _group(
     files: Mapping[str, bytes], scopes: Mapping[str, tuple[AppliesTo, ...]]
-) -> tuple[list[tuple[tuple[AppliesTo, ...], tuple[tuple[str, str], ...]]], list[Diagnostic]]:
+) -> tuple[_Grouped, list[Diagnostic]]:
     """Files by scope, in order of their paths; undecodable ones are problems."""
     grouped: dict[tuple[AppliesTo, ...], list[tuple[str, str]]] = {}
     problems: list[Diagnostic] = []
@@ -247,9 +256,11 @@ def _missing(file: str) -> Diagnostic:
     return error(RegoCode.ENGINE, Span(file, 1, 1), text, EXTRA)
 
 
-def _crash(file: str, why: str) -> Diagnostic:
-    text = f"the embedded engine {why} while reading this set"
-    return error(RegoCode.ENGINE, Span(file, 1, 1), text, "is a file nested or repeated beyond reason?")
+def _crash(file: str, why: EngineFailure) -> Diagnostic:
+    help = "is a file nested or repeated beyond reason?"
+    if isinstance(why, NotStarted):
+        help = "the machine is short of processes, memory or descriptors; the file may be in order"
+    return error(RegoCode.ENGINE, Span(file, 1, 1), f"the embedded engine {why} while reading this set", help)
 
 
 def _test_problem(result: dict[str, Any]) -> str | None:

@@ -25,7 +25,11 @@ SPAWN_SECONDS: Final = 10.0
 
 
 class EngineFailure(Exception):
-    """No result: `timed out`, `died`, `is busy`."""
+    """No result: `timed out`, `died`, `is busy`, `could not be started`, `has ended`."""
+
+
+class NotStarted(EngineFailure):
+    """There is no worker, since the machine could not make one: nothing is said about what it was to load."""
 
 
 @immutable
@@ -53,24 +57,37 @@ class _Process(asyncio.Protocol):
 
     @classmethod
     async def start(cls, memory: int) -> _Process:
+        """A spawned worker that is connected. Raises NotStarted; then nothing of it is left."""
+        self = cls()
+        try:
+            await self._start(memory)
+        except BaseException as failure:
+            await self.reap()
+            if isinstance(failure, OSError):
+                # Processes, memory or descriptors ran out: of this machine, and perhaps for a moment only.
+                raise NotStarted(f"could not be started ({failure.strerror or type(failure).__name__})") from None
+            raise
+        return self
+
+    async def _start(self, memory: int) -> None:
         """Spawn with an empty environment, in a session of its own, with one socket and nothing else open."""
         ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        self = cls()
-        command = [sys.executable, "-I", "-m", "policylayer.rego.worker", str(memory)]
-        with theirs:
-            self.child = subprocess.Popen(
-                command,
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=subprocess.DEVNULL,
-                env={"RUST_BACKTRACE": "0"},  # an error would else map the whole program to name its frames
-                cwd="/",
-                start_new_session=True,
-            )
-        transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
-        self.transport = transport
-        return self
+        try:
+            with theirs:
+                ours.setblocking(False)
+                self.child = subprocess.Popen(
+                    [sys.executable, "-I", "-m", "policylayer.rego.worker", str(memory)],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    env={"RUST_BACKTRACE": "0"},  # an error would else map the whole program to name its frames
+                    cwd="/",
+                    start_new_session=True,
+                )
+            self.transport, _ = await asyncio.get_running_loop().create_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            raise
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Nothing to say first."""
@@ -143,15 +160,25 @@ class Pool:
         self.respawns = 0
 
     async def start(self) -> Any:
-        """Start all workers; answer what the first said of the units. Raises EngineFailure."""
-        first = await self._spawn()
-        others = [self._spawn() for _ in range(self.settings.workers - 1)] if not first[1]["problems"] else []
-        started = [first, *await asyncio.gather(*others)]
-        self._idle.extend(process for process, _ in started)
-        return first[1]
+        """Start all workers; answer what the first said of the units. Raises EngineFailure; then none is left."""
+        first, told = await self._spawn()
+        try:
+            # Not `gather`: it would go on at the first failure, while the others are still being started.
+            async with asyncio.TaskGroup() as group:
+                count = 0 if told["problems"] else self.settings.workers - 1
+                others = [group.create_task(self._spawn()) for _ in range(count)]
+        except BaseException as failure:
+            await self.close()
+            if isinstance(failure, BaseExceptionGroup):
+                raise failure.exceptions[0] from None
+            raise
+        self._idle.extend((first, *(task.result()[0] for task in others)))
+        return told
 
     async def ask(self, operation: dict[str, Any], deadline: float | None = None) -> Any:
-        """One operation on any worker. Raises EngineFailure."""
+        """One operation on any worker. Raises EngineFailure, at once where the pool has been closed."""
+        if self._closed:
+            raise EngineFailure("has ended: another revision took over")
         process = await self._take()
         try:
             return await process.ask(orjson.dumps(operation), deadline or self.settings.deadline)
@@ -171,7 +198,7 @@ class Pool:
         self._all.add(process)
         try:
             return process, await process.ask(self._load, self.settings.load_deadline)
-        except EngineFailure:
+        except BaseException:
             self._all.discard(process)
             await process.reap()
             raise
@@ -227,7 +254,7 @@ class Pool:
         while not self._closed:
             try:
                 process, _ = await self._spawn()
-            except (EngineFailure, OSError):
+            except EngineFailure:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
                 continue
