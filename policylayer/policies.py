@@ -5,7 +5,7 @@ Must not know how revisions are read or activated.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,9 +40,9 @@ class Policies:
         """Which one it is."""
         return self._revisions.current.revision
 
-    def decide(self, question: Question) -> Awaitable[Decision]:
-        """What policy says."""
-        return self._revisions.at_work.decide(question)
+    async def decide(self, question: Question) -> Decision:
+        """What policy says. The set is chosen when this runs, not when it is called: it may be replaced in between."""
+        return await self._revisions.at_work.decide(question)
 
     async def listed(self, question: Question) -> bool:
         """Whether a list may show a target."""

@@ -1,7 +1,8 @@
 """The active policies as one object: the set that was compiled from files, and Rego's engines beside it.
 
 Whoever decides holds on to one `Active` for the decision, so that all of it is by one revision; when it is replaced,
-its engine ends after the last such decision. Must not know how revisions come about (`keeper`).
+its engine ends after the last such decision, and denies what is asked after that. Must not know how revisions come
+about (`keeper`).
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Active:
         self._server = server
         self._asking = 0
         self._retired = False
+        self._ended = False
 
     async def decide(self, question: Question) -> Decision:
         """What the policies say of a call."""
@@ -130,9 +132,10 @@ class Active:
             self._end_if_idle()
 
     def _end_if_idle(self) -> None:
-        if self._retired and self._asking == 0 and self._rego is not None:
-            rego, self._rego = self._rego, None
-            spawn(rego.close(), "end of a Rego engine")
+        """End the engine, which stays where it is: whoever asks yet is denied by it, never decided for without it."""
+        if self._retired and self._asking == 0 and self._rego is not None and not self._ended:
+            self._ended = True
+            spawn(self._rego.close(), "end of a Rego engine")
 
     async def close(self) -> None:
         """End the engine now."""
