@@ -332,8 +332,8 @@ A revision whose tests fail is not activated; the last good one stays.
 PL191 the tests did not come to an end
 They took too long, or the process that ran them died; the last good revision stays.
 + run `policylayer test`
-PL192 the files could not be read as one state
-A repository or folder that is missing, locked or changing for too long; the last good revision stays.
+PL192 the files could not be read or judged
+A missing, locked or restless source, or a machine short of something. The last good revision stays; tried again.
 - git:./repo@mian
 + git:./repo@main
 """

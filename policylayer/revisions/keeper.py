@@ -2,6 +2,7 @@
 
 A revision that does not load, or whose tests fail, never becomes active, and however many fail, or if the folder is
 deleted, the last good one stays. `current` is one object at any moment; who decides holds on to it for the decision.
+What could not be judged, through no fault of its content, is refused too, and tried again (`again.py`).
 Must not know what a policy is, nor who asks it.
 """
 
@@ -25,9 +26,11 @@ from policylayer.policy.diagnostics import Diagnostic, error, render
 from policylayer.policy.features import NOT_ENFORCED
 from policylayer.policy.known import Known
 from policylayer.policy.policy_set import PolicySet
+from policylayer.rego.codes import RegoCode
 from policylayer.rego.examine import open_rego
 from policylayer.rego.pool import PoolSettings
 from policylayer.revisions.active import Active, Server
+from policylayer.revisions.again import Again
 from policylayer.revisions.judge import Judge
 from policylayer.revisions.judging import Finding
 from policylayer.revisions.snapshot import Snapshot, Source, Unsettled, settled
@@ -43,6 +46,8 @@ CALM: Final = 10
 """So many looks without a change, and nobody works on it."""
 SHARE: Final = 20
 """Looking may take one processor's time for one part in so many."""
+PASSING: Final = frozenset({Code.UNREADABLE, Code.TESTS_STOPPED, Code.NOT_LOADED, RegoCode.ENGINE})
+"""What may be the machine's fault of this moment: the same files may be in order when they are looked at again."""
 
 OnEvent = Callable[[str, Mapping[str, Any]], Awaitable[None] | None]
 
@@ -56,6 +61,11 @@ class Refused:
     at_us: int
     commit: str | None = None
     rendered: str = ""
+
+    @property
+    def passing(self) -> bool:
+        """Whether it was perhaps not refused by its content: then it is tried again without any change."""
+        return any(finding.is_error and finding.code in PASSING for finding in self.diagnostics)
 
 
 class PolicyRefused(PolicyError):
@@ -93,6 +103,9 @@ class Revisions:
         self._at_work: Active | None = None
         self._active = Snapshot({})
         self._seen: object = None
+        """The source's state that was last looked at. Whether that came to anything says `_again`."""
+        self._again = Again(clock.monotonic)
+        self._trying = ""
         self._lock = asyncio.Lock()
         self._watcher: asyncio.Task[None] | None = None
         self._subscribers: list[Callable[[PolicySet], None]] = []
@@ -155,21 +168,37 @@ class Revisions:
             try:
                 state = await asyncio.to_thread(self._source.state)
                 slow = SHARE * (self._clock.monotonic() - began) > EVERY
-                if state != self._seen:
+                if state != self._seen or self._again.due:
                     calm = 0
                     await self._look()
-            except Exception:
+            except Exception as failure:
                 slow = True
-                structlog.get_logger().exception("a policy revision could not be looked at")
+                if not self._again.waiting:
+                    await self._not_judged(failure)
             await beat(SELDOM if slow or calm > CALM else EVERY)
 
     async def _look(self) -> Refused | None:
         async with self._lock:
-            judge = self._judge()
+            self._trying = ""
             try:
-                return await self._read_and_judge(judge)
-            finally:
-                judge.close()
+                judge = self._judge()
+                try:
+                    refused = await self._read_and_judge(judge)
+                finally:
+                    judge.close()
+            except Exception as failure:
+                return await self._not_judged(failure)
+            if refused is not None and refused.passing:
+                self._again.failed()
+            else:
+                self._again.judged()
+            return refused
+
+    async def _not_judged(self, failure: Exception) -> Refused:
+        """Something broke on the way: what lies there is not active, which must be seen, and is tried again."""
+        self._again.failed()
+        structlog.get_logger().error("a policy revision could not be judged", exc_info=failure)
+        return await self._refuse(self._trying, {}, (_broke(failure),))
 
     async def _read_and_judge(self, judge: Judge) -> Refused | None:
         self._seen = await asyncio.to_thread(self._source.state)
@@ -177,7 +206,7 @@ class Revisions:
             snapshot = await settled(self._source, self._clock.time_us)
         except Unsettled as problem:
             return await self._refuse("", {}, (_not_loaded(problem),))
-        self._seen = snapshot.state
+        self._seen, self._trying = snapshot.state, snapshot.revision
         if self._at_work is not None and snapshot.revision == self.current.revision and not snapshot.diagnostics:
             self.pending = None
             return None
@@ -265,3 +294,10 @@ def _not_pushed(why: str) -> Diagnostic:
 
 def _not_loaded(problem: Unsettled) -> Diagnostic:
     return error(Code.NOT_LOADED, Span(".", 1, 1), problem.message, problem.help)
+
+
+def _broke(failure: Exception) -> Diagnostic:
+    why = failure.strerror if isinstance(failure, OSError) else None
+    text = f"the revision could not be judged: {(why or type(failure).__name__).lower()}"
+    help_ = "it is tried again by itself; if it stays so, is the machine short of processes, memory or descriptors?"
+    return error(Code.NOT_LOADED, Span(".", 1, 1), text, help_)
