@@ -152,8 +152,8 @@ class Service:
         detail = {each.name: {"breaker": str(each.breaker), "last_failure": each.last_failure} for each in conditions}
         parts = [self.policies.part(), Part("servers", True, detail)]
         if self._opa is not None:
-            told = {"breaker": self._opa.state, "revision": self._opa.revision}
-            parts.append(Part("opa", self._opa.state == "closed", told))
+            told = {"breaker": self._opa.state, "revision": self._opa.revision, "problem": self._opa.problem}
+            parts.append(Part("opa", self._opa.ready, told))
         return parts
 
 

@@ -15,6 +15,7 @@ from policylayer.config.model import Opa, Rego
 from policylayer.policy.codes import Code
 
 MIB: Final = 1024 * 1024
+_DECISION: Final = "policylayer/decision"
 _PATH: Final = re.compile(r"[A-Za-z0-9_]+(?:/[A-Za-z0-9_]+)*")
 
 
@@ -42,14 +43,18 @@ def read_opa(top: Section) -> Opa | None:
     file = (reading.folder / ca).resolve() if ca else None
     if file is not None and not file.is_file():
         reading.problem(ConfigCode.NO_SUCH_FILE, section.where("ca"), f"there is no file {section.shown('ca')}")
-    path = section.parsed("path", _path, Code.BAD_OPERAND, "a path like `policylayer/decision`", "policylayer/decision")
+    path = section.parsed("path", _path, Code.BAD_OPERAND, f"a path like `{_DECISION}`", _DECISION)
+    push = section.flag("push", False)
+    if push and path != _DECISION:
+        what = f"with `push: true` the decision is `{_DECISION}`, as in the files: not {section.shown('path')}"
+        reading.problem(Code.BAD_OPERAND, section.where("path"), what)
     return Opa(
         url=url or "",
         path=path,
         token=section.text("token"),
         ca=file,
         deadline_ms=section.number("deadline_ms", 250, 1, 10_000),
-        push=section.flag("push", False),
+        push=push,
     )
 
 

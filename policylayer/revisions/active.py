@@ -30,23 +30,27 @@ from policylayer.tasks import spawn
 _T = TypeVar("_T")
 
 
-class Server(Protocol):
-    """An engine that outlives revisions: an OPA server."""
+class Elsewhere(Protocol):
+    """An engine in another program: an OPA server, or one revision on it."""
 
     async def findings(self, question: Question, describe: Describe) -> tuple[Finding, ...]: ...
 
     async def listed_one(self, question: Question, describe: Describe) -> tuple[Finding, ...]: ...
 
+
+class Server(Elsewhere, Protocol):
+    """An OPA server. What `push` gives back answers for that revision only; a text says why it does not hold it."""
+
     @property
     def pushes(self) -> bool: ...
 
-    async def push(self, files: Mapping[str, bytes], revision: str) -> str | None: ...
+    async def push(self, files: Mapping[str, bytes], revision: str) -> Elsewhere | str: ...
 
 
 class Active:
     """One revision at work."""
 
-    def __init__(self, policy_set: PolicySet, rego: Embedded | None = None, server: Server | None = None) -> None:
+    def __init__(self, policy_set: PolicySet, rego: Embedded | None = None, server: Elsewhere | None = None) -> None:
         self.policy_set = policy_set
         self._rego = rego
         self._server = server

@@ -29,7 +29,7 @@ from policylayer.policy.policy_set import PolicySet
 from policylayer.rego.codes import RegoCode
 from policylayer.rego.examine import open_rego
 from policylayer.rego.pool import PoolSettings
-from policylayer.revisions.active import Active, Server
+from policylayer.revisions.active import Active, Elsewhere, Server
 from policylayer.revisions.again import Again
 from policylayer.revisions.judge import Judge
 from policylayer.revisions.judging import Finding
@@ -220,16 +220,18 @@ class Revisions:
         if policy_set is None:
             return await self._refuse(snapshot.revision, snapshot.files, (*finding.diagnostics, *found), commit)
         rego = None
+        elsewhere: Elsewhere | None = self._server
         if self._server is not None and self._server.pushes:
             texts = {path: snapshot.files[path] for path in finding.rego if not path.endswith("_test.rego")}
-            refused = await self._server.push(texts, snapshot.revision)
-            if refused is not None:
-                return await self._refuse(snapshot.revision, snapshot.files, (_not_pushed(refused),), commit)
+            pushed = await self._server.push(texts, snapshot.revision)
+            if isinstance(pushed, str):
+                return await self._refuse(snapshot.revision, snapshot.files, (_not_pushed(pushed),), commit)
+            elsewhere = pushed
         elif finding.rego:
             rego, problems = await open_rego(policy_set, finding.rego, snapshot.files, self._rego)
             if rego is None:
                 return await self._refuse(snapshot.revision, snapshot.files, tuple(problems), commit)
-        await self._activate(Active(policy_set, rego, self._server), snapshot, finding, commit)
+        await self._activate(Active(policy_set, rego, elsewhere), snapshot, finding, commit)
         return None
 
     async def _activate(self, active: Active, snapshot: Snapshot, finding: Finding, commit: str | None) -> None:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def opened(loaded: Loaded, files: Mapping[str, bytes], server: OpaServer | None = None) -> AsyncIterator[Active]:
-    """A set that loaded, with its Rego engine and the OPA server beside it. `PolicyError` where Rego is refused."""
+    """A set that loaded, with its Rego engine and the OPA server beside it. `PolicyError` where Rego is refused.
+
+    A server that is given these very files is not asked: what it holds is of the proxy's revision, perhaps not of this.
+    """
+    server = None if server is not None and server.pushes else server
     policy_set = loaded.policy_set
     assert policy_set is not None
     rego = None

@@ -155,6 +155,10 @@ limits: {message: 4MB}
         ("", "PL113"),
         ("- a\n", "must be a mapping, not a list"),
         ("servers: {}\n", "no server is configured"),
+        (
+            'opa: {url: "http://127.0.0.1:1", path: own/decision, push: true}\n',
+            "the decision is `policylayer/decision`",
+        ),
         ("servers: {a: {command: []}}\n", "`command` of server `a` is empty"),
         ("servers: {a: {command: [x, yes]}}\n", "PL108"),
         ("servers: {a: {command: [x]}, a: {command: [y]}}\n", "PL104"),

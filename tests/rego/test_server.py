@@ -13,9 +13,11 @@ import pytest
 
 from policylayer.clock import Clock
 from policylayer.core.decision import Effect
+from policylayer.rego.connection import Connection
 from policylayer.rego.server import OpaServer, OpaSettings
 from tests.rego.test_embedded import HEAD, RULES, describe, question
 from tests.support.opa import opa
+from tests.support.ports import free_port
 
 pytest.importorskip("opa_client", reason="the extra `opa` is not installed")
 pytestmark = pytest.mark.anyio
@@ -67,19 +69,6 @@ async def test_a_real_server_answers_as_the_embedded_engine(tmp_path: Path) -> N
         assert await server.findings(question(arguments={"amount": 500}), describe) == ()
         listed = await server.listed([question("delete_x"), question("read")], describe)
         assert [len(each) for each in listed] == [1, 0]
-
-
-async def test_what_is_pushed_is_what_is_held_and_read_back() -> None:
-    async with opa() as running, engine(running.url, push=True) as server:
-        await server.push({"a.rego": RULES.encode(), "old.rego": HEAD.encode() + b"x := 1\n"}, "sha256:one")
-        await server.push({"a.rego": RULES.encode()}, "sha256:two")
-        assert server.revision == "sha256:two"
-        held = await server._client.get_policies_list()
-        assert sorted(held) == ["policylayer/a.rego", "policylayer/revision.rego"]
-        (allow,) = await server.findings(question(arguments={"amount": 5}), describe)
-        assert allow.effect is Effect.ALLOW
-        refused = await server.push({"a.rego": b"package policylayer\nallow { true }\n"}, "sha256:three")
-        assert refused is not None
 
 
 @pytest.mark.shows("rego.3")
@@ -151,9 +140,7 @@ async def test_a_slow_answer_is_cut_at_the_deadline() -> None:
 
 
 @pytest.mark.shows("rego.3")
-async def test_undefined_wrong_shapes_and_ids() -> None:
-    async with answering(http(b"{}")) as url, engine(url) as server:
-        assert await server.findings(question(), describe) == ()
+async def test_wrong_shapes_and_ids() -> None:
     async with answering(http(b'{"result":{"effect":"perhaps"}}')) as url, engine(url) as server:
         (found,) = await server.findings(question(), describe)
         assert found.failure == "indeterminate"
@@ -176,3 +163,63 @@ async def test_the_token_never_shows_in_a_finding() -> None:
     async with engine("http://127.0.0.1:1", token="CANARY-TOKEN") as server:
         (found,) = await server.findings(question(), describe)
         assert "CANARY" not in repr(found)
+
+
+@pytest.mark.shows("rego.3")
+async def test_undefined_is_no_objection_only_of_a_rule_that_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.rego").write_text(HEAD + "other := 1\n")
+    port = free_port()
+    async with engine(f"http://127.0.0.1:{port}") as server:
+        async with opa(port=port):  # as before a bundle is loaded
+            (nothing,) = await server.findings(question("read"), describe)
+            assert nothing.failure == "engine_error"
+            assert "holds no such rule" in nothing.reason
+            assert not server.ready
+        async with opa(str(tmp_path), port=port):  # the package, but not the rule
+            (other,) = await server.findings(question("read"), describe)
+            assert other.failure == "engine_error"
+        (tmp_path / "a.rego").write_text(RULES)
+        async with opa(str(tmp_path), port=port):
+            await _until_allowed(server)
+            assert await server.findings(question("read"), describe) == ()
+            async with asyncio.timeout(15):
+                while not server.ready:  # found out without a call
+                    await asyncio.sleep(0.02)
+
+
+@pytest.mark.shows("rego.3")
+async def test_a_restart_without_its_policies_denies_the_very_next_call(tmp_path: Path) -> None:
+    (tmp_path / "a.rego").write_text(RULES)
+    port = free_port()
+    async with engine(f"http://127.0.0.1:{port}") as server:
+        async with opa(str(tmp_path), port=port):
+            assert await server.findings(question("read"), describe) == ()
+        async with opa(port=port):
+            found = [await server.findings(question("read"), describe) for _ in range(3)]
+            assert [each[0].failure for each in found] == ["engine_error"] * 3
+
+
+async def test_whether_the_rule_is_there_is_not_asked_for_every_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.rego").write_text(RULES)
+    asked: list[str] = []
+    look = Connection.has_rules
+
+    async def counted(self: Connection, path: str) -> bool:
+        asked.append(path)
+        return await look(self, path)
+
+    monkeypatch.setattr(Connection, "has_rules", counted)
+    async with opa(str(tmp_path)) as running, engine(running.url) as server:
+        for _ in range(50):
+            assert await server.findings(question("read"), describe) == ()
+        assert len(asked) <= 2  # one more where a second connection was opened meanwhile
+
+
+async def test_a_rule_that_fails_without_input_is_there(tmp_path: Path) -> None:
+    text = 'decision := {"effect": "deny"} if input.target\ndecision := {"effect": "allow"} if not input.version\n'
+    (tmp_path / "a.rego").write_text(HEAD + text + 'decision := {"effect": "deny"} if not input.target\n')
+    async with opa(str(tmp_path)) as running, engine(running.url) as server:
+        assert await server._connection.has_rules("policylayer/decision")
+        assert not await server._connection.has_rules("policylayer/other")

@@ -14,6 +14,7 @@ import orjson
 import pytest
 
 from tests.support.opa import opa
+from tests.support.ports import free_port
 from tests.support.running import Running
 from tests.support.shop import shop
 
@@ -175,6 +176,63 @@ def _against_opa(folder: Path, config: dict[str, Any], send_signal: Any) -> None
         while agent.call("list_customers")[0] != 200:
             pass
         assert httpx2.get(f"{proxy.url}/readyz", trust_env=False).status_code == 200
+
+
+@pytest.mark.shows("rego.3")
+def test_our_policies_on_an_opa_server_outlive_neither_a_refusal_nor_a_restart(tmp_path: Path) -> None:
+    """What YAML allows and Rego denies is at no moment allowed: not by a push that OPA refuses, not by an empty OPA."""
+    for extra in ("opa_client", "regorus"):
+        pytest.importorskip(extra, reason="the extras `opa` and `rego` are not installed")
+    port = free_port()
+    config = {"opa": {"url": f"http://127.0.0.1:{port}", "deadline_ms": 2000, "push": True}}
+
+    async def with_opa() -> None:
+        async with opa(port=port):
+            running = serving(tmp_path, {"a.rego": REGO}, **config)
+            proxy, agent = await asyncio.to_thread(running.__enter__)
+            try:
+                await asyncio.to_thread(_refused_push, proxy, agent)
+            except BaseException:
+                await asyncio.to_thread(running.__exit__, None, None, None)
+                raise
+        try:
+            async with opa(port=port):
+                await asyncio.to_thread(_restarted, proxy, agent)
+        finally:
+            await asyncio.to_thread(running.__exit__, None, None, None)
+
+    asyncio.run(with_opa())
+
+
+def _refused_push(proxy: Running, agent: Agent) -> None:
+    admin = proxy.person("user:root", "admin")
+    revision = proxy.ask("GET", "/policy", None, admin)["revision"]
+    proxy.write("a.rego", REGO.replace('"private/"', '"nowhere/"'))
+    proxy.write("b.rego", "package policylayer\n\nx := data\n")  # the embedded engine reads it, it cannot be pushed
+    told = proxy.ask("POST", "/reload", None, admin)
+    assert told["revision"] == revision
+    assert "b.rego:3" in told["refused"][0]["diagnostics"][0]["message"]
+    denied = agent.decision("write_file", path="private/a.txt", text="x")
+    assert denied is not None
+    assert denied["rule"] == "rego/private"
+    notes = agent.decision("write_file", path="notes/a.txt", text="x")
+    assert notes is None
+
+
+def _restarted(proxy: Running, agent: Agent) -> None:
+    """Every answer is a denial by the policy, or one for want of it."""
+    codes = []
+    while not codes or codes[-1] != "rule":
+        _, body = agent.call("write_file", path="private/a.txt", text="x")
+        if "error" in body:
+            codes.append(body["error"]["data"]["reason_code"])
+        else:
+            codes.append(body["result"]["_meta"][DECISION]["reason_code"])
+    assert set(codes) <= {"engine_error", "rule"}
+    while (ready := httpx2.get(f"{proxy.url}/readyz", trust_env=False)).status_code != 200:
+        pass
+    assert ready.json()["parts"]["opa"]["problem"] is None
+    assert ready.json()["parts"]["opa"]["revision"].startswith("sha256:")
 
 
 TELLING = """package policylayer
