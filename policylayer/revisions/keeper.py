@@ -222,8 +222,7 @@ class Revisions:
         rego = None
         elsewhere: Elsewhere | None = self._server
         if self._server is not None and self._server.pushes:
-            texts = {path: snapshot.files[path] for path in finding.rego if not path.endswith("_test.rego")}
-            pushed = await self._server.push(texts, snapshot.revision)
+            pushed = await _pushed(self._server, finding, snapshot)
             if isinstance(pushed, str):
                 return await self._refuse(snapshot.revision, snapshot.files, (_not_pushed(pushed),), commit)
             elsewhere = pushed
@@ -288,6 +287,16 @@ class Revisions:
                 await told
         except Exception:
             structlog.get_logger().exception("a policy event could not be recorded", type=type_)
+
+
+async def _pushed(server: Server, finding: Finding, snapshot: Snapshot) -> Elsewhere | str:
+    """This revision on the server, or why it is not there."""
+    bounded = sorted(path for path, scopes in finding.rego.items() if scopes)
+    if bounded:
+        # The server is asked about all calls, with all files: one team's Rego would reach the others' principals.
+        return f"`{bounded[0]}` is bounded by a `scope.yaml`, which does not bind there; leave out `push: true`"
+    texts = {path: snapshot.files[path] for path in finding.rego if not path.endswith("_test.rego")}
+    return await server.push(texts, snapshot.revision)
 
 
 def _not_pushed(why: str) -> Diagnostic:
