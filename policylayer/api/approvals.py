@@ -1,11 +1,17 @@
-"""`/approvals`: listing, reading, voting, withdrawing. Must not know who may vote (`policylayer/approvals`)."""
+"""`/approvals` and `/waivers`: listing, reading, voting, withdrawing, revoking.
+
+Must not know who may vote, nor what can be waived (`policylayer/approvals`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from policylayer.api.problem import CODES, Problem
 from policylayer.api.route import Asked
+from policylayer.approvals.waivers import USES, Similar
+from policylayer.config.values import duration
 from policylayer.core.errors import ApprovalError
 from policylayer.identity.person import Person, Role
 
@@ -49,11 +55,37 @@ async def withdraw(asked: Asked) -> Any:
         raise _problem(error) from None
 
 
-async def _vote(asked: Asked, decision: Literal["approve", "deny"]) -> Any:
+async def waivers(asked: Asked) -> Any:
+    """`GET /waivers`."""
+    query = asked.query
+    found, following = await asked.services.approvals.waivers(query.get("limit", PAGE), query.get("cursor"))
+    return {"items": found, "next": following}
+
+
+async def revoke_waiver(asked: Asked) -> Any:
+    """`POST /waivers/{id}/revoke`."""
     try:
-        return await asked.services.approvals.vote(asked.path["id"], asked.person, decision, asked.body.get("note"))
+        return await asked.services.approvals.revoke_waiver(asked.path["id"], asked.person)
     except ApprovalError as error:
         raise _problem(error) from None
+
+
+async def _vote(asked: Asked, decision: Literal["approve", "deny"]) -> Any:
+    similar = _similar(asked.body["similar"]) if "similar" in asked.body else None
+    vote = asked.services.approvals.vote
+    try:
+        return await vote(asked.path["id"], asked.person, decision, asked.body.get("note"), similar)
+    except ApprovalError as error:
+        raise _problem(error) from None
+
+
+def _similar(body: Mapping[str, Any]) -> Similar:
+    """What is wished of similar calls. Without `same` they are to be equal in all arguments: the most careful wish."""
+    seconds = duration(body["for"])
+    if seconds is None:
+        raise Problem("waiver", "`similar.for` is not a duration", extra={"help": "write it like `15m` or `1h`"})
+    same = tuple(body["same"]) if "same" in body else None
+    return Similar(seconds, int(body.get("uses", USES)), same)
 
 
 def _seen(approval: dict[str, Any], person: Person) -> dict[str, Any]:

@@ -32,6 +32,7 @@ CODES: Final[Mapping[str, int]] = {
     "unsupported_media_type": 415,
     "bad_host": 421,
     "note_required": 422,
+    "waiver": 422,
     "refused": 422,
     "too_many_attempts": 429,
     "internal": 500,

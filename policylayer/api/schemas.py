@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from policylayer.api.problem import CODES
+from policylayer.approvals.waivers import MOST_USES, USES
 from policylayer.core.approval import State
 from policylayer.core.decision import Effect, ReasonCode
 from policylayer.identity.person import Role
@@ -21,6 +22,7 @@ NAME: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
 TIME: Final[Schema] = {"type": "string", "format": "date-time"}
 PRINCIPAL: Final[Schema] = {"type": "string", "pattern": r"^[a-z][a-z0-9_-]{0,31}:[^\s:*][^\s*]{0,200}$"}
 ROLE: Final[Schema] = {"enum": [str(role) for role in Role]}
+NOTE: Final[Schema] = {"type": "string", "maxLength": 2000}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 
 
@@ -103,6 +105,27 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "Vote": _object(
         {"principal": STRING, "decision": {"enum": ["approve", "deny"]}, "note": _or_null(STRING)}, at=TIME
     ),
+    "Waiver": _object(
+        {
+            "id": STRING,
+            "approval_id": STRING,
+            "rule": STRING,
+            "principal": STRING,
+            "for": _or_null(STRING),
+            "server": STRING,
+            "method": STRING,
+            "target": _or_null(STRING),
+            "same": _list(STRING),
+            "exact": {"type": "boolean"},
+            "uses_left": COUNT,
+            "created_at": TIME,
+            "created_by": STRING,
+            "expires_at": TIME,
+            "revoked_at": _or_null(TIME),
+            "revoked_by": _or_null(STRING),
+        }
+    ),
+    "Waivers": _page("Waiver"),
     "Approval": _object(
         {
             "id": STRING,
@@ -119,6 +142,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "approvers": _list(STRING),
             "quorum": COUNT,
             "votes": _list(_ref("Vote")),
+            "waivers": _list(_ref("Waiver")),
             "waiters": COUNT,
         }
     ),
@@ -172,7 +196,18 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         recorded={"type": "object"},
         rego=_list({"type": "object"}),
     ),
-    "Ballot": _closed({}, note={"type": "string", "maxLength": 2000}),
+    "Ballot": _closed({}, note=NOTE),
+    "Approving": _closed({}, note=NOTE, similar=_ref("Similar")),
+    "Similar": _closed(
+        {"for": {**NAME, "description": "`15m`, `1h`; at most 24 hours"}},
+        uses={"type": "integer", "minimum": 1, "maximum": MOST_USES, "default": USES},
+        same={
+            **_list(STRING),
+            "maxItems": 200,
+            "uniqueItems": True,
+            "description": "arguments that must be equal; left out: all of them, and no others",
+        },
+    ),
     "Policy": _object(
         {
             "revision": _or_null(STRING),

@@ -127,26 +127,48 @@ ROUTES: Final[tuple[Route, ...]] = (
             about,
             handler,
             "Approval",
-            body="Ballot",
+            body=body,
             problems=problems,
         )
-        for verb, role, about, handler, problems in (
+        for verb, role, about, handler, body, problems in (
             (
                 "approve",
                 Role.APPROVER,
-                "Vote for a held call",
+                "Vote for a held call, and allow `similar` ones for a while",
                 approvals.approve,
-                ("self_approval", "not_an_approver", "state", "note_required", "refused"),
+                "Approving",
+                ("self_approval", "not_an_approver", "state", "note_required", "waiver", "refused"),
             ),
             (
                 "deny",
                 Role.APPROVER,
                 "Vote against a held call",
                 approvals.deny,
+                "Ballot",
                 ("self_approval", "not_an_approver", "state", "note_required", "refused"),
             ),
-            ("withdraw", Role.OPERATOR, "End an approval without a vote", approvals.withdraw, ("state",)),
+            ("withdraw", Role.OPERATOR, "End an approval without a vote", approvals.withdraw, "Ballot", ("state",)),
         )
+    ),
+    Route(
+        "GET",
+        "/waivers",
+        Role.VIEWER,
+        "listWaivers",
+        "The waivers that still cover something, the one that ends first on top",
+        approvals.waivers,
+        "Waivers",
+        query=(LIMIT, CURSOR),
+    ),
+    Route(
+        "POST",
+        "/waivers/{id}/revoke",
+        Role.APPROVER,
+        "revokeWaiver",
+        "End a waiver",
+        approvals.revoke_waiver,
+        "Waiver",
+        problems=("not_an_approver",),
     ),
     Route(
         "GET", "/policy", Role.VIEWER, "getPolicy", "The active revision, and what was refused", policy.status, "Policy"

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy import Connection
 
-from policylayer.approvals import demand, ending, listing, opening, rows, voting, waivers
+from policylayer.approvals import demand, ending, listing, opening, rows, voters, voting, waiver_rows, waivers
 from policylayer.approvals.binding import open_arguments
 from policylayer.approvals.deadlines import Deadlines
 from policylayer.approvals.opening import Opening
@@ -22,11 +22,12 @@ from policylayer.approvals.view import Shown, view
 from policylayer.approvals.voters import Directory
 from policylayer.approvals.voting import Ballot, Moment
 from policylayer.approvals.waiting import Waiting
+from policylayer.approvals.waiver_rows import Wish
 from policylayer.approvals.waivers import Similar
 from policylayer.clock import Clock
 from policylayer.core.approval import State
 from policylayer.core.call import Call, Caller
-from policylayer.core.commands import Found, Round, Waited
+from policylayer.core.commands import Found, Round, Waited, Waived
 from policylayer.core.decision import Charge, Decision, HoldRule
 from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.identity.person import Person
@@ -155,20 +156,19 @@ class Approvals:
 
     async def waived(
         self, caller: Caller, call: Call, holds: Sequence[HoldRule], charges: Sequence[Charge] = ()
-    ) -> frozenset[str]:
-        """The names of the rules holding this call that waivers satisfy, each of which it uses once.
+    ) -> tuple[Waived, ...]:
+        """The waivers that satisfy rules which hold this call, each of which it uses once.
 
         `charges` are those of the same decision: a rule with a limit that asks for approval is never waived.
         """
         limited = demand.limits_that_hold(charges)
         holds = [hold for hold in holds if hold.ref.name not in limited]
-        now = self._clock.time_us()
-        ask = partial(waivers.covering, keys=self._keys, caller=caller, call=call, holds=holds, now_us=now)
+        now, may = self._clock.time_us(), partial(voters.may_vote, self._directory(), self._clock.now())
+        ask = partial(waivers.covering, keys=self._keys, caller=caller, call=call, holds=holds, may=may, now_us=now)
         covered = await read_soon(self._store, ask)
         if not covered:
-            return frozenset()
-        spent = await self._store.write(partial(waivers.spend, covered=covered, now_us=now))
-        return frozenset(spent)
+            return ()
+        return await self._store.write(partial(waivers.spend, covered=covered, now_us=now))
 
     # --- people -------------------------------------------------------------------------------------------------------
 
@@ -183,13 +183,13 @@ class Approvals:
         """Cast a vote; the approval as it is then. ApprovalError says why it does not count."""
         ballot = Ballot(approval_id, person, decision, note, similar)
         at = Moment(self._deadlines.now_us(approval_id), self._clock.now(), self._directory())
-        return self._seen(await self._record(partial(_then_show, voting.cast, ballot=ballot, at=at)))
+        return self._seen(await self._record(partial(_then_show, at.now_us, voting.cast, ballot=ballot, at=at)))
 
     async def withdraw(self, approval_id: str, person: Person, note: str | None = None) -> dict[str, Any]:
         """End a live approval; for operators and admins."""
         now = self._deadlines.now_us(approval_id)
         wish = partial(ending.withdraw, approval_id=approval_id, person=person, note=note, now_us=now)
-        return self._seen(await self._record(partial(_then_show, wish)))
+        return self._seen(await self._record(partial(_then_show, now, wish)))
 
     async def withdraw_own(self, approval_id: str, caller: Caller) -> bool:
         """End a live approval for the agent whose call it is; False where it has none such."""
@@ -198,7 +198,8 @@ class Approvals:
 
     async def get(self, approval_id: str) -> dict[str, Any]:
         """One approval. ApprovalError `not_found`."""
-        return self._seen(await self._store.read(partial(listing.one, approval_id=approval_id)))
+        now = self._clock.time_us()
+        return self._seen(await self._store.read(partial(listing.one, approval_id=approval_id, now_us=now)))
 
     async def list(
         self, state: str | None = None, limit: int = 100, cursor: str | None = None
@@ -207,17 +208,21 @@ class Approvals:
         now = self._clock.time_us()
         ask = partial(listing.page, state=state, limit=limit, cursor=cursor, now_us=now)
         found, following = await self._store.read(ask)
-        return [self._view(row, votes) for row, votes in found], following
+        return [self._view(each) for each in found], following
 
-    async def waivers(self) -> Sequence[dict[str, Any]]:
-        """The waivers that still cover something."""
-        found = await self._store.read(partial(waivers.standing, now_us=self._clock.time_us()))
-        return [waivers.view(row) for row in found]
+    async def waivers(self, limit: int = 100, cursor: str | None = None) -> tuple[Sequence[dict[str, Any]], str | None]:
+        """The waivers that still cover something, the one that ends first at the front; and the next page's cursor."""
+        now = self._clock.time_us()
+        found, following = await self._store.read(partial(waiver_rows.page, limit=limit, cursor=cursor, now_us=now))
+        return [waiver_rows.view(row) for row in found], following
 
-    async def revoke_waiver(self, waiver_id: str, person: Person) -> bool:
-        """End a waiver; False where there is none that stands."""
-        by, now = person.principal, self._clock.time_us()
-        return await self._record(partial(waivers.revoke, waiver_id=waiver_id, by=by, now_us=now))
+    async def revoke_waiver(self, waiver_id: str, person: Person) -> dict[str, Any]:
+        """End a waiver; the waiver as it is then. ApprovalError says why it cannot be, or why this person may not."""
+        wish = Wish(waiver_id, person, self._directory(), self._clock.now(), self._clock.time_us())
+        ended = await self._record(partial(waiver_rows.revoke, wish=wish))
+        if isinstance(ended, ApprovalError):
+            raise ended
+        return waiver_rows.view(ended)
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -261,21 +266,21 @@ class Approvals:
 
         return Desk(self._keys, on_event, self._clock.new_id)
 
-    def _seen(self, found: tuple[Row, Sequence[Row]] | ApprovalError | None) -> dict[str, Any]:
+    def _seen(self, found: Shown | ApprovalError | None) -> dict[str, Any]:
         if found is None:
             raise ApprovalError("not_found", "there is no such approval", UNKNOWN)
         if isinstance(found, ApprovalError):
             raise found
-        return self._view(*found)
+        return self._view(found)
 
-    def _view(self, row: Row, votes: Sequence[Row]) -> dict[str, Any]:
-        waiters = self._waiting.count(row["id"])
-        return view(self._keys, Shown(row, votes, waiters), self._deadlines.now_us(row["id"]))
+    def _view(self, shown: Shown) -> dict[str, Any]:
+        approval_id = shown.row["id"]
+        return view(self._keys, shown, self._waiting.count(approval_id), self._deadlines.now_us(approval_id))
 
 
 def _then_show(
-    act: Callable[..., Row | ApprovalError], conn: Connection, desk: Desk, **values: Any
-) -> tuple[Row, Sequence[Row]] | ApprovalError:
-    """What an act left behind, with the votes, read in the same transaction."""
+    now_us: int, act: Callable[..., Row | ApprovalError], conn: Connection, desk: Desk, **values: Any
+) -> Shown | ApprovalError:
+    """What an act left behind, with all that is shown of it, read in the same transaction."""
     row = act(conn, desk, **values)
-    return row if isinstance(row, ApprovalError) else (row, rows.votes_of(conn, [row["id"]])[row["id"]])
+    return row if isinstance(row, ApprovalError) else listing.shown(conn, [row], now_us)[0]

@@ -1,4 +1,5 @@
-"""How approvals end without a vote: withdrawn, cancelled with a grant or a freeze, expired, or found altered.
+"""How approvals end without a vote: withdrawn, cancelled with a grant or a freeze (and with them the waivers that were
+given for such calls), expired, or found altered.
 
 Must not know votes (`voting.py`) nor use (`opening.py`). All functions run inside one transaction.
 """
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import ColumnElement, Connection, select, true
 
-from policylayer.approvals import rows
+from policylayer.approvals import rows, waiver_rows
 from policylayer.approvals.binding import open_arguments
 from policylayer.approvals.rows import LIVE, Desk, Row
 from policylayer.core.approval import State
@@ -46,12 +47,12 @@ def withdraw_own(conn: Connection, desk: Desk, *, approval_id: str, caller: Call
 
 
 def for_grant(conn: Connection, desk: Desk, grant_id: str, actor: str, now_us: int) -> int:
-    """Cancel what a revoked grant holds open."""
+    """Cancel what a revoked grant holds open; how many approvals."""
     return _cancel_all(conn, desk, approvals.c.grant_id == grant_id, now_us, actor, "the grant was revoked")
 
 
 def for_freeze(conn: Connection, desk: Desk, scope: str, name: str | None, actor: str, now_us: int) -> int:
-    """Cancel what a freeze stops."""
+    """Cancel what a freeze stops; how many approvals."""
     which: ColumnElement[bool]
     if scope == "principal":
         which = (approvals.c.principal == name) | (approvals.c.on_behalf_of == name)
@@ -80,6 +81,7 @@ def tampered(conn: Connection, desk: Desk, *, approval_id: str, now_us: int) -> 
 
 
 def _cancel_all(conn: Connection, desk: Desk, which: ColumnElement[bool], now_us: int, actor: str, why: str) -> int:
+    waiver_rows.end_for(conn, desk, which, now_us, actor, why)
     found = rows.fetch(conn, select(approvals).where(approvals.c.state.in_(LIVE), which).order_by(approvals.c.id))
     return sum(_cancel_live(conn, desk, row, now_us, actor, why) for row in found)
 

@@ -5,12 +5,14 @@ Must not know how they are shown (`view.py`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, select, true, tuple_
 
-from policylayer.approvals import rows
+from policylayer.approvals import rows, waiver_rows
 from policylayer.approvals.rows import LIVE, Row
+from policylayer.approvals.view import Shown
 from policylayer.core.approval import State
 from policylayer.store.tables import approvals
 
@@ -18,10 +20,16 @@ MOST: Final = 500
 """Approvals on one page."""
 
 
-def one(conn: Connection, *, approval_id: str) -> tuple[Row, list[Row]] | None:
-    """An approval and its votes."""
+def one(conn: Connection, *, approval_id: str, now_us: int) -> Shown | None:
+    """An approval, with all that is shown of it."""
     row = rows.find(conn, approval_id)
-    return None if row is None else (row, rows.votes_of(conn, [approval_id])[approval_id])
+    return None if row is None else shown(conn, [row], now_us)[0]
+
+
+def shown(conn: Connection, found: Sequence[Row], now_us: int) -> list[Shown]:
+    """These approvals, each with its votes and the waivers that stand by it."""
+    cast, given = rows.votes_of(conn, [row["id"] for row in found]), waiver_rows.given(conn, found, now_us)
+    return [Shown(row, cast[row["id"]], given[row["id"]]) for row in found]
 
 
 def live(conn: Connection) -> list[tuple[str, int]]:
@@ -32,16 +40,14 @@ def live(conn: Connection) -> list[tuple[str, int]]:
 
 def page(
     conn: Connection, *, state: str | None, limit: int, cursor: str | None, now_us: int
-) -> tuple[list[tuple[Row, list[Row]]], str | None]:
-    """A page, newest first, with votes; and where the next one begins."""
+) -> tuple[list[Shown], str | None]:
+    """A page, newest first; and where the next one begins."""
     limit = max(1, min(limit, MOST))
     newest = (approvals.c.created_us.desc(), approvals.c.id.desc())
     query = select(approvals).where(_in_state(state, now_us), _after(cursor)).order_by(*newest).limit(limit + 1)
     found = rows.fetch(conn, query)
-    shown = found[:limit]
-    cast = rows.votes_of(conn, [row["id"] for row in shown])
-    last = shown[-1] if len(found) > limit else None
-    return [(row, cast[row["id"]]) for row in shown], f"{last['created_us']}.{last['id']}" if last else None
+    last = found[limit - 1] if len(found) > limit else None
+    return shown(conn, found[:limit], now_us), f"{last['created_us']}.{last['id']}" if last else None
 
 
 def _in_state(state: str | None, now_us: int) -> ColumnElement[bool]:

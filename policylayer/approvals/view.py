@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from policylayer.approvals import rows
+from policylayer.approvals import rows, waiver_rows
 from policylayer.approvals.binding import open_arguments
 from policylayer.approvals.rows import LIVE, Row, when
 from policylayer.core.approval import State
@@ -22,14 +22,14 @@ from policylayer.keys import Keys
 
 @immutable
 class Shown:
-    """One approval with what is needed to show it."""
+    """One approval with what is needed to show it: its votes, and the waivers that stand by it."""
 
     row: Row
     votes: Sequence[Row]
-    waiters: int
+    waivers: Sequence[Row]
 
 
-def view(keys: Keys, shown: Shown, now_us: int) -> dict[str, Any]:
+def view(keys: Keys, shown: Shown, waiters: int, now_us: int) -> dict[str, Any]:
     """The JSON of one approval."""
     row = shown.row
     state = rows.state_at(row, now_us)
@@ -59,7 +59,8 @@ def view(keys: Keys, shown: Shown, now_us: int) -> dict[str, Any]:
         "quorum": max((rule.quorum for rule in rules), default=1),
         "note_required": any(rule.note_required for rule in rules),
         "votes": [_vote(vote) for vote in shown.votes],
-        "waiters": shown.waiters,
+        "waivers": [waiver_rows.view(waiver) for waiver in shown.waivers],
+        "waiters": waiters,
         **_course(row, state),
     }
 

@@ -75,6 +75,11 @@ def standing(directory: Directory, now: datetime, parties: Parties, principal: s
     return Standing(selves[-1], frozenset(named), frozenset(words), parties.actor in selves)
 
 
+def may_vote(directory: Directory, now: datetime, principal: str, parties: Parties, rule: HoldRule) -> bool:
+    """Whether this principal counts for that rule, now, for a call of these parties."""
+    return standing(directory, now, parties, principal).may_vote(rule)
+
+
 def open_rules(
     directory: Directory, now: datetime, parties: Parties, rules: Iterable[HoldRule], person: Person
 ) -> tuple[HoldRule, ...] | ApprovalError:

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import orjson
 from sqlalchemy import Connection, delete, insert, select
 
-from policylayer.approvals import rows, voters, waivers
+from policylayer.approvals import rows, voters, waiver_rows, waivers
 from policylayer.approvals.binding import Kept, open_arguments
 from policylayer.approvals.rows import Desk, Row
 from policylayer.approvals.waivers import Similar
@@ -23,6 +23,7 @@ from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.core.immutable import immutable
 from policylayer.identity.person import Person
 from policylayer.store.tables import tokens, votes
+from policylayer.store.tables import waivers as table
 
 NOTE_LIMIT: Final = 2000
 """Characters of a note."""
@@ -59,12 +60,10 @@ def cast(conn: Connection, desk: Desk, ballot: Ballot, at: Moment) -> Row | Appr
         return allowed
     if kept is None:
         return state_error(state)
-    if refused := _refusal(ballot, row, kept, allowed):
+    if refused := _refusal(ballot, allowed) or _unwaivable(conn, ballot, row, kept, allowed, at.now_us):
         return refused
     _write(conn, desk, ballot, allowed, at.now_us)
-    if ballot.similar is not None and ballot.decision == "approve":
-        by = ballot.person.principal
-        waivers.create(conn, desk, ballot.similar, row, kept, allowed, by, at.now_us)
+    _waive(conn, desk, ballot, row, kept, allowed, at.now_us)
     _settle(conn, desk, row, ballot, at)
     return rows.find(conn, ballot.approval_id) or row
 
@@ -83,16 +82,36 @@ def _look(conn: Connection, desk: Desk, row: Row, now_us: int) -> tuple[State, K
     return state, kept
 
 
-def _refusal(ballot: Ballot, row: Row, kept: Kept, allowed: Sequence[HoldRule]) -> ApprovalError | None:
+def _refusal(ballot: Ballot, allowed: Sequence[HoldRule]) -> ApprovalError | None:
     """What is wrong with the ballot itself."""
     note = (ballot.note or "").strip()
     if len(note) > NOTE_LIMIT:
         return ApprovalError("note_too_long", f"a note has at most {NOTE_LIMIT} characters")
     if not note and any(rule.note_required for rule in allowed):
         return ApprovalError("note_required", "this approval needs a note", "say why, in `note`")
-    if ballot.similar is not None and ballot.decision == "approve":
-        return waivers.refusal(ballot.similar, row, kept, allowed)
     return None
+
+
+def _unwaivable(
+    conn: Connection, ballot: Ballot, row: Row, kept: Kept, allowed: Sequence[HoldRule], now_us: int
+) -> ApprovalError | None:
+    """Why similar calls cannot be allowed, where that is wished."""
+    if ballot.similar is None:
+        return None
+    if ballot.decision != "approve":
+        return ApprovalError("waiver", "only who approves a call can allow similar ones", "leave `similar` out")
+    return waivers.refusal(conn, ballot.similar, row, kept, allowed, now_us)
+
+
+def _waive(
+    conn: Connection, desk: Desk, ballot: Ballot, row: Row, kept: Kept, allowed: Sequence[HoldRule], now_us: int
+) -> None:
+    """Allow similar calls as this ballot says, in place of what the same person allowed before by this approval."""
+    by = ballot.person.principal
+    earlier = (table.c.approval_id == row["id"]) & (table.c.created_by == by)
+    waiver_rows.end(conn, desk, earlier, now_us, by, why="voted again")
+    if ballot.similar is not None:
+        waivers.create(conn, desk, ballot.similar, row, kept, allowed, by, now_us)
 
 
 def state_error(state: State | str) -> ApprovalError:

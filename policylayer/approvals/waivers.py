@@ -1,27 +1,31 @@
 """Waivers: "similar calls for one hour", a bounded standing permission that an approver gave.
 
 A waiver satisfies one hold rule for the calls in its scope: same actor, user acted for, server, method and target, and,
-where the approver wanted it, the same values of named arguments. It has an expiry and a number of uses, and ends by
-itself when the rule's demands change. Where an inner call is held, the arguments that say which tool that is are always
-among those that must be equal. It never touches a deny, nor a limit: a rule with a limit that asks for approval cannot
-be waived, since a satisfied rule may exceed its limit. Must not know how a vote is checked (`voting.py`).
+where the approver wanted it, the same values of named arguments, or of all and no others. It has an expiry and a number
+of uses, and ends by itself when the rule's demands change, or when whoever gave it could not vote any more. Where an
+inner call is held, the arguments that say which tool that is are always among those that must be equal. It never
+touches a deny, nor a limit: a rule with a limit that asks for approval cannot be waived, since a satisfied rule may
+exceed its limit. Must not know how a vote is checked (`voting.py`) nor how a waiver is ended (`waiver_rows.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 import orjson
 from sqlalchemy import Connection, func, insert, select, update
 
 from policylayer.approvals import demand, rows
 from policylayer.approvals.binding import Kept
-from policylayer.approvals.rows import Desk, Row, when
+from policylayer.approvals.rows import Desk, Row
+from policylayer.approvals.voters import Parties
+from policylayer.approvals.waiver_rows import BOUND, stands
 from policylayer.core.call import Call, Caller, Json
 from policylayer.core.canonical import canonical
+from policylayer.core.commands import Waived
 from policylayer.core.decision import HoldRule
-from policylayer.core.errors import ApprovalError
+from policylayer.core.errors import WAIVERS, ApprovalError
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys, text
 from policylayer.store.rows import storable
@@ -29,27 +33,49 @@ from policylayer.store.tables import waivers
 
 LONGEST: Final = 24 * 3600
 MOST_USES: Final = 1000
+USES: Final = 20
+"""Uses where nobody says how many."""
+
 MOST_LIVE: Final = 100
 """Waivers of one rule that may stand at once."""
 
 
+ONE_BY_ONE: Final = (
+    "where a rule wants several approvers, asks in each round, or has a limit that asks, calls are approved one by "
+    "one: approve without `similar`"
+)
+
+Votes: TypeAlias = Callable[[str, Parties, HoldRule], bool]
+"""Whether that person may vote on that rule for a call of these parties, as people stand now."""
+
+
 @immutable
 class Similar:
-    """What an approver allows besides the call at hand: for how long, how often, and which arguments must be equal."""
+    """What an approver allows besides the call at hand: for how long, how often, and which arguments must be equal.
+
+    `same` is None where all must be, and no other may be there.
+    """
 
     seconds: int = 3600
-    uses: int = 20
-    same: tuple[str, ...] = ()
+    uses: int = USES
+    same: tuple[str, ...] | None = None
 
 
-def refusal(similar: Similar, row: Row, kept: Kept, rules: Iterable[HoldRule]) -> ApprovalError | None:
+def refusal(
+    conn: Connection, similar: Similar, row: Row, kept: Kept, rules: Iterable[HoldRule], now_us: int
+) -> ApprovalError | None:
     """Why such a waiver cannot be given, or None."""
     if not 0 < similar.seconds <= LONGEST or not 0 < similar.uses <= MOST_USES:
-        return ApprovalError("waiver", "a waiver lasts at most 24 hours and 1000 uses", "ask for less")
-    if not set(similar.same) <= set(kept.arguments):
-        return ApprovalError("waiver", "the call has no such argument", "name arguments of the held call")
-    if not any(_may_waive(rule) for rule in _unlimited(row, rules)):
-        return ApprovalError("waiver", "none of these rules can be waived by one person")
+        return ApprovalError(
+            "waiver", "a waiver lasts at most 24 hours and 1000 uses, and at least one", "ask for less"
+        )
+    if not set(similar.same or ()) <= set(kept.arguments):
+        return ApprovalError("waiver", "the call has no such argument", "name arguments of the held call in `same`")
+    waivable = [rule for rule in _unlimited(row, rules) if _may_waive(rule)]
+    if not waivable:
+        return ApprovalError("waiver", "none of these rules can be waived by one person", ONE_BY_ONE)
+    if all(_live(conn, rule.ref.name, now_us) >= MOST_LIVE for rule in waivable):
+        return ApprovalError("waiver", f"{MOST_LIVE} waivers of this rule stand already", f"revoke some: {WAIVERS}")
     return None
 
 
@@ -67,9 +93,10 @@ def create(
     for rule in _unlimited(row, rules):
         if not _may_waive(rule) or _live(conn, rule.ref.name, now_us) >= MOST_LIVE:
             continue
-        same = sorted({*similar.same, *rule.bound} & set(kept.arguments))
+        exact = similar.same is None
+        same = sorted(kept.arguments if similar.same is None else {*similar.same, *rule.bound} & set(kept.arguments))
         values = text(desk.keys.digest(_values(kept.arguments, same)))
-        scope = {**{name: row[name] for name in _BOUND}, "demand": demand.asks(rule), "same": same}
+        scope = {**{name: row[name] for name in BOUND}, "demand": demand.asks(rule), "same": same, "exact": exact}
         fresh = {
             "id": desk.new_id(),
             "approval_id": row["id"],
@@ -81,81 +108,35 @@ def create(
             "expires_us": now_us + similar.seconds * 1_000_000,
         }
         conn.execute(insert(waivers).values(fresh))
-        told = {"waiver_id": fresh["id"], "approval_id": row["id"], "rule": rule.ref.name, "same": same}
+        told = {"waiver_id": fresh["id"], "approval_id": row["id"], "rule": rule.ref.name, "same": same, "exact": exact}
         desk.on_event("waiver.created", by, {**told, "seconds": similar.seconds, "uses": similar.uses})
 
 
 def covering(
-    conn: Connection, *, keys: Keys, caller: Caller, call: Call, holds: Sequence[HoldRule], now_us: int
-) -> dict[str, list[str]]:
-    """The waivers that cover this call, by the name of the rule that each satisfies."""
+    conn: Connection, *, keys: Keys, caller: Caller, call: Call, holds: Sequence[HoldRule], may: Votes, now_us: int
+) -> dict[str, list[Row]]:
+    """The waivers that cover this call, by the name of the rule that each satisfies. `may` asks of who gave them."""
     demands = {rule.ref.name: rule for rule in holds if _may_waive(rule)}
     if not demands:
         return {}
-    query = (
-        select(waivers)
-        .where(waivers.c.rule.in_(demands), waivers.c.expires_us > now_us)
-        .where(waivers.c.uses_left > 0, waivers.c.revoked_us.is_(None))
-        .order_by(waivers.c.expires_us)
-    )
-    found: dict[str, list[str]] = {}
+    query = select(waivers).where(waivers.c.rule.in_(demands), stands(now_us)).order_by(waivers.c.expires_us)
+    parties = Parties(caller.subject.id, caller.on_behalf_of.id if caller.on_behalf_of else None)
+    found: dict[str, list[Row]] = {}
     for waiver in rows.fetch(conn, query):
-        if _covers(keys, orjson.loads(waiver["scope"]), caller, call, demands[waiver["rule"]]):
-            found.setdefault(waiver["rule"], []).append(waiver["id"])
+        rule = demands[waiver["rule"]]
+        if not _covers(keys, orjson.loads(waiver["scope"]), parties, call, rule):
+            continue
+        if may(waiver["created_by"], parties, rule):
+            found.setdefault(waiver["rule"], []).append(waiver)
     return found
 
 
-def spend(conn: Connection, *, covered: dict[str, list[str]], now_us: int) -> dict[str, str]:
-    """Use one waiver for each rule, where one still has a use; the waiver used, by the rule's name."""
-    return {
-        rule: waiver
-        for rule, candidates in covered.items()
-        for waiver in [next((each for each in candidates if _use(conn, each, now_us)), None)]
-        if waiver is not None
-    }
-
-
-def revoke(conn: Connection, desk: Desk, *, waiver_id: str, by: str, now_us: int) -> bool:
-    """End a waiver; False where there is none that stands."""
-    change = (
-        update(waivers)
-        .where(waivers.c.id == waiver_id, waivers.c.revoked_us.is_(None), waivers.c.expires_us > now_us)
-        .values(revoked_us=now_us, revoked_by=by)
-    )
-    done = conn.execute(change).rowcount == 1
-    if done:
-        desk.on_event("waiver.revoked", by, {"waiver_id": waiver_id})
-    return done
-
-
-def standing(conn: Connection, now_us: int, most: int = 1000) -> list[Row]:
-    """The waivers that still cover something, the one that ends first at the front."""
-    query = (
-        select(waivers)
-        .where(waivers.c.expires_us > now_us, waivers.c.uses_left > 0, waivers.c.revoked_us.is_(None))
-        .order_by(waivers.c.expires_us)
-        .limit(most)
-    )
-    return rows.fetch(conn, query)
-
-
-def view(row: Row) -> dict[str, Any]:
-    """The JSON of one waiver: never the values that must be equal, only their names."""
-    scope = orjson.loads(row["scope"])
-    return {
-        "id": row["id"],
-        "approval_id": row["approval_id"],
-        "rule": row["rule"],
-        **{name: scope[name] for name in _BOUND},
-        "same": scope["same"],
-        "uses_left": row["uses_left"],
-        "created_at": when(row["created_us"]),
-        "created_by": row["created_by"],
-        "expires_at": when(row["expires_us"]),
-    }
-
-
-_BOUND: Final = ("principal", "on_behalf_of", "server", "method", "target")
+def spend(conn: Connection, *, covered: Mapping[str, Sequence[Row]], now_us: int) -> tuple[Waived, ...]:
+    """Use one waiver for each rule, where one still has a use; those that were used."""
+    used = [
+        next((each for each in candidates if _use(conn, each["id"], now_us)), None) for candidates in covered.values()
+    ]
+    return tuple(Waived(each["rule"], each["id"], each["approval_id"]) for each in used if each is not None)
 
 
 def _may_waive(rule: HoldRule) -> bool:
@@ -168,13 +149,14 @@ def _unlimited(row: Row, rules: Iterable[HoldRule]) -> list[HoldRule]:
     return [rule for rule in rules if rule.ref.name not in limited]
 
 
-def _covers(keys: Keys, scope: dict[str, Any], caller: Caller, call: Call, rule: HoldRule) -> bool:
-    user = caller.on_behalf_of.id if caller.on_behalf_of else None
+def _covers(keys: Keys, scope: dict[str, Any], parties: Parties, call: Call, rule: HoldRule) -> bool:
     target = None if call.target is None else storable(call.target)
-    bound = (caller.subject.id, user, call.server, call.method, target)
-    if tuple(scope[name] for name in _BOUND) != bound or scope["demand"] != demand.asks(rule):
+    bound = (parties.actor, parties.on_behalf_of, call.server, call.method, target)
+    if tuple(scope[name] for name in BOUND) != bound or scope["demand"] != demand.asks(rule):
         return False
     if not set(rule.bound) <= set(scope["same"]) <= set(call.arguments):
+        return False
+    if scope["exact"] and len(scope["same"]) != len(call.arguments):
         return False
     return scope["values"] in {text(each) for each in keys.digests(_values(call.arguments, scope["same"]))}
 
@@ -184,17 +166,10 @@ def _values(arguments: Mapping[str, Json], same: Iterable[str]) -> bytes:
 
 
 def _live(conn: Connection, rule: str, now_us: int) -> int:
-    count = select(func.count()).where(
-        waivers.c.rule == rule, waivers.c.expires_us > now_us, waivers.c.revoked_us.is_(None)
-    )
+    count = select(func.count()).select_from(waivers).where(waivers.c.rule == rule, stands(now_us))
     return int(conn.execute(count).scalar_one())
 
 
 def _use(conn: Connection, waiver_id: str, now_us: int) -> bool:
-    change = (
-        update(waivers)
-        .where(waivers.c.id == waiver_id, waivers.c.uses_left > 0)
-        .where(waivers.c.expires_us > now_us, waivers.c.revoked_us.is_(None))
-        .values(uses_left=waivers.c.uses_left - 1)
-    )
+    change = update(waivers).where(waivers.c.id == waiver_id, stands(now_us)).values(uses_left=waivers.c.uses_left - 1)
     return conn.execute(change).rowcount == 1

@@ -10,6 +10,7 @@ from dataclasses import field
 from typing import Final
 
 from policylayer.core.call import Call, Caller, Json
+from policylayer.core.commands import Waived
 from policylayer.core.decision import Inner
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Mode, Path
@@ -22,8 +23,9 @@ class CallContext:
 
     `session` is the handshake session's or stream's id as we minted it, `client` the client's own claim of its name.
     `labels` are those the grant carried when it was decided, `approved` the hold rules that were satisfied then, and
-    `annotations` the tool's, where policy may believe them: what a replay of the decision has to be told. `reads` is
-    what the policy's rules read of such calls, for the mode that keeps just that.
+    `annotations` the tool's, where policy may believe them: what a replay of the decision has to be told. `waived` are
+    those of `approved` that no approver was asked about. `reads` is what the policy's rules read of such calls, for the
+    mode that keeps just that.
     """
 
     call: Call
@@ -33,6 +35,7 @@ class CallContext:
     ip: str | None = None
     labels: frozenset[str] = frozenset()
     approved: frozenset[str] = frozenset()
+    waived: tuple[Waived, ...] = ()
     annotations: Mapping[str, Json] | None = None
     reads: frozenset[Path] | None = None
 

@@ -165,10 +165,16 @@ def _detail(decision: Decision, view: View, answers: View | None, context: CallC
 
 
 def _decided_by(context: CallContext) -> dict[str, object]:
-    """What policy was told besides the call: holds that were satisfied, hints it believed, what the credential adds."""
+    """What policy was told besides the call: holds that were satisfied (and by which waivers), hints it believed, what
+    the credential adds."""
     caller, detail = context.caller, dict[str, object]()
     if context.approved:
         detail["approved"] = sorted(context.approved)
+    if context.waived:
+        # Why nobody was asked: the approval names the person who said so.
+        detail["waivers"] = [
+            {"rule": each.rule, "waiver_id": each.waiver_id, "approval_id": each.approval_id} for each in context.waived
+        ]
     if context.annotations is not None:
         detail["annotations"] = {hint: said for hint, said in context.annotations.items() if isinstance(said, bool)}
     if _adds(caller.subject):

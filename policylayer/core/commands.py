@@ -146,6 +146,15 @@ class Found:
 
 
 @immutable
+class Waived:
+    """A waiver that was used for this call: the hold rule that it satisfies, which one, and the approval behind it."""
+
+    rule: str
+    waiver_id: str
+    approval_id: str
+
+
+@immutable
 class Recorded:
     """The row is durable."""
 

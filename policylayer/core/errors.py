@@ -61,11 +61,15 @@ class AuditUnavailable(PolicyLayerError):
 UNKNOWN: Final = "`policylayer approvals list --all` lists them, with their ids"
 """Where an approval is named that there is not."""
 
+WAIVERS: Final = "`policylayer approvals waivers` lists them, with their ids"
+"""Where one is to choose among waivers, or names one that there is not."""
+
 
 class ApprovalError(PolicyLayerError):
     """A vote or transition that is not allowed.
 
-    `reason` is `self_approval`, `not_an_approver`, `not_found`, `state` or `note_required`; `state` the approval's.
+    `reason` is `self_approval`, `not_an_approver`, `not_found`, `state`, `note_required`, or `waiver` where one cannot
+    be given; `state` the approval's.
     """
 
     code = "approval"

@@ -36,6 +36,7 @@ from policylayer.core.commands import (
     Unrecorded,
     Verdict,
     Waited,
+    Waived,
 )
 from policylayer.core.decision import Decision, ReasonCode
 from policylayer.core.errors import AuditUnavailable
@@ -66,6 +67,7 @@ class Performer:
     _decide_us: int | None = None
     _has_row: bool = False
     _unsaid: list[tuple[str, Exception]] | None = None
+    _waived: tuple[Waived, ...] = ()
 
     async def run(self, resumed: Round | None = None, parent: str | None = None) -> Verdict:
         """From the first command to the verdict."""
@@ -127,15 +129,17 @@ class Performer:
             context = self.visit.context(self.call)
             return replace(context, approved=approved) if approved else context
         labels, annotations = self.visit.deps.labels(self.visit.caller), self.visit.believed(self.call)
-        return replace(self._context, labels=labels, annotations=annotations, approved=approved)
+        waived = tuple(each for each in self._waived if each.rule in approved)
+        return replace(self._context, labels=labels, annotations=annotations, approved=approved, waived=waived)
 
     async def _seek(self, command: Seek) -> Found | None:
         approvals, caller, decision = self.visit.deps.approvals, self.visit.caller, command.decision
         found = await approvals.seek(caller, self.call, decision)
         if found is not None:
             return found
-        waived = await approvals.waived(caller, self.call, decision.holds, decision.charges)
-        return Found(None, "approved", waived) if waived else None
+        self._waived = await approvals.waived(caller, self.call, decision.holds, decision.charges)
+        rules = frozenset(each.rule for each in self._waived)
+        return Found(None, "approved", rules) if rules else None
 
     async def _record(self, command: Record) -> Recorded | OverLimit | AlreadyConsumed | Unrecorded:
         assert self._context is not None

@@ -23,6 +23,7 @@ from policylayer.core.commands import (
     RecordOutcome,
     Unrecorded,
     Waited,
+    Waived,
 )
 from policylayer.core.decision import Charge, Decision, HoldRule
 from policylayer.core.redact import Path
@@ -93,8 +94,8 @@ class Approvals(Protocol):
 
     async def waived(
         self, caller: Caller, call: Call, holds: Sequence[HoldRule], charges: Sequence[Charge] = ()
-    ) -> frozenset[str]:
-        """The hold rules that waivers satisfy for this call, which is to charge these."""
+    ) -> tuple[Waived, ...]:
+        """The waivers that satisfy rules which hold this call, which is to charge these; each is used once."""
 
     async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
         """Wait until it is settled, or until the monotonic deadline."""

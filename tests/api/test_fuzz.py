@@ -29,6 +29,11 @@ JSON = st.recursive(
 )
 NAMES = st.sampled_from(["user:a", "agent:b", "group:c", "shop", "nowhere", "2027-01-01T00:00:00Z", "", "\x00", "💥"])
 VALUES = NAMES | st.sampled_from(["viewer", "admin", "all", "principal", "server", "pending", "1", "-1", "0", "5000"])
+SIMILAR = st.fixed_dictionaries(
+    {"for": st.sampled_from(["1h", "25h", "0s", "999999d", ""]) | st.text(max_size=5)},
+    optional={"uses": st.integers(-1, 1002) | st.just(1.0), "same": st.lists(VALUES | st.text(max_size=5), max_size=3)},
+)
+"""A wish of an approver's, as it may be said or nearly."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +57,8 @@ def requests(draw: st.DrawFn) -> tuple[Route, str, str, Any]:
     if route.body is None:
         return route, path, query, None
     properties = list(SCHEMAS[route.body]["properties"])
-    near = st.fixed_dictionaries({}, optional=dict.fromkeys(properties, VALUES | st.lists(VALUES, max_size=2) | JSON))
+    values = VALUES | st.lists(VALUES, max_size=2) | SIMILAR | JSON
+    near = st.fixed_dictionaries({}, optional=dict.fromkeys(properties, values))
     return route, path, query, draw(near | JSON)
 
 

@@ -100,6 +100,91 @@ async def test_an_approval_is_decided_once_by_who_may(rig: Rig) -> None:
     assert (await rig.ask("POST", "/approvals/nothing/approve", "approver")).status == 404
 
 
+@pytest.mark.shows("proxy.8")
+async def test_similar_calls_are_allowed_listed_and_not_any_more(rig: Rig) -> None:
+    held = await row(rig, Effect.REQUIRE_APPROVAL, amount=5, to="acme")
+    wish = {"for": "15m", "uses": 3, "same": ["to"]}
+    done = await rig.ask("POST", f"/approvals/{held.approval_id}/approve", "approver", body={"similar": wish})
+    (given,) = done.json["waivers"]
+    assert (done.status, done.json["state"]) == (200, "approved")
+    assert {name: given[name] for name in ("rule", "principal", "target", "same", "exact", "uses_left")} == {
+        "rule": "shop/refunds",
+        "principal": "agent:bot",
+        "target": "refund",
+        "same": ["to"],
+        "exact": False,
+        "uses_left": 3,
+    }
+    assert (await rig.ask("GET", f"/approvals/{held.approval_id}", "viewer")).json["waivers"] == [given]
+    assert (await rig.ask("GET", "/approvals", "viewer")).json["items"][0]["waivers"] == [given]
+    listed = (await rig.ask("GET", "/waivers", "viewer", query={"limit": "1"})).json
+    assert listed == {"items": [given], "next": None}
+    assert "acme" not in str(listed)
+    path = f"/waivers/{given['id']}/revoke"
+    assert (await rig.ask("POST", path, "viewer")).json["code"] == "insufficient_role"
+    ended = await rig.ask("POST", path, "approver")
+    assert (ended.status, ended.json["revoked_by"]) == (200, "user:approver")
+    again = await rig.ask("POST", path, "approver")
+    assert (again.status, again.json["code"]) == (404, "not_found")
+    assert "approvals waivers" in again.json["help"]
+    assert (await rig.ask("GET", "/waivers")).json["items"] == []
+    events = (await rig.ask("GET", "/events", query={"type": "waiver."})).json["items"]
+    assert [(event["type"], event["actor"], event["detail"]["waiver_id"]) for event in events] == [
+        ("waiver.revoked", "user:approver", given["id"]),
+        ("waiver.created", "user:approver", given["id"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wish", "status", "said"),
+    [
+        ({"for": "25h"}, 422, "at most 24 hours"),
+        ({"for": "0s"}, 422, "at most 24 hours"),
+        ({"for": "an hour"}, 422, "`similar.for` is not a duration"),
+        ({"for": "1h", "same": ["CANARY"]}, 422, "the call has no such argument"),
+        ({"for": "1h", "uses": 1001}, 400, "/similar/uses"),
+        ({"for": "1h", "uses": 0}, 400, "/similar/uses"),
+        ({"for": "1h", "forever": True}, 400, "/similar"),
+        ({"uses": 1}, 400, "/similar"),
+        ("1h", 400, "/similar"),
+    ],
+)
+async def test_a_wish_that_cannot_be_is_refused_with_the_vote(rig: Rig, wish: Any, status: int, said: str) -> None:
+    held = await row(rig, Effect.REQUIRE_APPROVAL, amount=5)
+    path = f"/approvals/{held.approval_id}"
+    refused = await rig.ask("POST", f"{path}/approve", "approver", body={"similar": wish})
+    assert (refused.status, said in refused.json["detail"]) == (status, True), refused.json
+    assert refused.json["code"] == ("waiver" if status == 422 else "bad_body")
+    assert (status == 400) or refused.json["help"]
+    assert b"CANARY" not in refused.body
+    assert (await rig.ask("GET", path)).json["state"] == "pending"
+
+
+async def test_similar_calls_are_for_who_approves(rig: Rig) -> None:
+    held = await row(rig, Effect.REQUIRE_APPROVAL, amount=5)
+    for verb in ("deny", "withdraw"):
+        body = {"similar": {"for": "1h"}}
+        refused = await rig.ask("POST", f"/approvals/{held.approval_id}/{verb}", "approver", body=body)
+        assert refused.status in (400, 403)
+    assert (await rig.ask("GET", f"/approvals/{held.approval_id}")).json["state"] == "pending"
+    refused = await rig.ask("POST", f"/approvals/{held.approval_id}/approve", "operator", body=body)
+    assert (refused.status, refused.json["code"]) == (403, "not_an_approver")
+    assert (await rig.ask("GET", "/waivers")).json["items"] == []
+
+
+async def test_a_waiver_is_ended_by_who_may_vote_on_its_rule_or_operates(rig: Rig) -> None:
+    """Another approver, whom the rule does not name, may not."""
+    body = {"role": "approver", "principal": "user:other"}
+    other = f"Bearer {(await rig.ask('POST', '/tokens', body=body)).json['token']}"
+    for who, status in ((other, 403), ("operator", 200)):
+        held = await row(rig, Effect.REQUIRE_APPROVAL, target=who[:6], amount=5)
+        path = f"/approvals/{held.approval_id}/approve"
+        given = (await rig.ask("POST", path, "approver", body={"similar": {"for": "1h"}})).json["waivers"][0]
+        answer = await rig.ask("POST", f"/waivers/{given['id']}/revoke", who)
+        assert answer.status == status
+    assert len((await rig.ask("GET", "/waivers")).json["items"]) == 1
+
+
 async def test_nobody_approves_a_call_of_their_own(rig: Rig) -> None:
     held = await row(rig, Effect.REQUIRE_APPROVAL, principal="user:approver")
     answer = await rig.ask("POST", f"/approvals/{held.approval_id}/approve", "approver")
@@ -219,7 +304,9 @@ async def _changes(rig: Rig) -> dict[str, Any]:
     grant = {"name": "x", "principal": "agent:x", "servers": ["shop"]}
     made = (await rig.ask("POST", "/grants", body={**grant, "name": "y"})).json["id"]
     token = (await rig.ask("POST", "/tokens", body={"principal": "user:x", "role": "viewer"})).json["id"]
-    approve, deny, withdraw = [await _approval(rig, target) for target in ("a", "b", "c")]
+    approve, deny, withdraw, waived = [await _approval(rig, target) for target in ("a", "b", "c", "d")]
+    similar = {"similar": {"for": "1h"}}
+    given = (await rig.ask("POST", f"/approvals/{waived}/approve", "approver", body=similar)).json["waivers"][0]["id"]
     stop = {"scope": "principal", "name": "agent:x"}
     return {
         "createGrant": ("POST", "/grants", grant),
@@ -233,6 +320,7 @@ async def _changes(rig: Rig) -> dict[str, Any]:
         "approveApproval": ("POST", f"/approvals/{approve}/approve", {}),
         "denyApproval": ("POST", f"/approvals/{deny}/deny", {"note": "no"}),
         "withdrawApproval": ("POST", f"/approvals/{withdraw}/withdraw", {}),
+        "revokeWaiver": ("POST", f"/waivers/{given}/revoke", None),
     }
 
 

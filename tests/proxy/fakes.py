@@ -20,6 +20,7 @@ from policylayer.core.commands import (
     RecordOutcome,
     Unrecorded,
     Waited,
+    Waived,
 )
 from policylayer.core.decision import Charge, Decision, Effect, HoldRule, ReasonCode, RuleRef
 from policylayer.core.errors import AuditUnavailable
@@ -142,6 +143,7 @@ class FakeApprovals:
     calls: dict[str, tuple[Caller, bytes]] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     waits: int = 0
+    waivers: tuple[Waived, ...] = ()
 
     def open(self, caller: Caller, call: Call) -> str:
         found = self._of(caller, call, "pending", "approved")
@@ -176,8 +178,8 @@ class FakeApprovals:
 
     async def waived(
         self, caller: Caller, call: Call, holds: Sequence[HoldRule], charges: Sequence[Charge] = ()
-    ) -> frozenset[str]:
-        return frozenset()
+    ) -> tuple[Waived, ...]:
+        return self.waivers
 
     async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
         self.waits += 1

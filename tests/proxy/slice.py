@@ -92,15 +92,16 @@ class World:
                 return answer.status, json.loads(lines[-1])
             return answer.status, json.loads(body) if body else None
 
-    async def approve(self, verdict: str = "approve", note: str | None = None) -> dict[str, Any]:
+    async def approve(
+        self, verdict: str = "approve", note: str | None = None, similar: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Vote on the newest pending approval."""
         headers = {"Authorization": f"Bearer {self.approver}"}
         base = f"{self.served.url}/api/v1/approvals"
         async with self.http.get(f"{base}?state=pending", headers=headers) as listed:
             (newest, *_) = (await listed.json())["items"]
-        async with self.http.post(
-            f"{base}/{newest['id']}/{verdict}", json={"note": note} if note else {}, headers=headers
-        ) as voted:
+        body = {name: value for name, value in (("note", note), ("similar", similar)) if value}
+        async with self.http.post(f"{base}/{newest['id']}/{verdict}", json=body, headers=headers) as voted:
             assert voted.status == 200, await voted.text()
             answer: dict[str, Any] = await voted.json()
             return answer

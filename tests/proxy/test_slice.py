@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,31 @@ async def test_allowed_denied_and_listed(whole: World, era: str) -> None:
         ("outcome", "executed"),
     ]
     assert rows[1][3] == rows[0][4]
+
+
+@ERAS
+@pytest.mark.shows("proxy.8")
+@pytest.mark.shows("audit.1")
+async def test_similar_calls_pass_and_the_log_says_by_whose_word(whole: World, era: str) -> None:
+    made = await begin(whole, era)
+    asked = asyncio.get_running_loop().create_task(whole.ask(made("gated", {"amount": 9, "to": "acme"})))
+    await _held(whole, asked)
+    given = await whole.approve(similar={"for": "1h", "uses": 1, "same": ["to"]})
+    (waiver,) = given["waivers"]
+    assert (waiver["rule"], waiver["same"], waiver["exact"]) == ("shop/gated", ["to"], False)
+    await asked
+    _, answer = await whole.ask(made("gated", {"amount": 12, "to": "acme"}, 2))
+    assert answer["result"]["content"][0]["text"] == "gated done"
+    *_, row, _ = await whole.settled(5)
+    ((detail, approval),) = [found for *found, id in whole.rows("detail, approval_id, id") if id == row[4]]
+    told = {"rule": "shop/gated", "waiver_id": waiver["id"], "approval_id": given["id"]}
+    assert json.loads(detail) == {"approved": ["shop/gated"], "waivers": [told]}
+    assert approval is None, "no approval was used up"
+    used_up = asyncio.get_running_loop().create_task(whole.ask(made("gated", {"amount": 13, "to": "acme"}, 3)))
+    await _held(whole, used_up)
+    await whole.approve("deny")
+    await used_up
+    assert whole.recording.counts == {"gated": 2}
 
 
 @ERAS
