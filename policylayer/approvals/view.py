@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from policylayer.approvals import rows, waiver_rows
+from policylayer.approvals import rows, waiver_rows, waivers
 from policylayer.approvals.binding import open_arguments
 from policylayer.approvals.rows import LIVE, Row, when
 from policylayer.core.approval import State
@@ -34,6 +34,7 @@ def view(keys: Keys, shown: Shown, waiters: int, now_us: int) -> dict[str, Any]:
     row = shown.row
     state = rows.state_at(row, now_us)
     rules = rows.rules_of(row)
+    waivable = [rule.ref.name for rule in waivers.waivable(row, rules)]
     kept = open_arguments(keys, row) if state in LIVE else None
     redacted = orjson.loads(row["arguments"]) if row["arguments"] else None
     return {
@@ -52,7 +53,7 @@ def view(keys: Keys, shown: Shown, waiters: int, now_us: int) -> dict[str, Any]:
         "input": kept.input if kept and kept.input else None,
         "altered": state in LIVE and kept is None,
         "digest": row["digest"],
-        "rules": [_rule(rule, shown.votes) for rule in rules],
+        "rules": [{**_rule(rule, shown.votes), "waivable": rule.ref.name in waivable} for rule in rules],
         "exceeds": sorted(rows.exceeded_of(row)),
         "satisfied": sorted(rows.carried_of(row)),
         "approvers": _approvers(rules),

@@ -45,6 +45,9 @@ ONE_BY_ONE: Final = (
     "one: approve without `similar`"
 )
 
+SEALED_WITH: Final = ("id", "approval_id", "rule", "created_us", "created_by", "expires_us")
+"""The columns that never change in a waiver's life."""
+
 Votes: TypeAlias = Callable[[str, Parties, HoldRule], bool]
 """Whether that person may vote on that rule for a call of these parties, as people stand now."""
 
@@ -61,6 +64,13 @@ class Similar:
     same: tuple[str, ...] | None = None
 
 
+def waivable(row: Row, rules: Iterable[HoldRule]) -> list[HoldRule]:
+    """Those of an approval's rules that whoever may vote on them may waive."""
+    rules = list(rules)
+    limited = demand.limited(row["rules"]) if rules else frozenset()
+    return [rule for rule in rules if _may_waive(rule) and rule.ref.name not in limited]
+
+
 def refusal(
     conn: Connection, similar: Similar, row: Row, kept: Kept, rules: Iterable[HoldRule], now_us: int
 ) -> ApprovalError | None:
@@ -71,10 +81,10 @@ def refusal(
         )
     if not set(similar.same or ()) <= set(kept.arguments):
         return ApprovalError("waiver", "the call has no such argument", "name arguments of the held call in `same`")
-    waivable = [rule for rule in _unlimited(row, rules) if _may_waive(rule)]
-    if not waivable:
+    found = waivable(row, rules)
+    if not found:
         return ApprovalError("waiver", "none of these rules can be waived by one person", ONE_BY_ONE)
-    if all(_live(conn, rule.ref.name, now_us) >= MOST_LIVE for rule in waivable):
+    if all(_live(conn, rule.ref.name, now_us) >= MOST_LIVE for rule in found):
         return ApprovalError("waiver", f"{MOST_LIVE} waivers of this rule stand already", f"revoke some: {WAIVERS}")
     return None
 
@@ -90,24 +100,23 @@ def create(
     now_us: int,
 ) -> None:
     """Give a waiver for each of the rules that one approver may waive."""
-    for rule in _unlimited(row, rules):
-        if not _may_waive(rule) or _live(conn, rule.ref.name, now_us) >= MOST_LIVE:
+    for rule in waivable(row, rules):
+        if _live(conn, rule.ref.name, now_us) >= MOST_LIVE:
             continue
         exact = similar.same is None
         same = sorted(kept.arguments if similar.same is None else {*similar.same, *rule.bound} & set(kept.arguments))
-        values = text(desk.keys.digest(_values(kept.arguments, same)))
         scope = {**{name: row[name] for name in BOUND}, "demand": demand.asks(rule), "same": same, "exact": exact}
         fresh = {
             "id": desk.new_id(),
             "approval_id": row["id"],
             "rule": rule.ref.name,
-            "scope": orjson.dumps({**scope, "values": values}).decode(),
             "uses_left": similar.uses,
             "created_us": now_us,
             "created_by": by,
             "expires_us": now_us + similar.seconds * 1_000_000,
         }
-        conn.execute(insert(waivers).values(fresh))
+        seal = text(desk.keys.digest(_sealed(fresh, scope, kept.arguments)))
+        conn.execute(insert(waivers).values(**fresh, scope=orjson.dumps({**scope, "seal": seal}).decode()))
         told = {"waiver_id": fresh["id"], "approval_id": row["id"], "rule": rule.ref.name, "same": same, "exact": exact}
         desk.on_event("waiver.created", by, {**told, "seconds": similar.seconds, "uses": similar.uses})
 
@@ -124,7 +133,7 @@ def covering(
     found: dict[str, list[Row]] = {}
     for waiver in rows.fetch(conn, query):
         rule = demands[waiver["rule"]]
-        if not _covers(keys, orjson.loads(waiver["scope"]), parties, call, rule):
+        if not _covers(keys, waiver, parties, call, rule):
             continue
         if may(waiver["created_by"], parties, rule):
             found.setdefault(waiver["rule"], []).append(waiver)
@@ -144,12 +153,8 @@ def _may_waive(rule: HoldRule) -> bool:
     return rule.quorum == 1 and not rule.each_round
 
 
-def _unlimited(row: Row, rules: Iterable[HoldRule]) -> list[HoldRule]:
-    limited = demand.limited(row["rules"])
-    return [rule for rule in rules if rule.ref.name not in limited]
-
-
-def _covers(keys: Keys, scope: dict[str, Any], parties: Parties, call: Call, rule: HoldRule) -> bool:
+def _covers(keys: Keys, waiver: Row, parties: Parties, call: Call, rule: HoldRule) -> bool:
+    scope = orjson.loads(waiver["scope"])
     target = None if call.target is None else storable(call.target)
     bound = (parties.actor, parties.on_behalf_of, call.server, call.method, target)
     if tuple(scope[name] for name in BOUND) != bound or scope["demand"] != demand.asks(rule):
@@ -158,11 +163,14 @@ def _covers(keys: Keys, scope: dict[str, Any], parties: Parties, call: Call, rul
         return False
     if scope["exact"] and len(scope["same"]) != len(call.arguments):
         return False
-    return scope["values"] in {text(each) for each in keys.digests(_values(call.arguments, scope["same"]))}
+    return scope.pop("seal") in {text(each) for each in keys.digests(_sealed(waiver, scope, call.arguments))}
 
 
-def _values(arguments: Mapping[str, Json], same: Iterable[str]) -> bytes:
-    return canonical({name: arguments[name] for name in same})
+def _sealed(row: Row, scope: Mapping[str, Any], arguments: Mapping[str, Json]) -> bytes:
+    """What a waiver's digest is of: the values that must be equal, and all of the row that never changes, so that one
+    that was altered in the database covers nothing."""
+    values = {name: arguments[name] for name in scope["same"]}
+    return canonical(["waiver", *(row[name] for name in SEALED_WITH), dict(scope), values])
 
 
 def _live(conn: Connection, rule: str, now_us: int) -> int:

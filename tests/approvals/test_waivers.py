@@ -112,7 +112,10 @@ async def test_appr_24_what_cannot_be_waived_is_refused_with_the_vote(
     with pytest.raises(ApprovalError) as caught:
         await bench.approvals.vote(approval, LEA, "approve", None, similar)
     assert caught.value.reason == "waiver"
-    assert (await bench.approvals.get(approval))["votes"] == []
+    assert caught.value.help
+    shown = await bench.approvals.get(approval)
+    assert shown["votes"] == []
+    assert shown["rules"][0]["waivable"] == (rule == hold())
 
 
 async def test_only_rules_that_one_person_decides_are_waived(bench: Bench) -> None:
@@ -153,6 +156,7 @@ async def test_a_waiver_never_touches_a_limit(bench: Bench) -> None:
     approval = await bench.store.record(lambda conn, add: bench.approvals.open_or_join(conn, add, wish))
     with pytest.raises(ApprovalError, match="waived"):
         await bench.approvals.vote(approval, LEA, "approve", None, Similar())
+    assert not (await bench.approvals.get(approval))["rules"][0]["waivable"]
 
 
 async def test_uses_are_counted_also_when_many_come_at_once(bench: Bench) -> None:
@@ -289,6 +293,28 @@ async def test_a_call_without_arguments_is_similar_to_none_with_some(bench: Benc
     await waive(bench, Similar(), call())
     assert await covered(bench, call())
     assert not await covered(bench, call(all=True))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("expires_us", "expires_us + 1"),
+        ("rule", "'p/other'"),
+        ("created_by", "'user:luis'"),
+        ("approval_id", "'another'"),
+        ("scope", """replace(scope, '"exact":true', '"exact":false')"""),
+        ("scope", """replace(scope, '["amount"]', '[]')"""),
+        ("scope", """replace(scope, 'agent:bot', 'agent:eve')"""),
+    ],
+)
+async def test_a_waiver_that_was_altered_in_the_database_covers_nothing(bench: Bench, column: str, value: str) -> None:
+    await waive(bench, Similar(), call(amount=5), hold("hold"), hold("other"))
+    bench.alter("DELETE FROM waivers WHERE rule = 'p/other'")
+    assert await covered(bench, call(amount=5))
+    bench.alter(f"UPDATE waivers SET {column} = {value}")
+    for who in ("agent:bot", "agent:eve"):
+        for what in (call(amount=5), call(amount=6)):
+            assert not await covered(bench, what, caller(who), hold("hold"), hold("other"))
 
 
 async def test_a_key_rotation_leaves_waivers_standing(bench: Bench) -> None:
