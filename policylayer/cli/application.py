@@ -28,7 +28,7 @@ COMMANDS: Final[dict[str, str]] = {
     "replay": "what other policies would have made of the recorded calls",
     "grant": "agents' credentials: create, list, rotate, revoke",
     "token": "people's credentials: create, list, revoke",
-    "approvals": "held calls: list, show, approve, deny, withdraw, watch",
+    "approvals": "held calls: list, show, approve, deny, withdraw, watch; waivers, revoke",
     "audit": "the decision log: tail, query, show, export, verify, prune, mark",
     "freeze": "stop a principal, a server, or everything, at once",
     "thaw": "end a freeze",

@@ -1,4 +1,5 @@
-"""`policylayer approvals`: held calls, and deciding about them. What a call carries is shown inert, whole on request.
+"""`policylayer approvals`: held calls, deciding about them, and what was allowed along with them. What a call carries
+is shown inert, whole on request. How waivers are asked for and told is in `approvals_similar.py`.
 
 Must not know who may decide (`policylayer/approvals`): everything goes through `reach`.
 """
@@ -12,7 +13,9 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
+from policylayer.cli import approvals_similar
 from policylayer.cli.application import new
+from policylayer.cli.approvals_similar import AnyOption, SameOption, SimilarOption, UsesOption
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import compact, emit, note, say, table
 from policylayer.cli.reach import Reach, reach
@@ -87,14 +90,19 @@ def show(
 def approve(
     id: IdArgument,
     note: NoteOption = None,
+    similar: SimilarOption = None,
+    uses: UsesOption = None,
+    same: SameOption = None,
+    any: AnyOption = False,
     json: JsonOption = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Vote for a held call. Needs an approver's token, also with -c."""
+    wish = approvals_similar.wish(similar, uses, same or [], any)
     with reach(config, url, token, "approvals approve") as proxy:
-        _done(_post(proxy, id, "approve", note), json)
+        _done(_post(proxy, id, "approve", note, wish), json)
 
 
 @app.command()
@@ -126,6 +134,43 @@ def withdraw(
 
 
 @app.command()
+def waivers(
+    limit: Annotated[int, typer.Option("--limit", min=1, max=500, help="At most so many.")] = 100,
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """What is allowed without asking for now, the one that ends first on top."""
+    with reach(config, url, token, "approvals waivers") as proxy:
+        page = proxy.ask("GET", "/waivers", {"limit": str(limit)})
+    if page["next"]:
+        note(f"There are more than these {limit}.")
+    if json:
+        for each in page["items"]:
+            emit(each)
+        return
+    approvals_similar.listed(page["items"])
+
+
+@app.command()
+def revoke(
+    id: Annotated[str, typer.Argument(metavar="WAIVER", help="Which waiver.")],
+    json: JsonOption = False,
+    config: ConfigOption = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+) -> None:
+    """End a waiver: the next such call is asked about again."""
+    with reach(config, url, token, "approvals revoke") as proxy:
+        ended = proxy.ask("POST", f"/waivers/{id}/revoke")
+    if json:
+        emit(ended)
+    else:
+        say(f"Revoked: {ended['id']} ({ended['principal']}, {ended['rule']}).")
+
+
+@app.command()
 def watch(
     json: JsonOption = False,
     config: ConfigOption = None,
@@ -148,8 +193,10 @@ def watch(
             time.sleep(EACH)
 
 
-def _post(proxy: Reach, id: str, verb: str, note: str | None) -> Any:
-    return proxy.ask("POST", f"/approvals/{id}/{verb}", body={"note": note} if note is not None else {})
+def _post(proxy: Reach, id: str, verb: str, note: str | None, similar: dict[str, Any] | None = None) -> Any:
+    said = {"note": note, "similar": similar}
+    body = {name: value for name, value in said.items() if value is not None}
+    return proxy.ask("POST", f"/approvals/{id}/{verb}", body=body)
 
 
 def _done(found: dict[str, Any], json: bool) -> None:
@@ -159,6 +206,7 @@ def _done(found: dict[str, Any], json: bool) -> None:
     left = [f"{rule['policy']}/{rule['rule']}" for rule in found["rules"] if len(rule["approved_by"]) < rule["quorum"]]
     more = f"; still waiting for {', '.join(left)}" if found["state"] == "pending" and left else ""
     say(f"{found['id']} is {found['state']}{more}.")
+    approvals_similar.tell(found["waivers"])
 
 
 def _rules(found: dict[str, Any]) -> str:
@@ -174,6 +222,8 @@ def _show(found: dict[str, Any], full: bool) -> None:
     say(f"  who may  {', '.join(found['approvers']) or 'any approver'} (quorum {found['quorum']})")
     for vote in found["votes"]:
         say(f"  vote     {vote['principal']}: {vote['decision']} {vote['note'] or ''}")
+    for waiver in found["waivers"]:
+        say(f"  waiver   until {waiver['expires_at']}, {approvals_similar.allows(waiver)}")
     text = orjson.dumps(found["arguments"], option=orjson.OPT_INDENT_2).decode()
     label = "arguments" if found.get("arguments_complete") else "arguments, redacted"
     say(f"  {label} (digest {found['digest']}):")

@@ -68,6 +68,7 @@ def _help_for(code: str) -> str:
         "too_many_attempts": "wait a few seconds, and look at the token",
         "self_approval": "another person must decide",
         "not_an_approver": "the rule's `approvers` say who may decide",
+        "waiver": "approve without --similar, or ask for less",
     }.get(code, "")
 
 
