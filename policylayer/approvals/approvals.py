@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal, TypeVar
 
@@ -82,6 +83,7 @@ class Approvals:
         self._make_event = make_event
         self._expires = expires
         self._deadlines = Deadlines(clock)
+        self._lasting = Deadlines(clock)
         self._waiting = Waiting(store, clock, self._deadlines.now_us)
         self._still = 0
         self._sweeper: asyncio.Task[None] | None = None
@@ -92,6 +94,8 @@ class Approvals:
         self._unsubscribe = self._store.subscribe("approvals", self._changed)
         for approval_id, expires_us in await self._store.read(listing.live):
             self._deadlines.note(approval_id, expires_us)
+        for waiver in await self._store.read(partial(waiver_rows.standing, now_us=self._clock.time_us())):
+            self._lasts(waiver)
         self._sweeper = spawn(keep_on(self._tick, "approvals cannot be swept"), "approvals-sweep")
 
     async def close(self) -> None:
@@ -165,7 +169,8 @@ class Approvals:
         holds = [hold for hold in holds if hold.ref.name not in limited]
         now, may = self._clock.time_us(), partial(voters.may_vote, self._directory(), self._clock.now())
         ask = partial(waivers.covering, keys=self._keys, caller=caller, call=call, holds=holds, may=may, now_us=now)
-        covered = await read_soon(self._store, ask)
+        found = await read_soon(self._store, ask)
+        covered = {rule: lasting for rule, them in found.items() if (lasting := [*filter(self._lasts, them)])}
         if not covered:
             return ()
         return await self._store.write(partial(waivers.spend, covered=covered, now_us=now))
@@ -214,7 +219,7 @@ class Approvals:
         """The waivers that still cover something, the one that ends first at the front; and the next page's cursor."""
         now = self._clock.time_us()
         found, following = await self._store.read(partial(waiver_rows.page, limit=limit, cursor=cursor, now_us=now))
-        return [waiver_rows.view(row) for row in found], following
+        return [waiver_rows.view(row) for row in found if self._lasts(row)], following
 
     async def revoke_waiver(self, waiver_id: str, person: Person) -> dict[str, Any]:
         """End a waiver; the waiver as it is then. ApprovalError says why it cannot be, or why this person may not."""
@@ -266,6 +271,12 @@ class Approvals:
 
         return Desk(self._keys, on_event, self._clock.new_id)
 
+    def _lasts(self, waiver: Row) -> bool:
+        """Whether a waiver is in time, also where the wall clock was set back since it was first seen here."""
+        expires_us: int = waiver["expires_us"]
+        self._lasting.note(waiver["id"], expires_us)
+        return self._lasting.now_us(waiver["id"]) < expires_us
+
     def _seen(self, found: Shown | ApprovalError | None) -> dict[str, Any]:
         if found is None:
             raise ApprovalError("not_found", "there is no such approval", UNKNOWN)
@@ -275,6 +286,7 @@ class Approvals:
 
     def _view(self, shown: Shown) -> dict[str, Any]:
         approval_id = shown.row["id"]
+        shown = replace(shown, waivers=[*filter(self._lasts, shown.waivers)])
         return view(self._keys, shown, self._waiting.count(approval_id), self._deadlines.now_us(approval_id))
 
 

@@ -1,7 +1,7 @@
-"""When approvals are over, even if the wall clock is set back: the wall and the monotonic clock, the earlier wins.
+"""When approvals and waivers are over, even where the wall clock is set back: the earlier of both clocks wins.
 
-Remembers, in memory, the approvals that this process opened or waits for. Must not know the database; the wall time in
-the row is what every process goes by.
+Remembers, in memory, those that this process opened, waits for or has seen. Must not know the database; the wall time
+in the row is what every process goes by.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ REMEMBERED: Final = 20_000
 
 
 class Deadlines:
-    """Monotonic deadlines by approval."""
+    """Monotonic deadlines by the id of what ends then."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

@@ -50,6 +50,11 @@ def stands(now_us: int) -> ColumnElement[bool]:
     return and_(waivers.c.expires_us > now_us, waivers.c.uses_left > 0, waivers.c.revoked_us.is_(None), ~gone)
 
 
+def standing(conn: Connection, *, now_us: int) -> list[Row]:
+    """All that stand."""
+    return rows.fetch(conn, select(waivers).where(stands(now_us)))
+
+
 def page(conn: Connection, *, limit: int, cursor: str | None, now_us: int) -> tuple[list[Row], str | None]:
     """A page of those that stand, the one that ends first at the front; and where the next page begins."""
     limit = max(1, min(limit, MOST))

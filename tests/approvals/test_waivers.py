@@ -317,6 +317,17 @@ async def test_a_waiver_that_was_altered_in_the_database_covers_nothing(bench: B
             assert not await covered(bench, what, caller(who), hold("hold"), hold("other"))
 
 
+@pytest.mark.parametrize("jump", [-3600, -365 * 24 * 3600, 3600])
+async def test_a_clock_that_jumps_never_extends_a_waiver(bench: Bench, jump: int) -> None:
+    await waive(bench, often(seconds=600))
+    bench.clock.jump(jump)
+    bench.clock.advance(599)
+    assert await covered(bench, call()) == (jump < 0)
+    bench.clock.advance(1)
+    assert not await covered(bench, call())
+    assert await standing(bench) == []
+
+
 async def test_a_key_rotation_leaves_waivers_standing(bench: Bench) -> None:
     await waive(bench, often(same=("to",)))
     rotated = Keys([bytes(range(1, 33)), bytes(range(32))])
