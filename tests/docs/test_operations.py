@@ -69,6 +69,9 @@ def test_its_commands_are_commands(capsys: pytest.CaptureFixture[str]) -> None:
         for word in ("audit export", "audit prune", "audit verify", "migrate")
     }
     assert {command.strip() for command in commands} >= {"audit prune", "audit mark", "audit query", "migrate"}
+    for command in re.findall(r"^    policylayer (approvals \w+)", PAGE, re.MULTILINE):
+        assert main([*command.split(), "--help"]) == 0
+        assert f"policylayer {command}" in capsys.readouterr().out
     for word, uses in options.items():
         assert main([*word.split(), "--help"]) == 0
         said = capsys.readouterr().out
