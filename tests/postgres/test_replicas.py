@@ -41,6 +41,26 @@ async def test_approved_on_one_replica_goes_on_at_another(make: Make, rec: Recor
     assert rec.counts["gated"] == 2
 
 
+@pytest.mark.shows("proxy.8")
+async def test_similar_calls_allowed_on_one_replica_pass_at_another_until_revoked(make: Make, rec: Recording) -> None:
+    one, two = make("one"), make("two")
+    agent = Agent(one.grant("agent:a", "rec"))
+    first = asyncio.create_task(agent.call(one, "gated", n=1))
+    approval = await asyncio.to_thread(one.pending, target="gated")
+    voted = await asyncio.to_thread(one.approve, approval["id"], similar={"for": "1h", "uses": 7, "same": []})
+    assert (await first).executed
+    said = await asyncio.gather(*(agent.call(each, "gated", n=number) for number in range(2, 5) for each in (one, two)))
+    assert all(each.executed for each in said)
+    (waiver,) = two.ask("GET", "/waivers")["items"]
+    assert (waiver["id"], waiver["uses_left"]) == (voted["waivers"][0]["id"], 1)
+    two.ask("POST", f"/waivers/{waiver['id']}/revoke")
+    held = asyncio.create_task(agent.call(one, "gated", n=9))
+    await asyncio.to_thread(two.approve, (await asyncio.to_thread(two.pending, target="gated"))["id"])
+    assert (await held).executed
+    assert one.ask("GET", "/waivers")["items"] == []
+    assert rec.counts["gated"] == 8
+
+
 async def test_a_replica_that_cannot_listen_looks_for_itself(make: Make, cluster: Server, url: str) -> None:
     """Whoever listens is cut off again and again; what was approved elsewhere goes on all the same."""
     one, two = make("one"), make("two")

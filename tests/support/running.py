@@ -201,9 +201,11 @@ class Running:
         """Wait until nobody waits for an approval any more."""
         until(lambda: self.approval(id)["waiters"] == 0, lambda: f"someone waits: {self.approval(id)}")
 
-    def approve(self, id: str, note: str | None = None, by: str = "user:approver") -> dict[str, Any]:
+    def approve(
+        self, id: str, note: str | None = None, by: str = "user:approver", similar: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Vote for it through the API."""
-        return self._vote(id, "approve", note, by)
+        return self._vote(id, "approve", note, by, {} if similar is None else {"similar": similar})
 
     def deny(self, id: str, note: str | None = None, by: str = "user:approver") -> dict[str, Any]:
         """Vote against it through the API."""
@@ -217,8 +219,10 @@ class Running:
         """Vote against it as a person at a terminal would; what the command printed."""
         return self._vote_by_command("deny", id, by, "--note", note)
 
-    def _vote(self, id: str, verb: str, note: str | None, by: str) -> dict[str, Any]:
-        body = {} if note is None else {"note": note}
+    def _vote(
+        self, id: str, verb: str, note: str | None, by: str, more: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        body = {**({} if note is None else {"note": note}), **(more or {})}
         voted: dict[str, Any] = self.ask("POST", f"/approvals/{id}/{verb}", body, self.person(by))
         return voted
 
