@@ -66,7 +66,7 @@ class Sift:
         alike = sse.reads_alike(event.raw)
         if not event.data:
             # Comments, ids, retry times, and the event that only carries the first id.
-            return event.raw if alike else self._drop("odd_lines")
+            return event.raw if alike else self._odd(event)
         if event.event not in (None, "", "message"):
             return self._drop("event_type")
         message = server_messages.decode(event.data, self._visit.deps.limits.server_message)
@@ -75,7 +75,12 @@ class Sift:
         data = await self._message(message)
         if data is None:
             return b""
-        return event.raw if alike and data is message.raw else sse.encode(sse.escaped(data), event.event, event.id)
+        return event.raw if alike and data is message.raw else sse.rewritten(event, data)
+
+    def _odd(self, event: sse.Event) -> bytes:
+        """What is left of an event without data in whose bytes some reader might find some."""
+        self._drop("odd_lines")
+        return sse.rewritten(event, event.data)
 
     async def _message(self, message: ServerMessage) -> bytes | None:
         if message.kind == "response":

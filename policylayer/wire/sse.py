@@ -1,7 +1,8 @@
 """Pure: server-sent events, read as they arrive and kept byte for byte.
 
-`Parser` takes chunks of any size and gives whole events, each with the bytes it was made of, so that an event nobody
-inspects is relayed as it came: the `raw` of all events and `pending` are what was fed, in order.
+`Parser` takes chunks of any size and gives whole events, each with the bytes it was made of, so that an event may be
+relayed as it came: the `raw` of all events and `pending` are what was fed, in order. It is relayed so only where every
+reader, a careless one too, finds in it what was found here (`reads_alike`); any other is written anew (`rewritten`).
 
 Must not know what an event carries (`server_messages`).
 """
@@ -16,8 +17,15 @@ from policylayer.core.immutable import immutable
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _BOM: Final = b"\xef\xbb\xbf"
 
-_ODD: Final = re.compile(rb"[\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
-"""What ends no line of a stream, but where some readers (those that use `str.splitlines`) end one all the same."""
+_ODD: Final = re.compile(rb"[\x00\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
+"""What ends no line of a stream, but where some readers (those that use `str.splitlines`, or C's strings) end one."""
+
+_VALUE: Final = rb":[^\r\n\x00\x0b\x0c\x1c-\x1e]*+\r?\n"
+_FIELDS: Final = rb"(?:(?:event|id|retry)?" + _VALUE + rb")*+"
+_PLAIN: Final = re.compile(_FIELDS + rb"(?:data" + _VALUE + rb")?+" + _FIELDS + rb"\r?\n")
+"""An event of which every reader finds the same fields: lines that end at an LF, the protocol's names as they are
+written there, and one line of data. A lone CR, a mark before a name, `Data:`, ` data:` or a second line of data is read
+as something by some readers and as nothing, or as something else, by others."""
 
 
 class EventTooLarge(ValueError):
@@ -118,23 +126,40 @@ class Parser:
 
 
 def reads_alike(raw: bytes) -> bool:
-    """Whether every reader finds the same lines in an event: else a comment or a text could hold events of its own."""
-    return _ODD.search(raw) is None
+    """Whether every reader finds the same in an event: else one could find messages that nobody has judged."""
+    if _PLAIN.fullmatch(raw) is None:
+        return False
+    return b"\xc2\x85" not in raw and b"\xe2\x80\xa8" not in raw and b"\xe2\x80\xa9" not in raw
 
 
 def escaped(data: bytes) -> bytes:
-    """A JSON text that reads alike: such characters can only be in its strings, where an escape is the same."""
-    return _ODD.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), data)
+    """A JSON text that reads alike, in one line: odd characters can only be in its strings, where an escape is the
+    same, and line ends only between its parts, where a space is."""
+    return _LINE_END.sub(b" ", _ODD.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), data))
+
+
+def rewritten(event: Event, data: bytes | None) -> bytes:
+    """An event written anew, with this JSON text as its data; nothing where nothing in it says anything."""
+    if data is None and event.id is None and event.retry is None:
+        return b""
+    head = b"" if event.retry is None else b"retry: %d\n" % event.retry
+    if data is None:
+        return head + _head(event.event, event.id) + b"\n"
+    return head + encode(escaped(data), event.event, event.id)
 
 
 def encode(data: bytes, event: str | None = None, id: str | None = None) -> bytes:
     """One event. Line ends in `data` make several lines of it, which a reader joins again."""
+    return _head(event, id) + b"".join(b"data: " + line + b"\n" for line in _LINE_END.split(data)) + b"\n"
+
+
+def _head(event: str | None, id: str | None) -> bytes:
     head = b""
     if event is not None:
         head += b"event: " + _one_line(event) + b"\n"
     if id is not None:
         head += b"id: " + _one_line(id) + b"\n"
-    return head + b"".join(b"data: " + line + b"\n" for line in _LINE_END.split(data)) + b"\n"
+    return head
 
 
 def comment(text: str) -> bytes:

@@ -37,8 +37,7 @@ async def test_a_stream_is_relayed_byte_for_byte(rig: Rig) -> None:
         b": hello\n\n",
         b"id: 1\ndata: \n\n",
         b"retry: 500\n\n",
-        b"event: message\r\nid: 2\r\n"
-        b'data: {"jsonrpc":"2.0","method":"notifications/message",\r\ndata: "params":{}}\r\n\r\n',
+        b'event: message\r\nid: 2\r\ndata: {"jsonrpc":"2.0","method":"notifications/message", "params":{}}\r\n\r\n',
         event(result(call()), id="3"),
     ]
     rig.upstream.answer = lambda exchange, message: stream(*pieces, None)[0]

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from policylayer.core.decision import Effect
 from tests.proxy.fakes import DENY, event, proper, result, stream
 from tests.proxy.rig import Rig, call, modern_call
+from tests.wire.readers import READERS
 
 SECRET = "CANARY"
 TOKEN = {"progressToken": 1, "progress": 1}
@@ -69,6 +70,40 @@ def test_no_event_is_hidden_in_another_from_us_and_not_from_the_client(odd: str,
     with capture_logs():
         body = asyncio.run(_relayed(pieces, modern))
     assert read_carelessly(body) == [json.loads(text), json.loads(result(call()))]
+
+
+HIDDEN = f'{{"jsonrpc":"2.0","id":"s","method":"sampling/createMessage","params":{{"x":"{SECRET}"}}}}'.encode()
+NAMED = (
+    b"data:\r",
+    b"id: 1\rdata:\r",
+    b"\rdata:\r",
+    b": x\rdata:\r",
+    b"Data: ",
+    b" data: ",
+    b"\xef\xbb\xbfdata: ",
+    b": \x00data: ",
+)
+"""Before a message that the specification finds no data in, and some reader finds one in."""
+
+
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("named", NAMED, ids=ascii)
+@pytest.mark.parametrize("modern", [False, True])
+def test_what_only_a_careless_reader_takes_for_a_message_is_not_relayed(named: bytes, modern: bool) -> None:
+    pieces = [named + HIDDEN + b"\n\n", b"id: 3\r\r", event(result(call()))]
+    with capture_logs():
+        body = asyncio.run(_relayed(pieces, modern))
+    assert SECRET.encode() not in body
+    assert body.endswith(b"id: 3\n\n" + event(result(call())))
+    for reader in READERS:
+        assert [json.loads(text) for text in reader(body)] == [json.loads(result(call()))]
+
+
+def test_a_mark_before_a_stream_is_not_relayed_into_one_that_has_begun() -> None:
+    """An answer after a hold comes behind a `: ping`, where a mark is a part of the field's name."""
+    with capture_logs():
+        body = asyncio.run(_relayed([b"\xef\xbb\xbf" + event(result(call()))], False))
+    assert body == event(result(call()))
 
 
 @given(st.lists(st.sampled_from(GOOD + BAD), max_size=12), st.randoms(use_true_random=False), st.booleans())

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from policylayer.wire.sse import Event, EventTooLarge, Parser, comment, encode, escaped, reads_alike
+from policylayer.wire.sse import Event, EventTooLarge, Parser, comment, encode, escaped, reads_alike, rewritten
+from tests.wire.readers import READERS, Reader
 
 
 def read(*chunks: bytes, limit: int = 1000) -> list[tuple[bytes | None, str | None, str | None, int | None]]:
@@ -163,7 +165,93 @@ def test_every_reader_finds_the_same_lines_in_what_is_escaped(text: str, ascii: 
     assert reads_alike(written)
     assert written.decode().splitlines() == written.decode().split("\n")[:-1]
     assert json.loads(escaped(data)) == {text: [text]}
-    assert reads_alike(data) is (escaped(data) == data)
+    assert reads_alike(encode(data)) is (escaped(data) == data)
+
+
+# --- what other readers find ------------------------------------------------------------------------------------------
+
+SAID = (b'{"m":1}', b'{"m":\n2}', b'{"m":"\xc2\x85data: {}\xe2\x80\xa8"}')
+ENDS = (b"\n", b"\r", b"\r\n", b"\n\r", b"\n\n", b"\r\r", b"\r\n\r\n", b"\x0b", b"\x00", b"\xc2\x85", b"\xe2\x80\xa9")
+NAMES = (
+    b"data:",
+    b"data: ",
+    b"data",
+    b"Data:",
+    b" data:",
+    b"data :",
+    b"\xef\xbb\xbfdata:",
+    b"\x00data:",
+    b"da\x00ta:",
+    b"\tdata:",
+)
+OTHERS = (b": ", b":", b"id: ", b"id: \x00", b"event: message", b"retry: 1", b"x:", b"\xef\xbb\xbf", b"\xff")
+odd_streams = st.lists(st.sampled_from((*SAID, *ENDS, *ENDS, *NAMES, *OTHERS)), max_size=25).map(b"".join) | st.binary()
+
+
+def relayed(stream: bytes, cut: int) -> tuple[bytes, list[bytes]]:
+    """What the proxy makes of a stream, and every text in it that was judged."""
+    out, judged = b"", list[bytes]()
+    for event in _parsed(stream, cut):
+        if event.data:
+            try:
+                json.loads(event.data)
+            except ValueError:
+                break
+            judged.append(event.data)
+        out += event.raw if reads_alike(event.raw) else rewritten(event, event.data)
+    return out, judged
+
+
+def _parsed(stream: bytes, cut: int) -> Iterator[Event]:
+    parser = Parser(10_000)
+    for start in range(0, len(stream), cut):
+        yield from parser.feed(stream[start : start + cut])
+
+
+def meant(text: bytes) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
+@given(stream=odd_streams, cut=st.integers(1, 40))
+@example(b'data:\r{"m":1}\n\n', 40)
+@example(b'id: 1\rdata:\r{"m":1}\n\n', 40)
+@example(b':\rdata: {"m":1}\n\n', 40)
+@example(b'data:\n\r\n\xef\xbb\xbfdata: {"m":1}\n\n', 1)
+@example(b'data: {"m":\ndata: {"m":1}\ndata: }\n\n', 40)
+@example(b'id: 1\nData: {"m":1}\n\n', 40)
+@example(b'data: {"m":1}\r\n\r\n', 15)
+def test_no_reader_finds_a_message_that_was_not_judged(reader: Reader, stream: bytes, cut: int) -> None:
+    out, judged = relayed(stream, cut)
+    assert [found for found in map(meant, reader(out)) if found not in [meant(text) for text in judged]] == []
+
+
+def test_an_event_written_anew_says_the_same() -> None:
+    (event,) = Parser(100).feed(b"\xef\xbb\xbfretry: 5\rid: 7\revent: message\rdata: {\rdata: }\r\r")
+    assert not reads_alike(event.raw)
+    assert rewritten(event, event.data) == b"retry: 5\nevent: message\nid: 7\ndata: { }\n\n"
+    assert rewritten(event, None) == b"retry: 5\nevent: message\nid: 7\n\n"
+    (event,) = Parser(100).feed(b"event: x\r: y\r\r")
+    assert rewritten(event, event.data) == b""
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"data: {}\n\n",
+        b"event: message\r\nid: 7\r\ndata:{}\r\n\r\n",
+        b": ping\n\n",
+        b"id: 7\ndata:\n\n",
+        b"\n",
+        b"\r\n",
+    ],
+)
+def test_ordinary_events_are_left_as_they_are(raw: bytes) -> None:
+    assert reads_alike(raw)
 
 
 def test_writing() -> None:
