@@ -144,6 +144,7 @@ class Opening:
 
     async def _answered(self, answer: ServerMessage) -> bytes:
         """The server's answer is there: what was negotiated, and the row. Raises where it cannot be written."""
+        await plain(answer)
         if answer.result is None:
             return answer.raw
         visit, session = self._visit, self._session

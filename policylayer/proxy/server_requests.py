@@ -31,6 +31,9 @@ NEEDS: Final[Mapping[str, str]] = {
 """The capability that a client declares for each."""
 
 URL_REQUIRED: Final = -32042
+NOT_HERE: Final = "it asks for input where it may not"
+ROUND: Final = frozenset({"inputRequests", "requestState"})
+"""Members of a result that a client answers with another request."""
 
 
 def unfit(method: str, params: Mapping[str, Any], capabilities: Mapping[str, Any]) -> str | None:
@@ -136,9 +139,14 @@ def urls_asked(answer: ServerMessage) -> list[object] | None:
 
 async def plain(answer: ServerMessage) -> bytes:
     """An answer that asks for nothing, as it is. Raises `Unusable` where it does."""
-    if urls_asked(answer) is not None:
-        raise Unusable("it asks for input where it may not")
+    if urls_asked(answer) is not None or (answer.result is not None and asks(answer.result)):
+        raise Unusable(NOT_HERE)
     return answer.raw
+
+
+def asks(result: Mapping[str, Any]) -> bool:
+    """Whether a result is not the end of its request, or some client could take it so: for where none may ask."""
+    return result.get("resultType", "complete") != "complete" or not ROUND.isdisjoint(result)
 
 
 async def may_pass(visit: Visit, message: ServerMessage, protocol: str, parent: str | None) -> bool:

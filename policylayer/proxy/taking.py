@@ -6,6 +6,8 @@ exchange: there it holds on to nothing of that (`Visit.detached`). Must not know
 
 from __future__ import annotations
 
+from typing import Final
+
 from policylayer.approvals.state import asked_digest
 from policylayer.core.call import Call
 from policylayer.core.commands import Forward
@@ -18,6 +20,9 @@ from policylayer.proxy.sessions import Request, Take
 from policylayer.proxy.treating import schema_of, treated_by
 from policylayer.proxy.visit import Visit
 from policylayer.wire.server_messages import ServerMessage
+
+KINDS: Final = frozenset({"complete", "input_required", "task"})
+"""Types of results at 2026-07-28. What clients make of another cannot be known, so not whether it would be judged."""
 
 
 class Taking:
@@ -49,11 +54,16 @@ class Taking:
 
     async def _modern(self, answer: ServerMessage) -> bytes:
         if server_requests.urls_asked(answer) is not None:
-            raise Unusable("it asks for input where it may not")
+            raise Unusable(server_requests.NOT_HERE)
         result = answer.result
         if result is None:
             return answer.raw
-        kind = answer.result_type
+        kind, inner = answer.result_type, result.get("result")
+        if kind not in KINDS:
+            raise Unusable("its result is of a type that is not known")
+        if type(inner) is dict and self._tried.call.method.startswith("tasks/") and server_requests.asks(inner):
+            # What is said of a task holds its result, which clients take for the call's own.
+            raise Unusable(server_requests.NOT_HERE)
         if kind == "input_required":
             return await rounds.ask_back(self._visit, self._tried, self._forward, answer)
         if kind == "task":
@@ -85,6 +95,9 @@ class Taking:
             ended = await rounds.refused_by_policy(self._visit, self._tried.message, pages, self._forward.row_id)
             return answer.raw if ended is None else ended
         result = answer.result
+        if result is not None and server_requests.asks(result):
+            # No client of this era should answer that; one that speaks both might.
+            raise Unusable(server_requests.NOT_HERE)
         task = result.get("task") if result is not None and "task" in self._tried.message.params else None
         if type(task) is dict:
             self._keep_task(task.get("taskId"))

@@ -43,7 +43,8 @@ class Method:
     """One row of the table. `target` is the member of params that names what is asked for.
 
     `members` are the members that params may have, each with its revisions; `_meta` is always one. Other members are
-    refused where the method is judged, and relayed where it is not, unless they fold to one of these.
+    refused where the method is judged, and relayed where it is not, unless they fold to one of these or answer a
+    server's question.
     """
 
     name: str

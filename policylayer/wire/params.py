@@ -45,6 +45,9 @@ _TRACE: Final = {"traceparent": 256, "tracestate": 2048, "baggage": 8192}
 
 _REFS: Final = {"ref/prompt": frozenset({"type", "name", "title"}), "ref/resource": frozenset({"type", "uri"})}
 _NESTED: Final = {"argument": frozenset({"name", "value"}), "context": frozenset({"arguments"})}
+_ROUNDS: Final = folds(("inputResponses", "requestState"))
+"""Answers to what a server asked: only where a server may ask, and what it asked was judged."""
+
 _FLAGS: Final = frozenset({"toolsListChanged", "promptsListChanged", "resourcesListChanged"})
 _WATCHED: Final = frozenset({"resourceSubscriptions", "taskIds"})
 
@@ -95,7 +98,7 @@ def _names(entry: Entry, params: Mapping[str, Any]) -> Fault | None:
         if name not in entry.members:
             if fold(name) in entry.folded:
                 return "folded_member", "a member of params is written almost like one of the protocol"
-            if entry.treatment == "judged":
+            if entry.treatment == "judged" or fold(name) in _ROUNDS:
                 return "unknown_member", "a member of params is not one of the method"
     return None
 
