@@ -18,7 +18,7 @@ from policylayer.proxy.faults import Unusable
 from policylayer.proxy.perform import Performer
 from policylayer.proxy.visit import Visit, refusal
 from policylayer.tasks import spawn
-from policylayer.wire import replies
+from policylayer.wire import questions, replies
 from policylayer.wire.calls import call_of_server_request
 from policylayer.wire.rejection import METHOD_NOT_FOUND, Id
 from policylayer.wire.server_messages import ServerMessage
@@ -44,6 +44,8 @@ def unfit(method: str, params: Mapping[str, Any], capabilities: Mapping[str, Any
     declared = capabilities.get(needed)
     if type(declared) is not dict:
         return f"the client did not declare {needed}"
+    if questions.disguised(params):
+        return "a member is written almost like another, which some clients read for it"
     if method == "elicitation/create":
         return _unfit_elicitation(params, declared)
     return None
@@ -121,17 +123,22 @@ async def first_refused(
 
 
 def is_question(asked: object) -> TypeGuard[dict[str, Any]]:
-    """Whether it has the form of a request without an id."""
-    if type(asked) is not dict or type(asked.get("method")) is not str:
+    """Whether it has the form of a request without an id, to every reader."""
+    if type(asked) is not dict or type(asked.get("method")) is not str or questions.folded_entry(asked):
         return False
     return type(asked.get("params", {})) in (dict, type(None))
 
 
 def urls_asked(answer: ServerMessage) -> list[object] | None:
-    """The questions in an error that wants pages opened first (2025-11-25), or None where it is no such error."""
+    """The questions in an error that wants pages opened first (2025-11-25), or None where it is no such error.
+
+    Where readers could find others in it, what stands for them has no question's form.
+    """
     if answer.error is None or answer.error.get("code") != URL_REQUIRED:
         return None
     data = answer.error.get("data")
+    if questions.disguised(data):
+        return [None]
     listed = data.get("elicitations") if type(data) is dict else None
     pages = listed if type(listed) is list else [None]
     return [{"method": "elicitation/create", "params": page} for page in pages]

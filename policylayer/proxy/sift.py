@@ -19,7 +19,7 @@ from policylayer.proxy.faults import Unusable
 from policylayer.proxy.sessions import Request, key_of
 from policylayer.proxy.treating import treated_by
 from policylayer.proxy.visit import Visit
-from policylayer.wire import server_messages, sse
+from policylayer.wire import questions, server_messages, sse
 from policylayer.wire.methods import MODERN
 from policylayer.wire.rejection import Id, Rejection
 from policylayer.wire.server_messages import ServerMessage
@@ -170,6 +170,9 @@ class Sift:
         treatment = message.treatment(self._protocol)
         if treatment == "denied":
             self._drop("notification")
+            return None
+        if questions.folded(message.params):
+            self._drop("folded_member")
             return None
         if message.method == LIST_CHANGED:
             self._visit.deps.tools.changed(self._visit.server.name)

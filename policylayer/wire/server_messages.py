@@ -9,11 +9,11 @@ Must not know which request a response answers, nor the server (`upstream/`).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from policylayer.core import strict_json
 from policylayer.core.immutable import immutable
-from policylayer.core.text import fold
+from policylayer.core.text import fold, folds
 from policylayer.wire import methods
 from policylayer.wire.envelope import open_envelope
 from policylayer.wire.limits import SERVER, Limits
@@ -85,7 +85,13 @@ _USUAL = frozenset(
 )
 """Members of results, none of which is like one that the proxy acts on, or is that one."""
 
-_RESULT_MEMBERS = frozenset({"resulttype", "inputrequests", "requeststate", "iserror"})
+_ACTED_ON: Final = frozenset(
+    (
+        *("resultType", "inputRequests", "requestState", "isError", "_meta", "content", "structuredContent"),
+        *("contents", "messages", "task", "taskId", "status", "result"),
+    )
+)
+_FOLDED: Final = folds(_ACTED_ON)
 
 
 def decode(raw: bytes, limits: Limits = SERVER) -> ServerMessage | Rejection:
@@ -113,5 +119,4 @@ def _disguised(result: Mapping[str, Any]) -> bool:
     """Whether a careless client would read a member as one that the proxy acts on."""
     if result.keys() <= _USUAL:
         return False
-    known = ("resultType", "inputRequests", "requestState", "isError")
-    return any(name not in known and len(name) < 64 and fold(name) in _RESULT_MEMBERS for name in result)
+    return any(name not in _ACTED_ON and len(name) < 64 and fold(name) in _FOLDED for name in result)

@@ -70,10 +70,27 @@ def test_pages_are_https_and_nothing_clever(url: object) -> None:
     assert unfit("elicitation/create", {"mode": "url", "url": url}, {"elicitation": {"url": {}}}) is not None
 
 
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("sampling/createMessage", {"messages": [], "maxTokens": 10, "MaxTokens": 99999}),
+        ("sampling/createMessage", {"messages": [{"role": "user", "Content": {"type": "text", "text": "x"}}]}),
+        ("elicitation/create", {"mode": "form", "message": "hi", "Mode": "url", "Url": "http://evil.example"}),
+        ("roots/list", {"\uff3fmeta": {}}),
+    ],
+)
+def test_a_question_that_some_client_reads_otherwise_is_not_asked(method: str, params: Any) -> None:
+    capabilities: dict[str, Any] = {"sampling": {}, "elicitation": {"form": {}, "url": {}}, "roots": {}}
+    assert (
+        unfit(method, params, capabilities) == "a member is written almost like another, which some clients read for it"
+    )
+
+
 def test_the_form_of_a_question() -> None:
     assert is_question({"method": "roots/list"})
     assert is_question({"method": "roots/list", "params": None})
-    for bad in (None, [], "x", {}, {"method": 1}, {"method": "x", "params": []}):
+    for bad in (None, [], "x", {}, {"method": 1}, {"method": "x", "params": []}, {"method": "x", "Method": "y"}):
         assert not is_question(bad)
 
 
@@ -84,6 +101,8 @@ def test_the_form_of_a_question() -> None:
         (b'{"code":-32042,"message":"x","data":{"elicitations":[]}}', 0),
         (b'{"code":-32042,"message":"x","data":{}}', 1),
         (b'{"code":-32042,"message":"x"}', 1),
+        (b'{"code":-32042,"message":"x","data":{"Elicitations":[{},{}]}}', 1),
+        (b'{"code":-32042,"message":"x","data":{"elicitations":[],"Elicitations":[{}]}}', 1),
         (b'{"code":-32602,"message":"x","data":{"elicitations":[1]}}', None),
     ],
 )

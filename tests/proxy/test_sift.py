@@ -43,6 +43,8 @@ BAD = [
     note("notifications/strange", {"x": SECRET}),
     note("notifications/resources/updated", {"uri": f"file:///{SECRET}"}),
     note("notifications/tasks/status", {"taskId": SECRET}),
+    note("notifications/resources/updated", {"uri": "file:///open", "Uri": f"file:///{SECRET}"}),
+    note("notifications/message", {"level": "info", "Data": SECRET}),
     asks("sampling/createMessage"),
     asks("tools/call"),
     b'event: other\ndata: {"jsonrpc":"2.0","method":"notifications/message","params":{"x":"CANARY"}}\n\n',

@@ -120,6 +120,8 @@ def test_numbers_and_members_may_be_any() -> None:
         (b'{"jsonrpc":"2.0","id":1,"result":{"resulttype":"complete","resultType":"input_required"}}', "folded_member"),
         (b'{"jsonrpc":"2.0","id":1,"result":{"InputRequests":{}}}', "folded_member"),
         (b'{"jsonrpc":"2.0","id":1,"result":{"iserror":true}}', "folded_member"),
+        (b'{"jsonrpc":"2.0","id":1,"result":{"content":[],"Content":[]}}', "folded_member"),
+        (b'{"jsonrpc":"2.0","id":1,"result":{"TaskId":"t"}}', "folded_member"),
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}', "request_and_response"),
     ],
 )
