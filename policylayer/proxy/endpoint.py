@@ -30,7 +30,7 @@ from policylayer.wire.calls import call_of
 from policylayer.wire.message import Message, decode
 from policylayer.wire.methods import MODERN
 from policylayer.wire.mirrors import PARAM, check_params, mismatch
-from policylayer.wire.rejection import INVALID_REQUEST, Rejection
+from policylayer.wire.rejection import INVALID_PARAMS, INVALID_REQUEST, Rejection
 
 SWEEP: Final = 30.0
 """Seconds between looks for sessions that nothing uses."""
@@ -199,7 +199,9 @@ class McpEndpoint:
         return None
 
     async def _message(self, visit: Visit, message: Message) -> None:
-        if message.kind == "request":
+        if passed.names_anothers_task(visit, message):
+            await self._reject(visit, _no_such_task(message), message.raw)
+        elif message.kind == "request":
             if message.treatment in ("judged", "filtered"):
                 await self._judged(visit, message)
             else:
@@ -261,6 +263,10 @@ class McpEndpoint:
 
 def _in_use(message: Message) -> Rejection:
     return Rejection(400, INVALID_REQUEST, "id_in_use", "a request with this id has not been answered", message.id)
+
+
+def _no_such_task(message: Message) -> Rejection:
+    return Rejection(400, INVALID_PARAMS, "related_task", "no such task", message.id)
 
 
 def _length(visit: Visit, body: bytes | None) -> int:

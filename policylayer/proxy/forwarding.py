@@ -93,6 +93,8 @@ class Forwarding:
             await visit.down.reply(replies.upstream_failed(self._message.id, INTERNAL))
             outcome = Outcome(OutcomeState.UNKNOWN, INTERNAL)
         visit.answered = outcome.state in ANSWERED
+        if outcome.state is OutcomeState.NEVER_SENT:
+            self._request.sent = False
         return outcome.after(int((visit.deps.clock.monotonic() - begun) * 1e6))
 
     async def _within(self, row_id: str | None) -> Outcome:
@@ -110,6 +112,7 @@ class Forwarding:
             else:
                 down.when_long(self._stay_open)
             fields = outgoing(self._message, self._visit.headers, self._schema)
+            self._request.sent = True
             answer = await self._visit.send(fields, self._raw, self.endless)
             try:
                 if self.on_head is not None:

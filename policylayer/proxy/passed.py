@@ -6,6 +6,8 @@ An operator's freeze stops these too. Sessions leave a row when they are opened,
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
+from typing import Final
 
 from policylayer.core.call import Call
 from policylayer.core.errors import UpstreamError
@@ -24,6 +26,10 @@ from policylayer.wire.methods import HANDSHAKE
 from policylayer.wire.rejection import INVALID_REQUEST, Id
 from policylayer.wire.replies import Reply
 from policylayer.wire.server_messages import ServerMessage
+
+CANCELLED: Final = "notifications/cancelled"
+TASK_STATUS: Final = "notifications/tasks/status"
+RELATED: Final = "io.modelcontextprotocol/related-task"
 
 
 async def request(visit: Visit, message: Message) -> None:
@@ -46,7 +52,10 @@ async def notification(visit: Visit, message: Message) -> None:
     if message.treatment == "denied" or visit.frozen() is not None:
         visit.deps.metrics.count("refused", "notification")
         await visit.down.reply(judged.ACCEPTED)
-    elif message.method == "notifications/cancelled" and _cancel_wait(visit, message):
+    elif message.method == CANCELLED and _cancel_wait(visit, message):
+        await visit.down.reply(judged.ACCEPTED)
+    elif not _is_own(visit, message):
+        visit.deps.metrics.count("dropped", "foreign_notification")
         await visit.down.reply(judged.ACCEPTED)
     else:
         await _forward(visit, message)
@@ -60,6 +69,31 @@ def _cancel_wait(visit: Visit, message: Message) -> bool:
         return False
     asked.cancel()
     return True
+
+
+def _is_own(visit: Visit, message: Message) -> bool:
+    """Whether it is about what is the caller's own at the server, as far as it is about one thing.
+
+    Servers go by ids alone, and all callers reach them with one credential: only in a session of the caller's own can a
+    server know whose request or task is meant. Without one, and at 2026-07-28, leaving is how a request is cancelled.
+    """
+    if message.method == CANCELLED:
+        id = message.params.get("requestId")
+        return visit.session is not None and isinstance(id, int | str) and visit.session.under_way(id)
+    if message.method == TASK_STATUS:
+        return visit.session is not None and not visit.deps.tasks.is_anothers(
+            visit.server.name, message.params.get("taskId"), visit.caller
+        )
+    return True
+
+
+def names_anothers_task(visit: Visit, message: Message) -> bool:
+    """Whether its `_meta` says that it belongs to a task which is another caller's."""
+    meta = message.meta if message.result is None else message.result.get("_meta")
+    related = meta.get(RELATED) if isinstance(meta, Mapping) else None
+    return isinstance(related, Mapping) and visit.deps.tasks.is_anothers(
+        visit.server.name, related.get("taskId"), visit.caller
+    )
 
 
 async def response(visit: Visit, message: Message) -> bool:

@@ -53,10 +53,10 @@ class Request:
     """One of the agent's requests, for as long as its answer may come: to its POST, or replayed on a later stream.
 
     `take` makes of the server's answer what the agent gets (None: the same bytes). `cancel` ends a wait of ours before
-    the request is forwarded. `late` waits for an answer that comes on another stream, and what the agent got of it, or
-    for None, where its session is over before; `guard` is what is to be done to it, and `treated` says what was.
-    `lists` are the filters of lists that were ever asked for under this id, by the member that holds their items: an id
-    used again lifts none of them.
+    the request is forwarded. `sent`: the server may have it, so it may be answered. `late` waits for an answer that
+    comes on another stream, and what the agent got of it, or for None, where its session is over before; `guard` is
+    what is to be done to it, and `treated` says what was. `lists` are the filters of lists that were ever asked for
+    under this id, by the member that holds their items: an id used again lifts none of them.
     """
 
     method: str
@@ -66,6 +66,7 @@ class Request:
     late: asyncio.Future[tuple[ServerMessage, bytes] | None] | None = None
     guard: Guard | None = None
     treated: tuple[str, ...] = ()
+    sent: bool = False
 
     def replayed(self, message: ServerMessage) -> Take | None:
         """What to make of an answer that comes on another stream."""
@@ -145,6 +146,12 @@ class Session:
     def asked(self, id: Id | None) -> Request | None:
         """The request that an answer with this id belongs to."""
         return None if id is None else self.requests.get(key_of(id))
+
+    def under_way(self, id: Id) -> bool:
+        """Whether the server may have a request with this id that it has not answered; of a session that was opened
+        elsewhere, what was asked there is not known."""
+        asked = self.asked(id)
+        return self.reopened or (asked is not None and asked.sent and key_of(id) in self.unanswered)
 
     def show(self, id: Id, method: str, most: int) -> bool:
         """The agent is about to be asked; False where it is asked too much at one time."""

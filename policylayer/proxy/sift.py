@@ -130,7 +130,10 @@ class Sift:
             return self._request if ours and self.answer is None else None
         session = self._visit.session
         found = session.asked(message.id) if session is not None else None
-        if found is None or session is None or (session.reopened and found.late is None):
+        if found is None or session is None or not found.sent:
+            # What was denied or still waits for its approval has no answer, whatever a server says.
+            return None
+        if session.reopened and found.late is None:
             # What was asked under this id before this process knew the session may have had to be masked.
             return None
         return found

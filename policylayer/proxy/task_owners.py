@@ -79,6 +79,11 @@ class TaskOwners:
             self._tasks.popitem(last=False)
         return True
 
+    def is_anothers(self, server: str, task_id: object, caller: Caller) -> bool:
+        """Whether it is known as another caller's."""
+        task = self._tasks.get((server, task_id)) if type(task_id) is str else None
+        return task is not None and task.owner != owner_of(caller)
+
     def find(self, server: str, task_id: str, caller: Caller) -> Task | None:
         """The caller's task, or None."""
         task = self._tasks.get((server, task_id))
