@@ -310,7 +310,7 @@ A name of the IANA database.
 - zone: CET+1
 + zone: Europe/Berlin
 PL177 a resource pattern that never matches
-The path is resolved, and `file:` stands only as `file:///`.
+URIs are matched in their normal form: paths resolved, no default port, `file:` only as `file:///`.
 - resources: ["file://host/srv/**"]
 + resources: ["file:///srv/**"]
 PL180 not a limit

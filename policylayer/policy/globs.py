@@ -17,9 +17,14 @@ _SPECIAL: Final = re.compile(r"([^A-Za-z0-9_/ -])")
 
 def to_regex(pattern: str) -> str:
     """The RE2 expression that matches what the glob does."""
+    return "".join(map(_piece, pieces(pattern)))
+
+
+def pieces(pattern: str) -> list[str]:
+    """Wildcards, `/**/` as one of them, and what stands between."""
     while "/**/**/" in pattern:
         pattern = pattern.replace("/**/**/", "/**/")
-    return "".join(_piece(piece) for piece in _PIECES.findall(pattern))
+    return _PIECES.findall(pattern)
 
 
 def _piece(piece: str) -> str:

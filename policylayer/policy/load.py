@@ -18,6 +18,7 @@ from policylayer.policy.check_beaten import check_beaten
 from policylayer.policy.check_ends import check_ends
 from policylayer.policy.check_limits import check_limits
 from policylayer.policy.check_names import check_names
+from policylayer.policy.check_targets import check_targets
 from policylayer.policy.check_tests import REGO, check_tests
 from policylayer.policy.codes import Code
 from policylayer.policy.compile import compile as compile_policies
@@ -116,6 +117,7 @@ class _Folder:
         check_ends(policies, directory, self.sink)
         check_limits(policies, self.sink)
         check_beaten(policies, self.sink)
+        check_targets(policies, self.sink)
         if whole:
             rego = bool(self.of_kind("rego"))
             check_tests(tests, policies, directory, self.sink, rego)

@@ -81,21 +81,18 @@ class Pattern:
         return known[:shared] == self.literal[:shared]
 
 
-def pattern(text: str) -> Pattern:
-    """The pattern of a glob, whose scheme and host may be in any case."""
+def normal_pattern(text: str) -> str:
+    """A glob with its scheme and host in lower case, and without a final `/`."""
     found = _PATTERN.fullmatch(text)
     if found:
         text = found[1].lower() + found[2]
-    if text.endswith("/") and text != "file:///":
-        text = text[:-1]
+    return text[:-1] if text.endswith("/") and text != "file:///" else text
+
+
+def pattern(text: str) -> Pattern:
+    """The pattern of a glob, whose scheme and host may be in any case; `resource_patterns` tells if it can match."""
+    text = normal_pattern(text)
     if "*" not in text:
         found_readings = readings(text)
         text = found_readings[0] if found_readings and len(found_readings) == 1 else text
     return Pattern(globs.glob(text), text.partition("*")[0])
-
-
-def never_matches(text: str) -> bool:
-    """Whether no URI can have a normal form that the glob matches."""
-    if "*" not in text:
-        return readings(text) is None
-    return text.lower().startswith("file://") and not text[7:].startswith(("/", "*"))

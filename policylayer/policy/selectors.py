@@ -11,11 +11,11 @@ from typing import Final
 
 from policylayer.core.call import Call
 from policylayer.core.immutable import immutable
-from policylayer.policy import names, resources
+from policylayer.policy import names, resource_patterns, resources
 from policylayer.policy.ast import Pattern, Selection
 from policylayer.policy.codes import Code
 from policylayer.policy.conditions import Node, every_part
-from policylayer.policy.diagnostics import Diagnostic, error
+from policylayer.policy.diagnostics import Diagnostic, error, quote
 from policylayer.policy.directory import GROUP
 from policylayer.policy.globs import refused as refused_in_glob
 from policylayer.policy.outcomes import ANYTHING, of
@@ -137,9 +137,10 @@ def _resources(patterns: tuple[Pattern, ...] | None, sink: list[Diagnostic]) -> 
     for pattern in patterns:
         bad = refused_in_glob(pattern.text)
         _report(pattern, bad, sink)
-        if bad is None and resources.never_matches(pattern.text):
-            message = f"no resource has a URI that `{pattern.text}` matches"
-            sink.append(error(Code.BAD_RESOURCE, pattern.span, message, "as in `file:///srv/docs/**`"))
+        why = resource_patterns.never_matches(pattern.text) if bad is None else None
+        if why is not None:
+            message = f"no resource has a URI that {quote(pattern.text)} matches"
+            sink.append(error(Code.BAD_RESOURCE, pattern.span, message, why))
         elif bad is None:
             checks.append(resources.pattern(pattern.text))
     return tuple(checks)

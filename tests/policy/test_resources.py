@@ -70,13 +70,3 @@ def test_what_has_none(uri: str) -> None:
 def test_what_may_be_read_twice_has_several(path: str) -> None:
     found = resources.readings(f"file:///{path}")
     assert found is None or all(uri.startswith("file:///") for uri in found)
-
-
-@pytest.mark.parametrize("text", ["nothing", "urn:a", "file://host/*", "file:x"])
-def test_patterns_that_match_nothing(text: str) -> None:
-    assert resources.never_matches(text)
-
-
-@pytest.mark.parametrize("text", ["*", "**", "file:///**", "file://**", "git://*/x", "note://a/b"])
-def test_patterns_that_may_match(text: str) -> None:
-    assert not resources.never_matches(text)
