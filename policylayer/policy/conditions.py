@@ -29,6 +29,13 @@ from policylayer.policy.values import BROKEN, NOT_ARRIVED, UNKNOWN_ROOTS, Contex
 FAMILIES: Final = (matchers_place, matchers_scalar, matchers_shape, matchers_text)
 """Imported for what they add to `BUILDERS`."""
 
+COSTS: Final = {
+    **dict.fromkeys(("within", "path_glob", "url_glob", "schema"), 20),
+    **dict.fromkeys(("host", "cidr"), 10),
+    **dict.fromkeys(("matches", "finds", "glob"), 2),
+}
+"""Matchers that take more than one step for each element of a list, as measured."""
+
 TARGET: Final = ("target",)
 TIME: Final = ("time",)
 
@@ -326,25 +333,36 @@ def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> tuple[Check, W
         check, reads = _each(matcher, site, missing)
         return check, missing, reads
     check = build(matcher, site)
-    refs = refs_in(matcher)
+    refs = _typed_refs(matcher)
     if not refs:
         return check, missing, frozenset()
-    problems = tuple(ref_problem(ref, site) for ref in refs)
+    problems = tuple(ref_problem(ref, taken, site) for ref, taken in refs)
 
     def when_missing(ctx: Context) -> Truth:
         found = [problem for problem in (find(ctx) for find in problems) if problem is not None]
         own = () if isinstance(missing, bool) else (missing,)
         return conjunction([*own, *found]) if found else missing
 
-    return check, when_missing, frozenset(ref.path for ref in refs)
+    return check, when_missing, frozenset(ref.path for ref, _ in refs)
 
 
 def refs_in(matcher: ast.Matcher) -> list[ast.Ref]:
     """The paths that a matcher compares with."""
+    return [ref for ref, _ in _typed_refs(matcher)]
+
+
+def _typed_refs(matcher: ast.Matcher, numeric: bool = False) -> list[tuple[ast.Ref, tuple[type, ...]]]:
+    """The same, each with the types that it must lead to."""
     if isinstance(matcher.value, ast.Ref):
-        return [matcher.value]
+        return [(matcher.value, _taken(matcher.name, numeric))]
     nested = matcher.value if isinstance(matcher.value, tuple) else ()
-    return [ref for part in nested if isinstance(part, ast.Matcher) for ref in refs_in(part)]
+    return [found for part in nested if isinstance(part, ast.Matcher) for found in _typed_refs(part, True)]
+
+
+def _taken(name: str, numeric: bool) -> tuple[type, ...]:
+    if name in ("in", "not_in"):
+        return (list, tuple)
+    return (int, float) if numeric or name not in ("eq", "neq") else (int, float, str, bool)
 
 
 # --- every, some ------------------------------------------------------------------------------------------------------
@@ -353,6 +371,7 @@ def refs_in(matcher: ast.Matcher) -> list[ast.Ref]:
 def _each(matcher: ast.Matcher, site: Site, empty: Truth) -> tuple[Check, frozenset[ast.Path]]:
     """`every` and `some`: fold the elements' truths; an empty list counts as missing under `every`."""
     element, reads = _element(matcher, site)
+    steps = cost_of(matcher.value)
     fold = conjunction if matcher.name == "every" else disjunction
     if matcher.name == "some":
         empty = False
@@ -363,6 +382,8 @@ def _each(matcher: ast.Matcher, site: Site, empty: Truth) -> tuple[Check, frozen
             return wrong
         if not value:
             return empty
+        if not ctx.spend(steps * len(value)):
+            return wrong
         outer = ctx.item
         try:
             return fold(element(ctx, one) for one in value)
@@ -370,6 +391,11 @@ def _each(matcher: ast.Matcher, site: Site, empty: Truth) -> tuple[Check, frozen
             ctx.item = outer
 
     return check, reads
+
+
+def cost_of(each: Any) -> int:
+    """The steps that one element takes: one for each matcher, more for those that read a text further."""
+    return sum(COSTS.get(matcher.name, 1) for test in _tests_in(each) for matcher in test.matchers) or 1
 
 
 def _element(matcher: ast.Matcher, site: Site) -> tuple[Callable[[Context, Any], Truth], frozenset[ast.Path]]:

@@ -15,7 +15,7 @@ from policylayer.policy.ast import Matcher, Ref, Span
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
 from policylayer.policy.truth import Problem, Truth, missing, wrong
-from policylayer.policy.values import BROKEN, Context, Reader, reader, text_of
+from policylayer.policy.values import Context, Reader, remembered, text_of
 
 Check: TypeAlias = Callable[[Any, Context], Truth]
 """What a matcher makes of a value; the context is for `ref` and the server's directory."""
@@ -73,22 +73,22 @@ def texts(matcher: Matcher, site: Site) -> tuple[str, ...]:
 
 def reference(ref: Ref, site: Site) -> tuple[Reader, Problem, Problem]:
     """A `ref`: how it is read, and its problems when it is missing or behind no object."""
-    read = reader(ref.path)
+    read = remembered(ref.path)
     if read is None:
         raise site.refuse(Code.UNKNOWN_PATH, ref.span, f"there is no path `{text_of(ref.path)}`")
     label = site.label(ref.path)
     return read, missing(label), wrong(label)
 
 
-def ref_problem(ref: Ref, site: Site) -> Callable[[Context], Problem | None]:
-    """What is wrong with a `ref` whatever it is compared with: a missing one is always an error."""
+def ref_problem(ref: Ref, taken: tuple[type, ...], site: Site) -> Callable[[Context], Problem | None]:
+    """What is wrong with a `ref` where nothing is compared with it: it is missing, or of none of these types."""
     read, is_missing, is_wrong = reference(ref, site)
 
     def problem(ctx: Context) -> Problem | None:
         value = read(ctx)
         if value is None:
             return is_missing
-        return is_wrong if value is BROKEN else None
+        return None if type(value) in taken else is_wrong
 
     return problem
 

@@ -6,7 +6,7 @@ wrong type, so that a deny fires and an allow does not match.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from policylayer.policy import addresses, paths, urls
 from policylayer.policy.ast import Matcher
@@ -16,12 +16,20 @@ from policylayer.policy.matchers_text import checked_globs
 from policylayer.policy.truth import Truth
 from policylayer.policy.values import Context
 
+_PER_STEP: Final = 2
+"""Characters of an escaped text that are decoded in one step."""
+
+
+def _is_affordable(value: str, ctx: Context) -> bool:
+    """Whether a text may still be read: one without escapes is read at once."""
+    return ("%" not in value and "\\" not in value) or ctx.spend(len(value) // _PER_STEP)
+
 
 def _on_path(check: paths.PathCheck, site: Site) -> Check:
     wrong = site.wrong
 
     def on_value(value: Any, ctx: Context) -> Truth:
-        if type(value) is not str:
+        if type(value) is not str or not _is_affordable(value, ctx):
             return wrong
         answer = paths.agreed(check, value, ctx.question.server.cwd)
         return wrong if answer is None else answer
@@ -77,7 +85,7 @@ def url_glob(matcher: Matcher, site: Site) -> Check:
     wrong = site.wrong
 
     def on_value(value: Any, ctx: Context) -> Truth:
-        url = urls.parse(value) if type(value) is str else None
+        url = urls.parse(value) if type(value) is str and _is_affordable(value, ctx) else None
         answer = None if url is None else urls.agreed(wanted, url)
         return wrong if answer is None else answer
 

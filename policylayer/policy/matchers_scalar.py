@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from decimal import Decimal
 from typing import Any, Final
 
+from policylayer.policy import numbers
 from policylayer.policy.ast import Matcher, Ref
 from policylayer.policy.codes import Code
 from policylayer.policy.matchers import BUILDERS, Check, Site, alternatives, build, reference
@@ -26,6 +27,7 @@ _NATIVE: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "gt": operator.gt,
     "gte": operator.ge,
 }
+_LONG: Final = 256
 NUMERIC: Final = frozenset((*_NATIVE, "in", "not_in"))
 
 
@@ -41,11 +43,6 @@ def kind_of(value: object) -> str | None:
     if isinstance(value, bool):
         return "boolean"
     return "number" if isinstance(value, Decimal) or is_number(value) else None
-
-
-def equal(left: Any, right: Any) -> bool:
-    """Equality of two scalars of one kind."""
-    return compare(left, right) == 0 if kind_of(left) == "number" else bool(left == right)
 
 
 # --- eq, neq, lt, lte, gt, gte ----------------------------------------------------------------------------------------
@@ -106,10 +103,21 @@ def _against_ref(matcher: Matcher, ref: Ref, site: Site) -> Check:
         if kind == "number":
             return of_order(compare(value, other))
         if folds and kind == "string":
-            value, other = fold(value), fold(other)
+            value, other = fold(value), _folded(other, ctx)
         return of_order(0 if value == other else 1)
 
     return check
+
+
+def _folded(text: str, ctx: Context) -> str:
+    """A long text is folded once, however many elements are compared with it."""
+    if len(text) < _LONG:
+        return fold(text)
+    found = ctx.memo.get((id(text), "folded"))
+    if found is None:
+        # The text itself is kept too, so that no other can come to have its identity.
+        found = ctx.memo[id(text), "folded"] = (text, fold(text))
+    return str(found[1])
 
 
 # --- in, not_in -------------------------------------------------------------------------------------------------------
@@ -161,14 +169,33 @@ def _in_ref(ref: Ref, positive: bool, site: Site) -> Check:
         if not isinstance(others, list | tuple):
             problem = is_missing if others is None else is_wrong
             return problem if kind is not None else wrong + problem
-        alike = [other for other in others if kind is not None and kind_of(other) == kind]
-        if kind is None or (others and not alike):
+        keys = _keys(others, folds, ctx)
+        if kind is None or keys is None or (others and kind not in keys):
             return wrong
-        if folds and kind == "string":
-            return (fold(value) in map(fold, alike)) is positive
-        return any(equal(value, other) for other in alike) is positive
+        return (bool(others) and _key(value, kind, folds) in keys[kind]) is positive
 
     return check
+
+
+def _keys(others: Sequence[Any], folds: bool, ctx: Context) -> Mapping[str, Set[Any]] | None:
+    """What stands in a list, by its type, made once for a decision; None where the list is too long for it."""
+    found = ctx.memo.get((id(others), folds))
+    if found is None:
+        keys: dict[str, set[Any]] | None = {} if ctx.spend(len(others)) else None
+        for other in others if keys is not None else ():
+            kind = kind_of(other)
+            if kind is not None and keys is not None:
+                keys.setdefault(kind, set()).add(_key(other, kind, folds))
+        found = ctx.memo[id(others), folds] = (others, keys)
+    made: Mapping[str, Set[Any]] | None = found[1]
+    return made
+
+
+def _key(value: Any, kind: str, folds: bool) -> Any:
+    """What is the same for two scalars of one type exactly where they are equal."""
+    if kind == "number":
+        return numbers.key(value)
+    return fold(value) if folds and kind == "string" else value
 
 
 # --- decimal, length --------------------------------------------------------------------------------------------------

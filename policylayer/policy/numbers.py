@@ -16,6 +16,10 @@ Number: TypeAlias = int | float | Decimal
 
 EXACT: Final = 2**53
 
+_DIGITS: Final = 19
+_SHORT: Final = 10 ** (_DIGITS - 1)
+"""Integers of fewer digits are keys themselves."""
+
 _EXACT: Final = Context(prec=2000, traps=[InvalidOperation, Overflow, Inexact])
 
 _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
@@ -70,6 +74,16 @@ def text(value: Number) -> str:
         return "0"
     digits = format(number, "f")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
+
+
+def key(value: Number) -> int | str:
+    """One key for equal numbers, for sets. Long ones are texts, since integers can be chosen to collide."""
+    if type(value) is float and abs(value) <= EXACT and value.is_integer():
+        return int(value)
+    if type(value) is int and abs(value) < _SHORT:
+        return value
+    written = text(value)
+    return int(written) if "." not in written and len(written.removeprefix("-")) < _DIGITS else written
 
 
 ORDERS: Final[dict[str, Callable[[int], bool]]] = {

@@ -47,6 +47,10 @@ class Unknown:
         return any(path[: len(each)] == each[: len(path)] for each in self.paths)
 
 
+MOST_STEPS: Final = 250_000
+"""How much one decision may look at in lists, in lists compared with, and in escaped paths; what is beyond is a wrong
+type. About a third of a second at worst; counted, since a clock would make the answer depend on the machine."""
+
 NOT_ARRIVED: Final = Unknown((("args",), ("input",)))
 """As lists ask: a call's arguments are not there yet."""
 
@@ -56,10 +60,22 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 class Context:
     """What one evaluation reads: the question, who asks, and the element that `every` or `some` is at.
 
-    `unknown` matters only to those who ask what could be (`possible`).
+    `unknown` matters only to those who ask what could be (`possible`). `memo` holds what would be read again for each
+    element; `steps` are those that are left.
     """
 
-    __slots__ = ("args", "groups", "item", "open_target", "people", "question", "unknown", "user_groups")
+    __slots__ = (
+        "args",
+        "groups",
+        "item",
+        "memo",
+        "open_target",
+        "people",
+        "question",
+        "steps",
+        "unknown",
+        "user_groups",
+    )
 
     def __init__(
         self,
@@ -78,6 +94,13 @@ class Context:
         self.item: Any = None
         self.open_target = open_target
         self.unknown = unknown
+        self.memo: dict[Any, Any] = {}
+        self.steps = MOST_STEPS
+
+    def spend(self, steps: int) -> bool:
+        """Whether there is still so much work left; once there is not, there is none any more."""
+        self.steps -= steps
+        return self.steps >= 0
 
 
 def text_of(path: Path) -> str:
@@ -89,6 +112,20 @@ def reader(path: Path) -> Reader | None:
     """The reader of a path; None where there is no such path."""
     make = _ROOTS.get(path[0])
     return make(path[1:]) if make else None
+
+
+def remembered(path: Path) -> Reader | None:
+    """The same, read once for a decision where reading it takes work: for what is compared with many elements."""
+    read = reader(path)
+    if read is None or path[0] in ("args", "input", "item"):
+        return read
+
+    def once(ctx: Context) -> Any:
+        if path not in ctx.memo:
+            ctx.memo[path] = read(ctx)
+        return ctx.memo[path]
+
+    return once
 
 
 def step(value: Any, keys: Path) -> Any:

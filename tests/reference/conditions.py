@@ -102,6 +102,8 @@ class Matcher:
             return wrong(self.path)
         there = self._referred(path)
         own, other = self._fault(value, self.path), self._fault(there, _named(path, self.item))
+        if value is GONE and other is None and there is not UNKNOWN_VALUE:
+            other = self._misfit(name, there, path, SCALARS)
         if value is GONE and self.absent is not None:
             own = None
         kinds = SCALARS if name in ("eq", "neq", "in", "not_in") else ("number",)
@@ -126,6 +128,14 @@ class Matcher:
         if value is GONE:
             return missing(path)
         return wrong(path) if value is BROKEN else None
+
+    def _misfit(self, name: str, there: Any, path: str, equals: tuple[str, ...]) -> Truth | None:
+        """What is wrong with the type of a `ref` by itself, where there is nothing to compare with it."""
+        if name in ("in", "not_in"):
+            fits = isinstance(there, list)
+        else:
+            fits = kind_of(there) in (equals if name in ("eq", "neq") else ("number",))
+        return None if fits else wrong(_named(path, self.item))
 
     def _missing(self) -> Truth:
         if self.absent is None:
@@ -204,6 +214,8 @@ class Matcher:
                 return fault
             if there is UNKNOWN_VALUE:
                 return UNKNOWN
+            if number is None:
+                return self._misfit(name, there, side["ref"], ("number",)) or TRUE
             side = there
         if number is None:
             return TRUE
