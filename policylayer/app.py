@@ -24,6 +24,7 @@ from policylayer.audit.checkpoints import Checkpoints, Sink
 from policylayer.backstage import SERVE, Backstage, services
 from policylayer.config import Config, Server
 from policylayer.config.facts import facts_of, known_of
+from policylayer.config.load import has_changed
 from policylayer.policies import Policies
 from policylayer.proxy import limits as proxy_limits
 from policylayer.proxy.endpoint import McpEndpoint
@@ -62,7 +63,7 @@ class Service:
             rego=rego_of(config),
             server=self._opa,
         )
-        self.policies = Policies(self._revisions)
+        self.policies = Policies(self._revisions, lambda: restart_of(config))
         self.checkpoints = checkpoints_of(config, self.backstage)
         self.upstreams = Upstreams(map(server_settings, config.servers), self.backstage.clock)
         self._exporting = exporting_of(config)
@@ -122,7 +123,9 @@ class Service:
         spawn(self.backstage.recorder.rejected(f"http: {reason}", None, 0, None, peer), "record refused request")
 
     async def _policy_event(self, type: str, detail: Mapping[str, Any]) -> None:
-        await self.backstage.recorder.event(type, SYSTEM, {**detail, **replicas.own_name()})
+        await self.backstage.recorder.event(
+            type, SYSTEM, {**detail, **replicas.own_name(), "configuration": self.config.digest}
+        )
 
     def _deps(self, base_url: str) -> Deps:
         back, config = self.backstage, self.config
@@ -160,6 +163,11 @@ class Service:
 def hosts_of(config: Config) -> Hosts:
     """Which Host and Origin are allowed."""
     return Hosts.of(config.hosts, config.origins, config.public_url, loopback=config.listen.loopback)
+
+
+def restart_of(config: Config) -> list[str]:
+    """This process, where its configuration's file has changed since it began; asked when someone reloads."""
+    return ["{host}:{pid}".format(**replicas.own_name())] if has_changed(config) else []
 
 
 def rego_of(config: Config) -> PoolSettings:

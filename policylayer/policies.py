@@ -5,9 +5,11 @@ Must not know how revisions are read or activated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+
+import structlog
 
 from policylayer.api.services import Part
 from policylayer.core.call import Question
@@ -21,10 +23,14 @@ from policylayer.revisions.keeper import Refused, Revisions
 
 
 class Policies:
-    """The active set. `start` before anything is asked; it raises where nothing can be activated."""
+    """The active set. `start` before anything is asked; it raises where nothing can be activated.
 
-    def __init__(self, revisions: Revisions) -> None:
+    `restart` says which processes have begun with another configuration than lies there now.
+    """
+
+    def __init__(self, revisions: Revisions, restart: Callable[[], list[str]] = list) -> None:
         self._revisions = revisions
+        self._restart = restart
 
     # --- as approvals ask ---------------------------------------------------------------------------------------------
 
@@ -63,12 +69,13 @@ class Policies:
     # --- as the API asks ----------------------------------------------------------------------------------------------
 
     def status(self) -> dict[str, Any]:
-        """`{revision, activated_at, refused}`."""
+        """`{revision, activated_at, commit, refused, restart}`."""
         return {
             "revision": self.revision,
             "activated_at": _when(self._revisions.activated_us),
             "commit": self._revisions.commit,
             "refused": [_refused(each) for each in (self._revisions.pending,) if each is not None],
+            "restart": self._restart(),
         }
 
     def opens(self, principal: str, server: str, now: datetime) -> bool:
@@ -78,7 +85,11 @@ class Policies:
     async def reload(self) -> dict[str, Any]:
         """Read the source again, and wait until that is active or refused."""
         await self._revisions.reload()
-        return self.status()
+        status = self.status()
+        if status["restart"]:
+            # A reload reads policies; whoever changed the other file too believes that it was read.
+            structlog.get_logger().warning("the configuration has changed since the start, and is read by a restart")
+        return status
 
     def part(self) -> Part:
         """How policy is, for `/readyz`: a refused revision is told, but the last good one serves."""

@@ -213,7 +213,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "revision": _or_null(STRING),
             "activated_at": _or_null(TIME),
             "refused": _list(_object({"revision": _or_null(STRING), "diagnostics": _list(_ref("Diagnostic"))})),
-        }
+        },
+        commit=_or_null(STRING),
+        restart=_list(STRING),
     ),
     "Diagnostic": _object(
         {

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from policylayer.cli import stale
 from policylayer.cli.access_known import beside
 from policylayer.cli.exits import FAILED, OK, CommandError, UsageError
 from policylayer.cli.folders import Checked, loaded_from, place_of
@@ -33,6 +34,7 @@ def run(arguments: list[str]) -> int:
     place = place_of(given.policies, given.config)
     found = loaded_from(place.source, place.known)
     old = None if given.diff is None else loaded_from(_source(given.diff, place.source), place.known)
+    stale.warn(place.config)
     world, known = beside(given, place)
     sets = [found.loaded] if old is None else [old.loaded, found.loaded]
     asked = list(cells(sets, known, _wanted(given)))

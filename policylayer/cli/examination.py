@@ -19,6 +19,7 @@ from typing import Final, Literal
 from policylayer.cli.asking import list_tools
 from policylayer.cli.exits import CommandError
 from policylayer.cli.folders import checked, tested
+from policylayer.cli.stale import stale, words
 from policylayer.clock import Clock
 from policylayer.config import Config, ConfigProblems, Server, load
 from policylayer.config.facts import known_of
@@ -61,10 +62,16 @@ def examine(path: Path) -> Iterator[Finding]:
             yield Finding("configuration", "bad", message, each.help)
         return
     yield Finding("configuration", "ok", str(path))
+    yield from _running(config)
     for check in (_keys, _database, _disk, _policies, _port, _clock, _local_principal):
         yield from check(config)
     for server in config.servers:
         yield _server(server)
+
+
+def _running(config: Config) -> Iterator[Finding]:
+    for process in stale(config):
+        yield Finding("configuration", "doubtful", words(config.file.name, process), "restart the proxy")
 
 
 def _keys(config: Config) -> Iterator[Finding]:

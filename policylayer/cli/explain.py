@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from policylayer.cli import stale
 from policylayer.cli.exits import OK, CommandError, UsageError
 from policylayer.cli.output import emit, say
 from policylayer.cli.plain import Parser
@@ -92,12 +93,17 @@ def _about(code: str) -> str:
 def _recorded(given: argparse.Namespace) -> Any:
     import os
 
+    from policylayer.cli.folders import config_of
     from policylayer.cli.reach import reach
+    from policylayer.config import load
 
     if given.policies is not None:
         raise UsageError("a recorded decision is explained by the configured policies", "leave --policies out")
     token = given.token or os.environ.get("POLICYLAYER_TOKEN")
     url = given.url or os.environ.get("POLICYLAYER_URL")
+    config = config_of(given.config) if url is None else None
+    if config is not None:
+        stale.warn(load(config))
     with reach(given.config, url, token, "explain") as proxy:
         return proxy.ask("GET", f"/decisions/{given.what}/explain")
 
@@ -115,6 +121,7 @@ def _call(given: argparse.Namespace) -> Any:
     request = _request(given)
     place = place_of(given.policies, given.config)
     found = loaded_from(place.source, place.known)
+    stale.warn(place.config)
     try:
         question = question_of(request, place.facts.get(request["server"]), Clock().now())
     except BadRequest as wrong:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from policylayer.audit import queries
 from policylayer.cli.exits import CommandError
+from policylayer.cli.stale import stale
 from policylayer.clock import Clock
 from policylayer.config import Config
 from policylayer.config.facts import known_of
@@ -54,7 +55,13 @@ class LocalPolicies:
 
     def status(self) -> dict[str, Any]:
         """What the source says; which revision a proxy has active, only its API knows."""
-        return {"revision": load(self._read().files).revision, "activated_at": None, "refused": []}
+        return {
+            "revision": load(self._read().files).revision,
+            "activated_at": None,
+            "commit": None,
+            "refused": [],
+            "restart": [],
+        }
 
     def opens(self, principal: str, server: str, now: datetime) -> bool:
         """Whether something may let this principal's own calls to this server through."""
@@ -86,8 +93,10 @@ class LocalPolicies:
             if finding.policies is None or (active and active["detail"].get("revision") == snapshot.revision):
                 return {
                     "revision": active["detail"]["revision"] if active else None,
-                    "activated_at": active["time"] if active else None,
+                    "activated_at": _milliseconds(active["time"]) if active else None,
+                    "commit": active["detail"].get("commit") if active else None,
                     "refused": refused if finding.policies is None else [],
+                    "restart": await asyncio.to_thread(stale, self._config),
                 }
             if asyncio.get_running_loop().time() > deadline:
                 raise CommandError(
@@ -115,3 +124,8 @@ class LocalPolicies:
         if loaded.policy_set is None:
             raise PolicyError("the policies do not load", "`policylayer check` says why")
         return loaded
+
+
+def _milliseconds(text: str) -> str:
+    """As the running proxy tells it."""
+    return datetime.fromisoformat(text).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,6 +11,7 @@ from policylayer.cli.exits import NOT_LOADED
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, note, say
 from policylayer.cli.reach import reach
+from policylayer.cli.stale import tell
 
 app = new("Have the proxy read its policies again, and wait for it.")
 
@@ -29,6 +30,7 @@ def reload(
         emit(status)
     else:
         _tell(status)
+    tell("policylayer.yaml" if config is None else config.name, status.get("restart", ()))
     if status["refused"]:
         raise typer.Exit(NOT_LOADED)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -72,7 +74,23 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> Read:
     config = _parse(reading, path, shown, data)
     if any(problem.is_error for problem in reading.found):
         config = None
+    if config is not None:
+        config = replace(config, digest=digest_of(data))
     return Read(config, ordered(reading.found), {shown: data})
+
+
+def digest_of(data: bytes) -> str:
+    """What tells one file from another, and nothing of what is in it."""
+    return sha256(data).hexdigest()[:16]
+
+
+def has_changed(config: Config) -> bool:
+    """Whether the file is another one than this was read from; where it cannot be read, nobody knows."""
+    try:
+        with config.file.open("rb") as file:
+            return digest_of(file.read(MAX_SIZE + 1)) != config.digest
+    except OSError:
+        return False
 
 
 def _parse(reading: Reading, path: Path, shown: str, data: bytes) -> Config | None:

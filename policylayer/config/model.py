@@ -172,6 +172,8 @@ class Config:
     rego: Rego = field(default_factory=Rego)
     opa: Opa | None = None
     traces: Traces | None = None
+    digest: str = ""
+    """Of the file's bytes: what a process began with, held against what lies there now."""
 
     @property
     def folder(self) -> Path:

@@ -76,8 +76,8 @@ policies: ./policies
 keys: {{file: ./policylayer.key}}     # made on the first start; keep it: the decision log cannot be verified without it
 
 servers:
-  # In observe mode nothing is denied or held; the log says what would have been. Remove `mode: observe` when
-  # `policylayer audit query` shows that the policy is right.
+  # In observe mode nothing is denied or held; the log says what would have been. When `policylayer audit query`
+  # shows that the policy is right, remove `mode: observe` and restart `serve`, which reads this file only then.
   {found.name}: {way}
 
 approvals: {{hold: 30s, hold_modern: 4m, expires: 1h}}

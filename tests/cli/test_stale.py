@@ -1,0 +1,45 @@
+"""A running proxy and another configuration than it began with: every command that may be taken for it says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from policylayer.cli.stale import others, words
+from tests.cli.program import Command
+from tests.cli.runner import Runner
+
+SAID = "`policylayer.yaml` has changed since the proxy (process {}) started: restart it"
+
+
+@pytest.mark.shows("policy.7")
+def test_who_reads_the_file_says_that_the_proxy_has_not(run: Runner, home: Path) -> None:
+    asked = ("explain", "--principal", "agent:bot", "--server", "shop", "--tool", "get_x")
+    with Command("serve", cwd=home) as proxy:
+        url, said = proxy.url, SAID.format(proxy.process.pid)
+        token = run("token", "create", "--role", "operator", "--principal", "user:o", "--json").json["token"]
+        there = ("--url", url, "--token", token)
+        for command in (("access",), asked, ("reload",), ("reload", *there)):
+            assert "has changed" not in run(*command).err
+        assert "has changed" not in run("doctor").out
+        file = home / "policylayer.yaml"
+        file.write_text(file.read_text() + "approvals: {hold: 1s}\n")
+        for command in (("access",), asked, ("reload",), ("reload", *there)):
+            assert said in run(*command).err
+        assert said in run("doctor").out
+        here, far = run("reload", "--json").json, run("reload", "--json", *there).json
+        assert {**here, "activated_at": 0} == {**far, "activated_at": 0}
+        assert len(here["activated_at"]) == len(far["activated_at"])
+        assert here["restart"][0].endswith(f":{proxy.process.pid}")
+        headers = {"authorization": f"Bearer {token}"}
+        assert httpx2.get(f"{url}/api/v1/policy", headers=headers).json()["restart"] == here["restart"]
+        assert "is read by a restart" in proxy.output()
+    assert "has changed" not in run("access").err
+
+
+def test_one_that_does_not_say_what_it_began_with_is_not_accused() -> None:
+    details = ['{"host":"a","pid":1,"configuration":"old"}', '{"host":"b","pid":2}', '{"host":"c","pid":3}']
+    assert others("new", [("a", 1), ("b", 2)], details) == ["a:1"]
+    assert "on `a`" in words("x.yaml", "a:1")
