@@ -115,6 +115,7 @@ def services(backstage: Backstage, policies: Policies, base_url: str) -> Service
             servers=frozenset(server.name for server in config.servers),
             known=facts_of(config),
             behind_proxy=bool(config.behind_proxy),
+            local_principal=config.local_principal,
         ),
     )
 

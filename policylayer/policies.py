@@ -16,6 +16,7 @@ from policylayer.core.call import Question
 from policylayer.core.decision import Decision
 from policylayer.core.redact import Path
 from policylayer.policy.diagnostics import as_json
+from policylayer.policy.directory import principals_of
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.policy_set import PolicySet
 from policylayer.policy.recorded import Facts, Kept
@@ -81,6 +82,10 @@ class Policies:
     def opens(self, principal: str, server: str, now: datetime) -> bool:
         """Whether something may let this principal's own calls to this server through."""
         return self._revisions.at_work.opens(principal, server, now)
+
+    def principals(self) -> frozenset[str]:
+        """Those that principals.yaml names."""
+        return principals_of(self.current.directory)
 
     async def reload(self) -> dict[str, Any]:
         """Read the source again, and wait until that is active or refused."""

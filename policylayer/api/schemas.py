@@ -266,7 +266,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "reason": STRING,
             "created_at": TIME,
             "created_by": _or_null(STRING),
-        }
+        },
+        warning=STRING,
     ),
     "Freezes": _page("Freeze"),
     "NewFreeze": {

@@ -39,7 +39,7 @@ BROWSING: Final = 2
 @immutable
 class Facts:
     """What does not change while the service runs. `base_url` is the public one, or where it listens; `known` is what
-    policy may read of each server."""
+    policy may read of each server; `local_principal` is whose requests without a credential are."""
 
     version: str
     base_url: str
@@ -47,6 +47,7 @@ class Facts:
     known: Mapping[str, ServerFacts] = field(default_factory=dict)
     issuers: tuple[str, ...] = ()
     behind_proxy: bool = False
+    local_principal: str | None = None
 
 
 @immutable
@@ -66,6 +67,9 @@ class Policies(Protocol):
 
     def opens(self, principal: str, server: str, now: datetime) -> bool:
         """Whether something may let this principal's own calls to this server through."""
+
+    def principals(self) -> frozenset[str]:
+        """Those that principals.yaml names."""
 
     async def reload(self) -> dict[str, Any]:
         """Read the source again, wait until that is active or refused, and say how it stands."""

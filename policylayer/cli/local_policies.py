@@ -21,6 +21,7 @@ from policylayer.config.facts import known_of
 from policylayer.core.call import Question
 from policylayer.core.errors import PolicyError
 from policylayer.policy.diagnostics import as_json
+from policylayer.policy.directory import principals_of
 from policylayer.policy.explain_shown import Told
 from policylayer.policy.features import NOT_ENFORCED
 from policylayer.policy.load import Loaded, load
@@ -69,6 +70,11 @@ class LocalPolicies:
         elsewhere = bool(loaded.rego) or self._config.opa is not None
         # Policies that do not load are told of elsewhere.
         return elsewhere or loaded.policy_set is None or loaded.policy_set.opens(principal, server, now)
+
+    def principals(self) -> frozenset[str]:
+        """Those that principals.yaml names, as far as it can be read: a freeze must not wait for it."""
+        loaded = load(self._read().files)
+        return frozenset() if loaded.policy_set is None else principals_of(loaded.policy_set.directory)
 
     async def explain(self, question: Question) -> Told:
         """Why a call gets its decision, by what lies at the source."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from policylayer.cli.application import new
-from policylayer.cli.freeze import AllOption, PrincipalOption, ServerOption, scope_of
+from policylayer.cli.freeze import AllOption, PrincipalOption, ServerOption, scope_of, thawing
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, say
 from policylayer.cli.reach import Reach, reach
@@ -25,16 +25,20 @@ def thaw(
     token: TokenOption = None,
 ) -> None:
     """End a freeze of exactly that name; without one, list what is frozen."""
+    listing = principal is None and server is None and not every
     with reach(config, url, token, "thaw") as proxy:
-        if principal is None and server is None and not every:
-            found, word = [*_frozen(proxy)], "Frozen"
+        if listing:
+            found = [*_frozen(proxy)]
         else:
-            found, word = proxy.ask("POST", "/thaw", body=scope_of(principal, server, every))["thawed"], "Thawed"
+            found = proxy.ask("POST", "/thaw", body=scope_of(principal, server, every))["thawed"]
     for each in found:
         if json:
             emit(each)
         else:
-            say(f"{word}: {each['name'] or 'everything'} ({each['reason']}, by {each['created_by']})")
+            said = f"{each['name'] or 'everything'} ({each['reason']}, by {each['created_by']})"
+            say(f"Frozen: {said}. `{thawing(each)}` ends it." if listing else f"Thawed: {said}")
+    if not found and not json:
+        say("Nothing is frozen.")
 
 
 def _frozen(proxy: Reach) -> Iterator[dict[str, Any]]:

@@ -95,6 +95,12 @@ def list_all(conn: Connection, *, revoked: bool = False) -> list[Row]:
     return [row._asdict() for row in conn.execute(query if revoked else query.where(grants.c.revoked_us.is_(None)))]
 
 
+def principals(conn: Connection) -> frozenset[str]:
+    """Whose the grants are that are not revoked."""
+    query = select(grants.c.principal).where(grants.c.revoked_us.is_(None)).distinct()
+    return frozenset(row[0] for row in conn.execute(query))
+
+
 def by_prefix(conn: Connection, prefixes: Collection[str]) -> dict[str, Row]:
     """The grants whose token, or the one before it, has one of these prefixes."""
     return kept.by_prefix(conn, grants, prefixes, "previous_prefix", "prefix")

@@ -5,7 +5,6 @@ Must not know what either opens. All functions are synchronous, over the connect
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
@@ -13,22 +12,20 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection, Table, select, update
 
 from policylayer.core.errors import IdentityError
+from policylayer.core.principals import fault
 from policylayer.identity.credential import Minted, Presented, Sort, mint
 from policylayer.store.once import insert_new
 
 Row: TypeAlias = Mapping[str, Any]
 
-_PRINCIPAL: Final = re.compile(r"[a-z][a-z0-9_-]{0,31}:[\x21-\x7e]{1,200}")
 _ATTEMPTS: Final = 5
 _NOBODY: Final = bytes(32)
 
 
 def check_principal(principal: str) -> None:
     """Refuse what is no principal's name."""
-    if not _PRINCIPAL.fullmatch(principal):
-        raise IdentityError("a principal is written as `kind:name`", "write `agent:x` or `user:y`")
-    if principal.startswith("group:"):
-        raise IdentityError("a group is no principal", "name one of its members")
+    if (found := fault(principal)) is not None:
+        raise IdentityError(*found)
 
 
 def check_expiry(expires_us: int | None, now_us: int) -> None:

@@ -91,6 +91,12 @@ class People:
         return subject.attributes.get(name) if written is None else written
 
 
+def principals_of(directory: Directory) -> frozenset[str]:
+    """The principals that principals.yaml names, itself or as members of groups."""
+    members = {member.name for group in directory.groups.values() for member in group}
+    return frozenset(name for name in {*directory.principals, *members} if not name.startswith(GROUP))
+
+
 def as_group(name: str) -> str:
     """A group's name with its `group:`."""
     return name if name.startswith(GROUP) else GROUP + name

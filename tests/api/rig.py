@@ -70,6 +70,9 @@ class FakePolicies:
     def opens(self, principal: str, server: str, now: datetime) -> bool:
         return self.active.opens(principal, server, now)
 
+    def principals(self) -> frozenset[str]:
+        return frozenset({"user:ada"})
+
     def status(self) -> dict[str, Any]:
         return {"revision": "sha256:00", "activated_at": "2026-11-23T10:00:00.000Z", "refused": []}
 

@@ -208,6 +208,7 @@ async def test_freezes_are_paged_and_what_is_frozen_is_answered_with_what_stands
     for name in ("agent:a", "agent:b", "agent:a"):
         asked = {"scope": "principal", "name": name, "reason": f"of {name}"}
         made = (await rig.ask("POST", "/freezes", "operator", body=asked)).json
+        assert "nobody has this name" in made.pop("warning")
     first = (await rig.ask("GET", "/freezes", "viewer", query={"limit": "1"})).json
     rest = (await rig.ask("GET", "/freezes", "viewer", query={"limit": "1", "cursor": first["next"]})).json
     assert [each["name"] for each in first["items"]] == ["agent:b"]
@@ -226,10 +227,39 @@ async def test_freezes_are_paged_and_what_is_frozen_is_answered_with_what_stands
         ({"scope": "server", "name": "shop", "reason": "x"}, 201),
         ({"scope": "planet", "name": "earth", "reason": "x"}, 400),
         ({"scope": "all"}, 400),
+        *(
+            ({"scope": "principal", "name": name, "reason": "x"}, 400)
+            for name in (
+                "refund-bot",
+                "refund bot",
+                "agent:*",
+                "agent:re*",
+                "group:leads",
+                "agent:a b",
+                "agent:",
+                "a::b",
+            )
+        ),
     ],
 )
 async def test_what_can_be_frozen(rig: Rig, body: dict[str, Any], status: int) -> None:
-    assert (await rig.ask("POST", "/freezes", body=body)).status == status
+    answer = await rig.ask("POST", "/freezes", body=body)
+    assert answer.status == status
+    if body["scope"] == "principal":
+        assert answer.json["help"].startswith(("write it like `agent:dev`", "name one of its members"))
+    assert ("`shop`" in answer.json.get("help", "")) == (status == 422)
+
+
+@pytest.mark.parametrize(
+    ("name", "warning"),
+    [("agent:bot", None), ("user:ada", None), ("agent:bott", "did you mean `agent:bot`?"), ("svc:42", "grant list`")],
+)
+async def test_who_freezes_what_nobody_is_is_told(rig: Rig, name: str, warning: str | None) -> None:
+    made = await rig.ask("POST", "/freezes", body={"scope": "principal", "name": name, "reason": "odd"})
+    assert made.status == 201
+    assert [each["name"] for each in (await rig.ask("GET", "/freezes")).json["items"]] == [name]
+    assert ("warning" in made.json) == (warning is not None)
+    assert (warning or "") in made.json.get("warning", "")
 
 
 async def test_policy_and_reload(rig: Rig) -> None:

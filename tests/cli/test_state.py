@@ -70,8 +70,22 @@ def test_freezing_and_thawing(run: Runner) -> None:
     assert run("freeze", "--principal", "agent:bot", "--reason", "leaked").code == 0
     assert run("freeze", "--all", "--reason", "stop", "--json").json["scope"] == "all"
     assert len(run("thaw", "--json").lines) == 2
+    assert "agent:bot (leaked, by local:" in run("thaw").out
+    assert "`policylayer thaw --principal agent:bot` ends it." in run("thaw").out
     assert run("thaw", "--all").out.startswith("Thawed: everything (stop, by local:")
     assert run("thaw", "--server", "shop").code == 1
+    assert run("thaw", "--principal", "agent:bot").code == 0
+    assert run("thaw").out == "Nothing is frozen.\n"
+    assert run("thaw", "--json").out == ""
+
+
+def test_what_freezes_nobody_is_said(run: Runner) -> None:
+    near = run("freeze", "--principal", "agent:bott", "--reason", "odd")
+    assert (near.code, near.out.split(" (")[0]) == (0, "Frozen: agent:bott")
+    assert "did you mean `agent:bot`?" in near.err
+    assert run("freeze", "--principal", "agent:bot", "--reason", "odd").err == ""
+    assert "those that are: `shop`" in run("freeze", "--server", "nope", "--reason", "odd").err
+    assert len(run("thaw", "--json").lines) == 2
 
 
 def test_all_that_is_frozen_is_listed(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
