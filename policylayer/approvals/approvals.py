@@ -52,16 +52,15 @@ EXPIRES: Final = 3600
 MakeEvent = Callable[[str, str, Mapping[str, Any]], LogRow]
 """Makes an event's row: its type, who did it, what there is to say."""
 
-ENDED: Final[dict[State, Literal["approved", "denied", "expired", "cancelled", "pending"]]] = {
+ENDED: Final[dict[State, Literal["approved", "denied", "expired", "pending"]]] = {
     State.PENDING: "pending",
     State.APPROVED: "approved",
     # An identical call was quicker: this one tries too, is told so, and waits on a new approval.
     State.CONSUMED: "approved",
     State.DENIED: "denied",
     State.EXPIRED: "expired",
-    State.CANCELLED: "cancelled",
 }
-"""What a waiting call is told."""
+"""What a waiting call is told; of one that was cancelled, by what (`ending.cause`)."""
 
 
 class Approvals:
@@ -151,6 +150,10 @@ class Approvals:
         if state is State.APPROVED and open_arguments(self._keys, row) is None:
             await self._record(partial(ending.tampered, approval_id=approval_id, now_us=self._clock.time_us()))
             return Waited("cancelled", approval_id)
+        if state is State.CANCELLED:
+            why = ending.cause(row)
+            # Only what a person wrote is for the agent to read.
+            return Waited(why, approval_id, note=row["note"] if why == "withdrawn" else None)
         satisfied = rows.satisfied_by(row, decision.holds if decision else ())
         return Waited(ENDED[state], approval_id, satisfied, row["note"])
 

@@ -7,6 +7,7 @@ Must not know votes (`voting.py`) nor use (`opening.py`). All functions run insi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final, Literal
 
 from sqlalchemy import ColumnElement, Connection, select, true
 
@@ -18,6 +19,23 @@ from policylayer.core.call import Caller
 from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.identity.person import Person, Role
 from policylayer.store.tables import approvals
+
+FROZE: Final = "an operator froze it"
+REVOKED: Final = "the grant was revoked"
+BY_AGENT: Final = "withdrawn by the agent"
+
+CAUSES: Final[dict[str, Literal["frozen", "revoked", "cancelled"]]] = {
+    FROZE: "frozen",
+    REVOKED: "revoked",
+    BY_AGENT: "cancelled",
+    rows.ALTERED: "cancelled",
+}
+"""What a waiting call is told of an approval that ended so, by the note; any other was withdrawn by an operator."""
+
+
+def cause(row: Row) -> Literal["withdrawn", "frozen", "revoked", "cancelled"]:
+    """Why an approval was cancelled."""
+    return CAUSES.get(row["note"] or "", "withdrawn")
 
 
 def withdraw(
@@ -43,12 +61,12 @@ def withdraw_own(conn: Connection, desk: Desk, *, approval_id: str, caller: Call
         return False
     if row["grant_id"] != (caller.grant.id if caller.grant else None):
         return False
-    return _cancel_live(conn, desk, row, now_us, caller.subject.id, "withdrawn by the agent")
+    return _cancel_live(conn, desk, row, now_us, caller.subject.id, BY_AGENT)
 
 
 def for_grant(conn: Connection, desk: Desk, grant_id: str, actor: str, now_us: int) -> int:
     """Cancel what a revoked grant holds open; how many approvals."""
-    return _cancel_all(conn, desk, approvals.c.grant_id == grant_id, now_us, actor, "the grant was revoked")
+    return _cancel_all(conn, desk, approvals.c.grant_id == grant_id, now_us, actor, REVOKED)
 
 
 def for_freeze(conn: Connection, desk: Desk, scope: str, name: str | None, actor: str, now_us: int) -> int:
@@ -58,7 +76,7 @@ def for_freeze(conn: Connection, desk: Desk, scope: str, name: str | None, actor
         which = (approvals.c.principal == name) | (approvals.c.on_behalf_of == name)
     else:
         which = approvals.c.server == name if scope == "server" else true()
-    return _cancel_all(conn, desk, which, now_us, actor, "an operator froze it")
+    return _cancel_all(conn, desk, which, now_us, actor, FROZE)
 
 
 def sweep(conn: Connection, desk: Desk, *, now_us: int, passed: Mapping[str, int]) -> int:

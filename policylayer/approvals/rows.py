@@ -29,6 +29,9 @@ OnEvent: TypeAlias = Callable[[str, str, dict[str, Any]], None]
 SYSTEM: Final = "policylayer"
 """Who did what nobody asked for: expiry, and the answer to a row that was tampered with."""
 
+ALTERED: Final = "the stored approval was altered"
+"""The note of one whose row does not fit what was sealed with it."""
+
 LIVE: Final = (State.PENDING, State.APPROVED)
 
 
@@ -157,8 +160,7 @@ def cancel(
 
 def tampered(conn: Connection, desk: Desk, row: Row, now_us: int) -> None:
     """End an approval whose row does not fit what was sealed with it: someone changed the database."""
-    why = "the stored approval was altered"
-    cancel(conn, desk, row, now_us, SYSTEM, type="approval.tampered", why=why)
+    cancel(conn, desk, row, now_us, SYSTEM, type="approval.tampered", why=ALTERED)
 
 
 def votes_of(conn: Connection, ids: Collection[str]) -> dict[str, list[Row]]:

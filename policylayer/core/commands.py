@@ -189,9 +189,10 @@ class Unrecorded:
 
 @immutable
 class Waited:
-    """How a hold ended. `gone`: the client went away (its wait ends, the approval stays)."""
+    """How a hold ended. `gone`: the client went away (its wait ends, the approval stays). An approval that was
+    cancelled was `withdrawn` by an operator, ended with a right (`frozen`, `revoked`), or `cancelled` otherwise."""
 
-    state: Literal["approved", "denied", "expired", "cancelled", "pending", "gone"]
+    state: Literal["approved", "denied", "expired", "withdrawn", "frozen", "revoked", "cancelled", "pending", "gone"]
     approval_id: str
     rules: frozenset[str] = frozenset()
     note: str | None = None

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from policylayer.core.commands import (
     AlreadyConsumed,
@@ -42,18 +42,10 @@ from policylayer.core.commands import (
     Verdict,
     Waited,
 )
-from policylayer.core.decision import Decision, Effect, ReasonCode, Retry
+from policylayer.core.decision import Decision, Effect, ReasonCode
+from policylayer.core.endings import ended
 
 Steps: TypeAlias = Generator[Command, Any, Verdict]
-
-ENDINGS: Final[dict[str, tuple[ReasonCode, Retry]]] = {
-    "denied": (ReasonCode.APPROVAL_DENIED, "never"),
-    "cancelled": (ReasonCode.APPROVAL_DENIED, "never"),
-    "expired": (ReasonCode.APPROVAL_EXPIRED, "same_call"),
-    "pending": (ReasonCode.PENDING, "same_call"),
-    "gone": (ReasonCode.PENDING, "same_call"),
-}
-"""How a hold that was not released is told: reason code, and whether a retry helps."""
 
 
 @dataclass(slots=True)
@@ -123,9 +115,9 @@ def mediate(resumed: Round | None = None, parent: str | None = None) -> Steps:
             life.ask_again(decision)
         if decision.enforced is not Effect.REQUIRE_APPROVAL:
             return (yield from _refuse(decision, life))
-        ended = yield from _hold(decision, life)
-        if ended is not None:
-            return ended
+        verdict = yield from _hold(decision, life)
+        if verdict is not None:
+            return verdict
 
 
 def _hold(decision: Decision, life: _Life) -> Generator[Command, Any, Verdict | None]:
@@ -138,7 +130,7 @@ def _hold(decision: Decision, life: _Life) -> Generator[Command, Any, Verdict | 
             life.take(found)
             return None
         if isinstance(found, Found) and found.state == "denied":
-            return (yield from _refuse(_ended(decision, "denied"), life, found.approval_id, found.note))
+            return (yield from _refuse(ended(decision, "denied"), life, found.approval_id, found.note))
         if found is not None and not isinstance(found, Found):
             return (yield from _unrecorded(found, life))
     reply = yield life.row(decision, hold=True)
@@ -154,9 +146,9 @@ def _hold(decision: Decision, life: _Life) -> Generator[Command, Any, Verdict | 
     if waited.state == "approved":
         life.take(waited)
         return None
-    ended = _ended(decision, waited.state)
-    yield RecordOutcome(reply.row_id, Outcome(OutcomeState.NEVER_SENT, str(ended.reason_code)), decision)
-    return Refused(ended, reply.row_id, waited.approval_id, waited.note)
+    told = ended(decision, waited.state)
+    yield RecordOutcome(reply.row_id, Outcome(OutcomeState.NEVER_SENT, str(told.reason_code)), decision)
+    return Refused(told, reply.row_id, waited.approval_id, waited.note)
 
 
 def _forward(row: Recorded, decision: Decision, life: _Life) -> Steps:
@@ -203,11 +195,6 @@ def _unrecorded(reply: object, life: _Life) -> Steps:
         outcome = Outcome(OutcomeState.NEVER_SENT, str(ReasonCode.AUDIT_UNAVAILABLE))
         yield RecordOutcome(life.held, outcome, life.holding)
     return Unavailable(ReasonCode.AUDIT_UNAVAILABLE, why.reason)
-
-
-def _ended(decision: Decision, state: str) -> Decision:
-    code, retry = ENDINGS.get(state, ENDINGS["pending"])
-    return replace(decision, enforced=Effect.DENY, reason_code=code, retry=retry)
 
 
 def _replayed(decision: Decision) -> Decision:

@@ -12,6 +12,7 @@ from typing import Final
 
 from policylayer.core.call import Call
 from policylayer.core.decision import Decision, Effect, ReasonCode, RuleRef
+from policylayer.core.endings import CANCELLED, WITHDRAWN
 from policylayer.core.immutable import immutable
 from policylayer.policy import outcomes
 from policylayer.policy.engine import Candidate
@@ -190,6 +191,7 @@ _INSTEAD_OF_RULES: Final = {
     ReasonCode.PENDING: "A person must approve this call and has not answered yet.",
     ReasonCode.APPROVAL_DENIED: "A person refused this call.",
     ReasonCode.APPROVAL_EXPIRED: "Nobody answered the request for approval in time.",
+    ReasonCode.UNAUTHENTICATED: "The credential is no longer valid.",
     ReasonCode.FROZEN: "An operator has stopped this principal or server.",
     ReasonCode.UNKNOWN_METHOD: "This method is not supported here.",
     ReasonCode.ENGINE_ERROR: "The policy could not be evaluated.",
@@ -197,6 +199,12 @@ _INSTEAD_OF_RULES: Final = {
     ReasonCode.REJECTED: "The request was not accepted.",
 }
 """What is said where it is not a rule that speaks; a note or a rule's own words may follow."""
+
+_ENDED: Final = {
+    WITHDRAWN: "An operator withdrew the request for approval.",
+    CANCELLED: "The request for approval was cancelled.",
+}
+"""The same by the reason, where the code says less: nobody has answered."""
 
 _KEEPS_RULE: Final = frozenset((ReasonCode.PENDING, ReasonCode.APPROVAL_DENIED, ReasonCode.APPROVAL_EXPIRED))
 
@@ -229,7 +237,7 @@ def _subject(call: Call) -> str:
 
 def _middle(decision: Decision, note: str | None, approval_id: str | None) -> list[str]:
     code = decision.reason_code
-    plain = _INSTEAD_OF_RULES.get(code)
+    plain = _ENDED.get(decision.reason) or _INSTEAD_OF_RULES.get(code)
     if plain is None:
         return list(decision.said[:2]) or [f"{clean(decision.reason) or 'No rule allows this'}."]
     if code is ReasonCode.PENDING and approval_id is not None:

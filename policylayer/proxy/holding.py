@@ -54,7 +54,18 @@ class Holding:
         except TimeoutError:
             if not scope.expired():
                 raise
-        return Waited("gone", hold.approval_id)
+        return await self._left(hold.approval_id)
+
+    async def _left(self, approval_id: str) -> Waited:
+        """Why the wait ended before the approval did: its client left, or may not wait any more.
+
+        A freeze and a revocation end the approval and the wait; what is told must not hang on which comes first.
+        """
+        if self.cancelled or self._visit.down.gone:
+            return Waited("gone", approval_id)
+        if self._visit.frozen() is not None:
+            return Waited("frozen", approval_id)
+        return Waited("gone" if await self._visit.known() else "revoked", approval_id)
 
     def _seconds(self) -> float:
         limits, tried = self._visit.deps.limits, self._tried

@@ -141,6 +141,23 @@ async def test_revoking_a_grant_and_freezing_end_what_they_concern(bench: Bench)
 
 
 @pytest.mark.shows("proxy.8")
+@pytest.mark.parametrize("how", ["withdrawn", "frozen", "revoked", "cancelled"])
+async def test_who_waits_is_told_why_nobody_answered(bench: Bench, how: str) -> None:
+    approval = await bench.hold(call(n=1), caller(grant="g1"))
+    ending = bench.approvals
+    if how == "withdrawn":
+        await ending.withdraw(approval, ROOT, "duplicate")
+    elif how == "frozen":
+        await bench.store.record(lambda c, add: ending.cancel_for_freeze(c, add, "all", None, "user:root"))
+    elif how == "revoked":
+        await bench.store.record(lambda c, add: ending.cancel_for_grant(c, add, "g1", "user:root"))
+    else:
+        assert await ending.withdraw_own(approval, caller(grant="g1"))
+    waited = await ending.wait(approval, bench.clock.monotonic() + 10)
+    assert (waited.state, waited.note) == (how, "duplicate" if how == "withdrawn" else None)
+
+
+@pytest.mark.shows("proxy.8")
 async def test_a_round_is_redeemed_once(bench: Bench) -> None:
     step = Round("r1", 1, "nonce", "apr_x", frozenset({"p/a"}))
     redeem = bench.approvals.redeem

@@ -268,6 +268,46 @@ def test_what_ends_a_right_ends_what_was_approved_under_it(rig: Rig, how: str) -
         assert executed(rig, before) == 0
 
 
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A rig whose held calls wait until something ends them."""
+    how = {"hold": "60s", "hold_modern": "60s", "expires": "5m"}
+    with Rig(tmp_path_factory.mktemp("patient"), policies={"held.yaml": POLICY}, approvals=how) as rig:
+        yield rig
+
+
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("how", ["revoked", "frozen", "withdrawn"])
+def test_a_held_call_is_told_what_ended_it(patient: Rig, how: str, era: Era) -> None:
+    """Never as a person's refusal, and the same whichever of the approval and the stream ends first."""
+    with patient.case() as case, patient.wire(case.agent.source) as wire:
+        case.counted = False
+        before = patient.rec.counts["gated"]
+        wire.send(request("POST", "/mcp/rec", headers(case.agent.token, era, name="gated"), call(b'"gated"', era=era)))
+        id = patient.proxy.pending(principal=case.agent.principal)["id"]
+        if how == "frozen":
+            stop = {"scope": "principal", "name": case.agent.principal, "reason": "test"}
+            patient.proxy.ask("POST", "/freezes", stop)
+        elif how == "revoked":
+            grants = patient.proxy.ask("GET", "/grants")["items"]
+            grant = next(each["id"] for each in grants if each["principal"] == case.agent.principal)
+            patient.proxy.ask("DELETE", f"/grants/{grant}")
+        else:
+            patient.proxy.ask("POST", f"/approvals/{id}/withdraw", {"note": "asked twice"})
+        answer = wire.response()
+        body = answer.body if era == "modern" else answer.body.split(b"data: ")[-1]
+        said = orjson.loads(body)["result"]
+        code, retry, words = {
+            "frozen": ("frozen", "never", "An operator has stopped this principal or server."),
+            "revoked": ("unauthenticated", "never", "The credential is no longer valid."),
+            "withdrawn": ("approval_denied", "same_call", "An operator withdrew the request for approval."),
+        }[how]
+        found = said["_meta"]["io.policylayer/decision"]
+        assert (found["reason_code"], found["retry"]) == (code, retry)
+        assert words in said["content"][0]["text"]
+        assert executed(patient, before) == 0
+
+
 @pytest.mark.parametrize("era", ERAS, ids=lambda era: f"APPR-19-{era}")
 def test_nothing_runs_for_a_client_that_is_gone(rig: Rig, era: Era) -> None:
     with rig.case() as case:

@@ -65,7 +65,20 @@ REPLIES: dict[type, st.SearchStrategy[Any]] = {
     ),
     Hold: st.builds(
         Waited,
-        st.sampled_from(["approved", "approved", "denied", "expired", "cancelled", "pending", "gone"]),
+        st.sampled_from(
+            [
+                "approved",
+                "approved",
+                "denied",
+                "withdrawn",
+                "frozen",
+                "revoked",
+                "cancelled",
+                "expired",
+                "pending",
+                "gone",
+            ]
+        ),
         st.just("waited"),
         rules,
     ),

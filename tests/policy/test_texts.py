@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from policylayer.core.call import Call
 from policylayer.core.decision import Decision, Effect, ReasonCode
+from policylayer.core.endings import ended
 from policylayer.policy.texts import MAX_TEXT, clean, render
 from tests.policy.made import ALLOW, DENY, HOLD, SPAN, policy, policy_set, question, rule
 
@@ -62,6 +63,22 @@ def test_a_pending_call_names_its_approval() -> None:
 def test_an_approvers_note_is_told() -> None:
     text = lines(replace(DENIED, reason_code=ReasonCode.APPROVAL_DENIED), note="Wrong\ncustomer \u202e!")
     assert text[1:3] == ["A person refused this call.", "Note: Wrong customer !"]
+
+
+@pytest.mark.parametrize(
+    ("state", "second", "retry"),
+    [
+        ("denied", "A person refused this call.", "Retry: no, the answer will be the same."),
+        ("withdrawn", "An operator withdrew the request for approval.", "Retry: yes, with the same arguments."),
+        ("cancelled", "The request for approval was cancelled.", "Retry: yes, with the same arguments."),
+        ("frozen", "An operator has stopped this principal or server.", "Retry: no, the answer will be the same."),
+        ("revoked", "The credential is no longer valid.", "Retry: no, the answer will be the same."),
+    ],
+)
+def test_how_a_hold_ended_is_said_in_words_of_its_own(state: str, second: str, retry: str) -> None:
+    text = lines(ended(DENIED, state))
+    assert (text[0], text[1]) == ("Refused: create_refund on stripe.", second)
+    assert retry in text
 
 
 def test_a_later_retry_says_when() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -98,6 +99,30 @@ async def test_a_held_call_waits_on_its_stream_and_is_released(rig: Rig) -> None
     assert rig.recorder.rows[1][0].parent == "row-1"
     assert len(rig.upstream.bodies()) == 1
     assert rig.recorder.states == ["executed"]
+
+
+@pytest.mark.shows("proxy.8")
+@CALLS
+@pytest.mark.parametrize("how", ["frozen", "revoked"])
+async def test_a_held_call_that_loses_its_right_is_told_that(rig: Rig, made: Any, how: str) -> None:
+    rig.engine.says["gated"] = HOLD
+    opened = await rig.open(made("gated"))
+    async with asyncio.timeout(5):
+        while not rig.approvals.waits:
+            await asyncio.sleep(0)
+    if how == "frozen":
+        rig.freezes.names.add("agent:alice")
+    else:
+        del rig.authenticator.tokens[b"Bearer alice"]
+    # The approval is not yet known to have ended: the stream is stopped first.
+    await rig.endpoint.deps.streams.recheck()
+    answer = await opened.event() if opened.headers.get("content-type") == "text/event-stream" else None
+    await opened.whole()
+    found = told(answer or opened.json)
+    assert (found["effect"], found["retry"], found["rule"]) == ("deny", "never", None)
+    assert found["reason_code"] == ("frozen" if how == "frozen" else "unauthenticated")
+    assert rig.recorder.states == ["never_sent"]
+    assert rig.upstream.bodies() == []
 
 
 async def test_a_refused_hold_is_told_with_its_note_on_the_stream(rig: Rig) -> None:
