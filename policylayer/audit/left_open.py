@@ -90,26 +90,32 @@ def close_chains(connection: Connection, ids: tuple[str, ...], now_us: int) -> N
     connection.execute(update(chains).where(chains.c.id.in_(ids)).values(closed_us=now_us))
 
 
+def first_open(connection: Connection, chain: str) -> int | None:
+    """The number of the first row of a chain that is not over, if there is one."""
+    found: int | None = connection.scalar(select(func.min(records.c.seq)).where(*_is_open(connection, chain)))
+    return found
+
+
 def _dangling(connection: Connection, chain: str) -> list[tuple[str, bool]]:
     """Rows of a chain that have no outcome, nor a row that released them; and whether they may have been sent."""
+    query = select(records.c.id, records.c.enforced).where(*_is_open(connection, chain)).limit(PAGE)
+    return [(row_id, enforced == Effect.ALLOW.value) for row_id, enforced in connection.execute(query)]
+
+
+def _is_open(connection: Connection, chain: str) -> tuple[ColumnElement[bool], ...]:
     child = records.alias("child")
     ended = exists().where(
         child.c.parent == records.c.id,
         or_(child.c.kind == Kind.OUTCOME.value, _releases(child.c.kind, records.c.enforced)),
     )
     settled = connection.scalar(select(func.coalesce(chains.c.settled_id, "")).where(chains.c.id == chain))
-    query = (
-        select(records.c.id, records.c.enforced)
-        .where(
-            records.c.chain + "" == chain,  # so that the database goes by the id, not through the whole chain
-            records.c.id >= (settled or ""),
-            records.c.kind.in_(CALLS),
-            records.c.enforced.in_([Effect.ALLOW.value, Effect.REQUIRE_APPROVAL.value]),
-            ~ended,
-        )
-        .limit(PAGE)
+    return (
+        records.c.chain + "" == chain,  # so that the database goes by the id, not through the whole chain
+        records.c.id >= (settled or ""),
+        records.c.kind.in_(CALLS),
+        records.c.enforced.in_([Effect.ALLOW.value, Effect.REQUIRE_APPROVAL.value]),
+        ~ended,
     )
-    return [(row_id, enforced == Effect.ALLOW.value) for row_id, enforced in connection.execute(query)]
 
 
 def _releases(kind: ColumnElement[str], enforced: ColumnElement[str | None]) -> ColumnElement[bool]:

@@ -8,36 +8,32 @@ and a rewriting by someone who has the key. How a link is made is in `core/chain
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain as chain_of
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
-import orjson
-from sqlalchemy import Connection, and_, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from policylayer.audit.checkpoints import load, stored
-from policylayer.audit.prune import PRUNED
+from policylayer.audit.telling import PRUNED, Telling
 from policylayer.core.chain import START, Linker
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.store.opening import OPENED, heads
 from policylayer.store.rows import COLUMNS, VERSION
 from policylayer.store.store import Store
-from policylayer.store.tables import is_event, records
+from policylayer.store.tables import equals, records
 
 PAGE: Final = 4000
+BEFORE_ALL: Final = -(1 << 63)
+"""Before every number, those that no writer gives too."""
+
 LISTED: Final = 100
 """Problems that are named; the others are counted."""
 
 ID, ROW_VERSION, TYPE = COLUMNS.index("id"), COLUMNS.index("version"), COLUMNS.index("reason_code")
 SEQ, KEY, LINK = COLUMNS.index("seq"), COLUMNS.index("key_id"), COLUMNS.index("link")
-
-Told: TypeAlias = dict[str, dict[int, bytes]]
-"""What others say of chains: the links at certain places."""
-
-AT_ODDS: Final = b""
-"""Where they do not agree, no link is right."""
 
 What = Literal[
     "changed",
@@ -89,13 +85,13 @@ class Report:
 class Walk:
     """One chain's walk: where it stands, and what the next row is held against."""
 
-    __slots__ = ("_linkers", "_previous", "_told", "chain", "keys", "report", "seq")
+    __slots__ = ("_begin", "_linkers", "_previous", "_told", "chain", "keys", "report", "seq")
 
     def __init__(self, chain: str, keys: Keys, told: Mapping[int, bytes], report: Report) -> None:
         self.chain = chain
         self.keys = keys
         self.report = report
-        self.seq = 0
+        self.seq = self._begin = 0
         self._told = told
         self._linkers: dict[str, Linker | None] = {}
         # What may stand before the next row: the last row's link, and what it should have been; so that a changed row
@@ -104,12 +100,15 @@ class Walk:
 
     def begin_at(self, seq: int, head: str) -> None:
         """The chain was pruned up to this row."""
-        self.seq = seq
+        self.seq = self._begin = seq
         self._previous = (bytes.fromhex(head),)
 
     def check(self, row: tuple[Any, ...]) -> None:
         """Hold the next row against all that is known."""
         seq, stored_link = row[SEQ], bytes(row[LINK])
+        if seq <= self._begin:
+            self._say("inserted", f"the chain begins behind row {self._begin}, what was before was pruned", row)
+            return
         if seq != self.seq + 1:
             self._misplaced(row, seq)
         elif seq == 1 and row[TYPE] != OPENED:
@@ -161,31 +160,52 @@ class Walk:
 async def verify(store: Store, keys: Keys, outside: Iterable[bytes] = ()) -> Report:
     """Walk the whole log. `outside` are lines of checkpoints that were kept elsewhere."""
     report = Report()
-    told: Told = {}
+    telling = Telling()
     kept = await store.read(stored)
     for checkpoint in chain_of(map(load, outside), kept):
         report.checkpoints += 1
         if checkpoint is not None and checkpoint.genuine(keys):
-            _tell(checkpoint.heads, told)
+            telling.tell(checkpoint.heads)
         else:
             name = f"checkpoint {checkpoint.id}" if checkpoint else "a line"
             report.add(Problem("bad_checkpoint", f"{name} is not signed with our key"))
-    cuts = await store.read(partial(_hear, told=told))
-    chains = sorted(await store.read(heads))
+    while True:
+        found = replace(report, problems=list(report.problems))
+        newest = await _walk_all(store, keys, telling, found)
+        # What was pruned while we walked is no sign of anything: then once more, with what that pruning tells.
+        if found.found == report.found or newest == await store.read(_newest):
+            return found
+
+
+async def _walk_all(store: Store, keys: Keys, telling: Telling, report: Report) -> str | None:
+    """Every chain, and whether any is missing; the id of the newest pruning that was known."""
+    chains, newest = await store.read(partial(_hear, telling=telling))
     for chain in chains:
-        walk = Walk(chain, keys, told.get(chain, {}), report)
-        if chain in cuts:
-            walk.begin_at(*cuts[chain])
+        walk = Walk(chain, keys, telling.told.get(chain, {}), report)
+        if chain in telling.begins:
+            walk.begin_at(*telling.begins[chain])
         await _walk(store, walk)
-    for chain in sorted(told.keys() - set(chains) - cuts.keys()):
-        report.add(Problem("missing_chain", "others tell of this chain, and no row of it is left", chain))
-    return report
+    for chain in sorted(telling.told.keys() - set(chains)):
+        if not telling.was_removed(chain):
+            report.add(Problem("missing_chain", "others tell of this chain, and no row of it is left", chain))
+    return newest
+
+
+def _hear(connection: Connection, telling: Telling) -> tuple[list[str], str | None]:
+    """Take in what the log's own events tell; all chains that have rows, and the newest pruning."""
+    telling.hear(connection, OPENED, PRUNED)
+    return sorted(heads(connection)), _newest(connection)
+
+
+def _newest(connection: Connection) -> str | None:
+    found: str | None = connection.scalar(select(func.max(records.c.id)).where(*equals("reason_code", PRUNED)))
+    return found
 
 
 async def _walk(store: Store, walk: Walk) -> None:
-    """One chain, in pages."""
+    """One chain, in pages. Where it was pruned, no row may be left, or be put, before its beginning."""
     walk.report.chains += 1
-    after = (walk.seq, "")
+    after = (BEFORE_ALL, "")
     while rows := await store.read(partial(_page, chain=walk.chain, after=after)):
         for row in rows:
             walk.check(row)
@@ -203,27 +223,3 @@ def _page(connection: Connection, chain: str, after: tuple[int, str]) -> Sequenc
     query = select(records).where(further).order_by(place, records.c.id).limit(PAGE)
     cursor = connection.execute(query).cursor
     return cursor.fetchall() if cursor is not None else ()
-
-
-def _hear(connection: Connection, told: Told) -> dict[str, tuple[int, str]]:
-    """Take in what the log's own events tell of heads; and where chains were cut, on purpose."""
-    cuts: dict[str, tuple[int, str]] = {}
-    query = select(records.c.reason_code, records.c.detail).where(is_event())
-    query = query.where(records.c.reason_code.in_([OPENED, PRUNED]))
-    for type, detail in connection.execute(query.order_by(records.c.id)):
-        try:
-            content = orjson.loads(detail)
-            if type == PRUNED:
-                cuts |= {chain: (int(seq), str(head)) for chain, (seq, head) in content["cuts"].items()}
-            else:
-                _tell({chain: (int(seq), str(head)) for chain, (seq, head) in content["heads"].items()}, told)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # Its row was changed, which the walk finds.
-    return cuts
-
-
-def _tell(heads: Mapping[str, tuple[int, str]], told: Told) -> None:
-    for chain, (seq, link) in {chain: (seq, bytes.fromhex(head)) for chain, (seq, head) in heads.items()}.items():
-        places = told.setdefault(chain, {})
-        if places.setdefault(seq, link) != link:
-            places[seq] = AT_ODDS

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime
-from functools import partial
 from getpass import getpass
 from itertools import chain
 from pathlib import Path
@@ -22,15 +21,16 @@ import typer
 from policylayer.audit import sinks
 from policylayer.audit.checkpoints import Checkpoints
 from policylayer.audit.marks import marks
-from policylayer.audit.prune import STEP, prune
+from policylayer.audit.prune import prune
 from policylayer.audit.verify import Report, verify
 from policylayer.backstage import Backstage
 from policylayer.cli.exits import FAILED, OK, CommandError, UsageError
 from policylayer.cli.local_policies import LocalPolicies
 from policylayer.cli.options import JsonOption
-from policylayer.cli.output import emit, say
+from policylayer.cli.output import emit, note, say
 from policylayer.cli.reach import user
 from policylayer.cli.times import since
+from policylayer.clock import Clock
 from policylayer.config import load
 from policylayer.core.call import Json
 from policylayer.core.errors import AuditUnavailable
@@ -67,8 +67,11 @@ def prune_command(
     """Remove old rows for good. Where each chain then begins is a row itself, so that the rest can still be verified.
     On PostgreSQL the configuration's user must own the tables."""
     at = since(before)
-    if not yes and not typer.confirm(f"Remove all rows before {at}?"):
-        raise UsageError("nothing was removed", "say yes, or give --yes")
+    now = Clock().now()
+    if datetime.fromisoformat(at) > now:
+        raise UsageError(f"--before lies in the future: it is {now.isoformat()} now", "give an earlier instant")
+    if not yes:
+        _ask(f"Remove all rows before {at}?")
     removed = _with(config, "audit prune", lambda back: _prune(back, at))
     if json:
         emit({"before": at, "removed": removed})
@@ -92,6 +95,17 @@ def mark_command(
         say(each)
 
 
+def _ask(question: str) -> None:
+    """Ask on standard error, since standard output is the command's answer. An end of input is no yes."""
+    sys.stderr.write(f"{question} [y/N]: ")
+    sys.stderr.flush()
+    answer = sys.stdin.readline()
+    if not answer.endswith("\n"):
+        note("")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise CommandError("nothing was removed", "say yes, or give --yes")
+
+
 def _value(as_json: bool) -> Json:
     text = getpass("Value: ") if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n").removesuffix("\r")
     if not as_json:
@@ -112,10 +126,7 @@ def _marks(keys: Keys, value: Json) -> list[str]:
 
 async def _prune(back: Backstage, at: str) -> int:
     before_us = int(datetime.fromisoformat(at).timestamp() * 1_000_000)
-    work = partial(prune, before_us=before_us, actor=user(), clock=back.clock, most=STEP)
-    total = 0
-    while removed := await back.store.record(work):
-        total += removed
+    total = await prune(back.store, back.keys, back.clock, before_us=before_us, actor=user())
     if total:
         # So that the cut itself is signed, and known elsewhere where checkpoints are.
         file = back.config.audit.checkpoints.file

@@ -10,14 +10,13 @@ Must not know what is then done (`audit/left_open.py`), nor how rows are written
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, select, text
 
 from policylayer.store.backend import lock_number
+from policylayer.store.opening import ended_here
 from policylayer.store.tables import chains
 
 GRACE: Final = 30.0
@@ -45,7 +44,7 @@ class Lives:
             if not _free(connection, chain, life):
                 continue
             since = self._free_since[chain] = before.get(chain, now)
-            if now - since >= GRACE or _ended_here(host, pid):
+            if now - since >= GRACE or ended_here(host, pid):
                 found.append(chain)
         return tuple(found)
 
@@ -58,18 +57,3 @@ def claim(connection: Connection, chain: str) -> bool:
 
 def _free(connection: Connection, *names: str) -> bool:
     return all(connection.scalar(FREE, {"number": lock_number(name)}) for name in names)
-
-
-def _ended_here(host: str, pid: int) -> bool:
-    """Whether that process was on this host and is not any more; one with our own number is an earlier container's."""
-    if host != platform.node():
-        return False
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False

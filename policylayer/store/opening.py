@@ -25,14 +25,17 @@ OPENED: Final = "chain.opened"
 """The event's type."""
 
 # Distinct chains by hopping from one to the next in the index, not by reading all of it.
-HEADS: Final = text(
+_HEADS: Final = (
     "WITH RECURSIVE hop(chain) AS ("
     " SELECT min(chain) FROM records"
     " UNION ALL SELECT (SELECT min(chain) FROM records WHERE records.chain > hop.chain) FROM hop"
-    " WHERE hop.chain IS NOT NULL)"
+    " WHERE {wanted})"
     " SELECT records.chain, records.seq, records.link FROM hop JOIN records ON records.chain = hop.chain"
     " AND records.seq = (SELECT max(seq) FROM records WHERE records.chain = hop.chain)"
+    " WHERE {wanted}"
 )
+HEADS: Final = text(_HEADS.format(wanted="hop.chain IS NOT NULL"))
+HEADS_UPTO: Final = text(_HEADS.format(wanted="hop.chain <= :upto"))
 
 
 def check_key(connection: Connection, keys: Keys) -> None:
@@ -49,9 +52,10 @@ def check_key(connection: Connection, keys: Keys) -> None:
         connection.execute(update(meta).where(meta.c.name == "key").values(value=keys.fingerprint))
 
 
-def heads(connection: Connection) -> dict[str, tuple[int, str]]:
-    """The last row of every chain: its number and link."""
-    return {chain: (seq, bytes(link).hex()) for chain, seq, link in connection.execute(HEADS)}
+def heads(connection: Connection, upto: str | None = None) -> dict[str, tuple[int, str]]:
+    """The last row of every chain, or of those up to an id: its number and link."""
+    found = connection.execute(HEADS) if upto is None else connection.execute(HEADS_UPTO, {"upto": upto})
+    return {chain: (seq, bytes(link).hex()) for chain, seq, link in found}
 
 
 def open_chain(connection: Connection, keys: Keys, clock: Clock, program: Program) -> tuple[Place, Row]:
@@ -80,6 +84,22 @@ def open_chain(connection: Connection, keys: Keys, clock: Clock, program: Progra
     }
     event = event_row(clock.new_id(), now, OPENED, None, detail)
     return place, event
+
+
+def ended_here(host: str, pid: int) -> bool:
+    """Whether a chain's process was on this host and is not any more; one with our own number is an earlier
+    container's."""
+    if host != platform.node():
+        return False
+    if pid == os.getpid():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def unclosed(connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ import pytest
 
 from policylayer.audit import verify as verify_module
 from policylayer.audit.checkpoints import Checkpoint, Checkpoints, load, take
-from policylayer.audit.prune import prune
 from policylayer.audit.verify import Report, verify
 from policylayer.clock import Clock
 from policylayer.core.chain import START, link
@@ -284,36 +283,3 @@ async def test_a_rotated_key_still_verifies_and_a_lost_one_is_said(log: SqliteSt
     assert {problem.what for problem in report.problems} == {"unknown_key"}
     assert report.found == 3 * (ROWS + 1)
     await store.close()
-
-
-@pytest.mark.shows("audit.1")
-async def test_pruning_leaves_a_log_that_verifies_from_the_cut(log: SqliteStore, path: Path, tamper: Tamper) -> None:
-    """AUD-21."""
-    kept = await log.write(partial(take, keys=KEYS, clock=CLOCK))
-    assert kept is not None
-    cut = CLOCK.time_us()
-    await log.append((row(),))
-    count = await log.record(partial(prune, before_us=cut, actor="user:a", clock=CLOCK))
-    assert count == 3 * (ROWS + 1)
-    await log.append((row(),))
-    report = await verify(log, KEYS, [kept.line()])
-    assert report.good, report.problems
-    assert report.rows == 3
-    assert await log.record(partial(prune, before_us=cut, actor="user:a", clock=CLOCK)) == 0
-    with pytest.raises(Exception, match="append-only"):
-        await log.write(lambda connection: connection.exec_driver_sql("DELETE FROM records"))
-    tamper(f"DELETE FROM records WHERE chain = '{chains(path)[0]}' AND seq = {ROWS + 2}")
-    assert seen(await verify(log, KEYS))[0] == ("missing_rows", ROWS + 2)
-
-
-@pytest.mark.shows("audit.1")
-async def test_pruning_in_steps_removes_the_same_and_each_step_verifies(log: SqliteStore) -> None:
-    cut = CLOCK.time_us()
-    await log.append((row(),))
-    steps = []
-    while removed := await log.record(partial(prune, before_us=cut, actor="user:a", clock=CLOCK, most=7)):
-        steps.append(removed)
-        report = await verify(log, KEYS)
-        assert report.good, report.problems
-    assert sum(steps) == 3 * (ROWS + 1)
-    assert max(steps) == 7

@@ -150,7 +150,37 @@ def test_verifying_and_pruning(run: Runner, home: Path) -> None:
     assert told.code == 1
     assert "changed: the row is not what was written here" in told.out
     assert run("audit", "prune", "--before", "never", "--yes").code == 2
+    before = run("audit", "query", "--json").out
+    future = run("audit", "prune", "--before", "2200-01-01", "--yes")
+    assert (future.code, "--before lies in the future: it is 20" in future.err) == (2, True)
+    assert run("audit", "query", "--json").out == before
     assert run("audit", "verify", "--checkpoints", "nowhere").code == 1
+
+
+@pytest.mark.shows("audit.1")
+@pytest.mark.parametrize("answer", ["n\n", ""])
+def test_pruning_asks_beside_its_answer(run: Runner, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    assert run("freeze", "--all", "--reason", "stop").code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+    done = run("audit", "prune", "--before", "0s", "--json")
+    assert (done.code, done.out) == (1, "")
+    assert "Remove all rows before" in done.err
+    assert "nothing was removed" in done.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert run("audit", "prune", "--before", "0s", "--json").json["removed"] == 2
+
+
+@pytest.mark.shows("audit.1")
+@pytest.mark.shows("audit.5")
+def test_one_pruning_after_the_other_leaves_a_log_that_verifies(run: Runner, home: Path) -> None:
+    (home / "policylayer.yaml").write_text(
+        (home / "policylayer.yaml").read_text() + "audit: {checkpoints: {file: heads.jsonl}}\n"
+    )
+    assert run("freeze", "--all", "--reason", "stop").code == 0
+    for _ in range(5):
+        assert run("audit", "prune", "--before", "0s", "--yes").code == 0
+        told = run("audit", "verify", "--checkpoints", home / "heads.jsonl")
+        assert told.code == 0, told.out
 
 
 def test_a_checkpoint_kept_elsewhere_tells_of_what_is_gone(run: Runner, home: Path) -> None:

@@ -297,7 +297,7 @@ async def test_partitions_are_made_ahead_and_pruned_rows_verify(store: PostgresS
     await store.write(partial(take, keys=KEYS, clock=CLOCK))
     cut = CLOCK.time_us()
     await store.append((row(),))
-    assert await store.record(partial(prune, before_us=cut, actor="user:a", clock=CLOCK)) == 2
+    assert await prune(store, KEYS, CLOCK, before_us=cut, actor="user:a") == 2
     report = await verify(store, KEYS)
     assert report.good, report.problems
 
