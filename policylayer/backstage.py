@@ -31,19 +31,25 @@ from policylayer.limits.steady import Steady
 from policylayer.store.followed import Together
 from policylayer.store.rows import Row
 from policylayer.store.store import Add, Program, Store, open_store
-from policylayer.store.viewing import remembered_key
+from policylayer.store.viewing import is_there, nothing_there, open_view, remembered_key
 
 SERVE: Final = "serve"
 
 
 class Backstage:
-    """The parts, begun and ended in order. `directory` is the active policy set, asked only when someone votes."""
+    """The parts, begun and ended in order. `directory` is the active policy set, asked only when someone votes.
 
-    def __init__(self, config: Config, program: str, directory: Callable[[], Directory]) -> None:
+    Where it is not one that `makes`, a database that is not there is said, not made: a name may be mistyped.
+    """
+
+    def __init__(self, config: Config, program: str, directory: Callable[[], Directory], makes: bool = True) -> None:
         self.config = config
+        self._makes = makes
+        if not makes and not is_there(config.database):
+            raise nothing_there(config.database)
         self.clock = Clock()
         # A key is made for a fresh file only: another one would be of no use to a database that was begun with its own.
-        fresh = config.database.startswith("sqlite:") and remembered_key(config.database) is None
+        fresh = makes and config.database.startswith("sqlite:") and remembered_key(config.database) is None
         self.keys = Keys.load(config.keys.files, config.keys.value, create=fresh)
         name = SERVE if program == SERVE else f"policylayer {program}"
         self.store: Store = open_store(config.database, self.keys, self.clock, Program(name, __version__))
@@ -72,6 +78,9 @@ class Backstage:
 
     async def start(self) -> None:
         """Open the database: made, checked or refused there."""
+        if not self._makes:
+            view = await open_view(self.config.database)
+            await view.close()
         await self.store.start()
 
     async def close(self) -> None:

@@ -139,17 +139,16 @@ def _with(config: Path, program: str, work: Callable[[Backstage], Awaitable[T]])
 
     async def run() -> T:
         loaded = load(config)
-        back = Backstage(loaded, program, LocalPolicies(loaded).current)
+        back = Backstage(loaded, program, LocalPolicies(loaded).current, makes=False)
         await back.start()
         try:
             return await work(back)
+        except AuditUnavailable as failure:
+            raise CommandError(f"the database does not answer: {failure.message}", failure.help) from None
         finally:
             await back.close()
 
-    try:
-        return asyncio.run(run())
-    except AuditUnavailable as failure:
-        raise CommandError(f"the database does not answer: {failure.message}", failure.help) from None
+    return asyncio.run(run())
 
 
 def _lines(path: Path) -> Iterator[bytes]:

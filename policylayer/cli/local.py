@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from policylayer.api.endpoint import Api
 from policylayer.api.problem import Problem
@@ -17,10 +17,15 @@ from policylayer.api.table import ROUTES
 from policylayer.backstage import Backstage, base_url, services
 from policylayer.cli.exits import CommandError, UsageError
 from policylayer.cli.local_policies import LocalPolicies
+from policylayer.cli.output import note
 from policylayer.cli.reach import VOTES, problem, user
 from policylayer.config import load
 from policylayer.core.errors import AuditUnavailable
 from policylayer.identity.person import Person, Role
+from policylayer.store.viewing import SQLITE, is_there
+
+MAKERS: Final = ("grant create", "token create", "demo")
+"""Who may find no database, and makes one: what comes before the first `serve`. To others it is a mistyped name."""
 
 
 class Local:
@@ -31,7 +36,9 @@ class Local:
         self._token = token
         self.url = base_url(self._config)
         self._policies = LocalPolicies(self._config)
-        self._backstage = Backstage(self._config, program, self._policies.current)
+        makes = program in MAKERS
+        self._made = makes and program != "demo" and not is_there(self._config.database)
+        self._backstage = Backstage(self._config, program, self._policies.current, makes)
         self._policies.store = self._backstage.store
         self._services = services(self._backstage, self._policies, self.url)
         self._api = Api(self._services, ROUTES)
@@ -44,6 +51,8 @@ class Local:
         except BaseException:
             self._runner.close()
             raise
+        if self._made:
+            note(f"There was no database `{self._config.database.removeprefix(SQLITE)}`: it was made.")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

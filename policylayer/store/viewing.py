@@ -55,6 +55,11 @@ def is_there(url: str) -> bool:
     return not url.startswith(SQLITE) or Path(url.removeprefix(SQLITE)).is_file()
 
 
+def nothing_there(url: str) -> AuditUnavailable:
+    """What is said where there is nothing to open."""
+    return AuditUnavailable(f"there is no database `{url.removeprefix(SQLITE)}`", NOTHING)
+
+
 def remembered_key(url: str) -> str | None:
     """The fingerprint of the key that a SQLite file was begun with; None where there is none, or no telling."""
     if not url.startswith(SQLITE) or not is_there(url):
@@ -73,7 +78,7 @@ class SqliteView:
 
     def __init__(self, path: Path) -> None:
         if not path.is_file():
-            raise AuditUnavailable(f"there is no database `{path}`", NOTHING)
+            raise nothing_there(str(path))
         self._engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=StaticPool)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:

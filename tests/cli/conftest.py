@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from policylayer.backstage import Backstage
+from policylayer.config import load
 from tests.cli.runner import Runner
 
 CONFIG = """\
@@ -37,6 +40,18 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, home
     for name in ("POLICYLAYER_URL", "POLICYLAYER_TOKEN", "POLICYLAYER_GRANT", "POLICYLAYER_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     return Runner(capfd)
+
+
+@pytest.fixture
+def begun(home: Path) -> None:
+    """A database and a key as a first start leaves them; without it there is none."""
+
+    async def make() -> None:
+        backstage = Backstage(load(home / "policylayer.yaml", {}), "tests", lambda: None)  # type: ignore[arg-type, return-value]
+        await backstage.start()
+        await backstage.close()
+
+    asyncio.run(make())
 
 
 @pytest.fixture

@@ -57,6 +57,7 @@ def test_the_plain_ones_have_help(capfd: pytest.CaptureFixture[str], name: str) 
         (["grant", "list", "--url", "http://127.0.0.1:1"], "the API needs a person's token"),
     ],
 )
+@pytest.mark.usefixtures("begun")
 def test_usage_is_exit_code_2(run: Runner, arguments: list[str], said: str) -> None:
     done = run(*arguments)
     assert (done.code, done.out) == (2, "")

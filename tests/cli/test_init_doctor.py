@@ -107,8 +107,8 @@ def test_names(upstream: str | None, command: list[str], name: str) -> None:
     assert _name_for(upstream, command) == name
 
 
+@pytest.mark.usefixtures("begun")
 def test_doctor_says_what_to_do(run: Runner, home: Path) -> None:
-    run("grant", "list")
     os.chmod(home / "policylayer.key", 0o644)
     os.chmod(home / "policylayer.db", 0o644)
     with sqlite3.connect(home / "policylayer.db") as raw:

@@ -12,6 +12,47 @@ import pytest
 from tests.cli.runner import Runner
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["audit", "verify"],
+        ["audit", "query"],
+        ["audit", "export"],
+        ["audit", "tail"],
+        ["audit", "prune", "--before", "1d", "--yes"],
+        ["grant", "list"],
+        ["token", "list"],
+        ["approvals", "list"],
+        ["thaw"],
+        ["freeze", "--all", "--reason", "stop"],
+    ],
+)
+@pytest.mark.shows("audit.5")
+def test_a_database_that_is_not_there_is_said_and_not_made(run: Runner, home: Path, arguments: list[str]) -> None:
+    before = sorted(home.iterdir())
+    done = run(*arguments)
+    assert (done.code, done.out) == (1, "")
+    assert f"there is no database `{home / 'policylayer.db'}`" in done.err
+    assert sorted(home.iterdir()) == before
+    assert run("replay").err == done.err, "one thing is said in one way"
+
+
+def test_an_empty_file_is_no_database_to_read(run: Runner, home: Path, begun: None) -> None:
+    for name in ("policylayer.db", "policylayer.db-wal", "policylayer.db-shm"):
+        (home / name).unlink(missing_ok=True)
+    (home / "policylayer.db").touch()
+    done = run("audit", "verify")
+    assert (done.code, "the database is empty" in done.err) == (1, True)
+    assert (home / "policylayer.db").read_bytes() == b""
+
+
+def test_the_first_grant_makes_the_database_and_says_so(run: Runner) -> None:
+    made = "There was no database"
+    assert made in run("grant", "create", "a", "--principal", "agent:bot", "--servers", "shop").err
+    assert made not in run("grant", "create", "b", "--principal", "agent:bot", "--servers", "shop").err
+    assert run("audit", "verify").code == 0
+
+
 def test_a_grant_is_made_listed_rotated_and_revoked(run: Runner) -> None:
     made = run("grant", "create", "bot", "--principal", "agent:bot", "--servers", "shop", "--expires", "90d", "--json")
     assert list(made.json) == ["id", "name", "principal", "servers", "token", "expires_at"]
@@ -66,6 +107,7 @@ def test_tokens(run: Runner) -> None:
     assert len(run("token", "list", "--revoked", "--json").lines) == 1
 
 
+@pytest.mark.usefixtures("begun")
 def test_freezing_and_thawing(run: Runner) -> None:
     assert run("freeze", "--principal", "agent:bot", "--reason", "leaked").code == 0
     assert run("freeze", "--all", "--reason", "stop", "--json").json["scope"] == "all"
@@ -88,6 +130,7 @@ def test_what_freezes_nobody_is_said(run: Runner) -> None:
     assert len(run("thaw", "--json").lines) == 2
 
 
+@pytest.mark.usefixtures("begun")
 def test_all_that_is_frozen_is_listed(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("policylayer.freezes.MOST", 2)
     for number in range(5):
@@ -95,6 +138,7 @@ def test_all_that_is_frozen_is_listed(run: Runner, monkeypatch: pytest.MonkeyPat
     assert len(run("thaw", "--json").lines) == 5
 
 
+@pytest.mark.usefixtures("begun")
 def test_an_empty_log(run: Runner, home: Path) -> None:
     assert run("audit", "query", "--json").out == ""
     assert run("audit", "export", "-o", "out.jsonl").code == 0
@@ -113,6 +157,7 @@ def test_approving_needs_a_token_also_here(run: Runner) -> None:
     assert "there is no such approval" in run("approvals", "withdraw", "x").err
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_key_of_another_database_is_refused(run: Runner, home: Path) -> None:
     assert run("grant", "list").code == 0
     (home / "policylayer.key").unlink()
@@ -134,6 +179,7 @@ def test_migrate(run: Runner) -> None:
     assert run("migrate", "--json").json == {"before": "0001", "after": "0001"}
 
 
+@pytest.mark.usefixtures("begun")
 def test_verifying_and_pruning(run: Runner, home: Path) -> None:
     assert run("freeze", "--all", "--reason", "stop").code == 0
     good = run("audit", "verify", "--json").json
@@ -157,6 +203,7 @@ def test_verifying_and_pruning(run: Runner, home: Path) -> None:
     assert run("audit", "verify", "--checkpoints", "nowhere").code == 1
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.shows("audit.1")
 @pytest.mark.parametrize("answer", ["n\n", ""])
 def test_pruning_asks_beside_its_answer(run: Runner, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
@@ -170,6 +217,7 @@ def test_pruning_asks_beside_its_answer(run: Runner, monkeypatch: pytest.MonkeyP
     assert run("audit", "prune", "--before", "0s", "--json").json["removed"] == 2
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.shows("audit.1")
 @pytest.mark.shows("audit.5")
 def test_one_pruning_after_the_other_leaves_a_log_that_verifies(run: Runner, home: Path) -> None:
@@ -183,6 +231,7 @@ def test_one_pruning_after_the_other_leaves_a_log_that_verifies(run: Runner, hom
         assert told.code == 0, told.out
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_checkpoint_kept_elsewhere_tells_of_what_is_gone(run: Runner, home: Path) -> None:
     (home / "policylayer.yaml").write_text(
         (home / "policylayer.yaml").read_text() + "audit: {checkpoints: {file: heads.jsonl}}\n"
@@ -192,11 +241,12 @@ def test_a_checkpoint_kept_elsewhere_tells_of_what_is_gone(run: Runner, home: Pa
     assert run("audit", "verify", "--checkpoints", home / "heads.jsonl").code == 0
     for name in ("policylayer.db", "policylayer.db-wal", "policylayer.db-shm"):
         (home / name).unlink(missing_ok=True)
-    assert run("freeze", "--all", "--reason", "stop").code == 0
+    assert run("token", "create", "--role", "viewer", "--principal", "user:a").code == 0
     told = run("audit", "verify", "--checkpoints", home / "heads.jsonl")
     assert (told.code, told.out.split(":")[0]) == (1, "missing_chain")
 
 
+@pytest.mark.usefixtures("begun")
 def test_parquet(run: Runner, home: Path) -> None:
     pytest.importorskip("pyarrow", reason="`pyarrow` is not installed")
     from pyarrow import parquet
