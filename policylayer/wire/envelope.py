@@ -20,8 +20,8 @@ from policylayer.wire.rejection import INVALID_REQUEST, Id, Rejection
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _FOLDED: Final = folds(_MEMBERS)
 _ERROR_MEMBERS: Final = frozenset({"code", "message", "data"})
-_LEAST_ID: Final = -(2**63)
-_MOST_ID: Final = 2**63 - 1
+_MOST_ID: Final = 2**53 - 1
+"""Beyond it two ids are one to whoever reads numbers as JavaScript does, and one gets the other's answer."""
 
 
 @immutable
@@ -53,10 +53,10 @@ def open_envelope(value: Json, limits: Limits, strict: bool = True) -> Envelope 
 
 
 def is_id(id: object, limits: Limits) -> TypeGuard[Id]:
-    """Whether `id` may identify a request: a string, not empty and not long, or a 64-bit integer."""
+    """Whether `id` may identify a request: a string, not empty and not long, or an integer that every reader holds."""
     if type(id) is str:
         return 0 < len(id) <= limits.id and (id.isascii() or len(id.encode()) <= limits.id)
-    return type(id) is int and _LEAST_ID <= id <= _MOST_ID
+    return type(id) is int and -_MOST_ID <= id <= _MOST_ID
 
 
 def _members(value: dict[str, Any], strict: bool) -> tuple[str, str] | None:
