@@ -20,8 +20,9 @@ from policylayer.proxy.sessions import Request
 from policylayer.proxy.sift import Sift
 from policylayer.proxy.visit import Visit
 from policylayer.upstream.interface import Answer
-from policylayer.wire import server_messages, sse
+from policylayer.wire import sse
 from policylayer.wire.message import Message
+from policylayer.wire.own_words import heard
 from policylayer.wire.replies import Reply
 from policylayer.wire.server_messages import ServerMessage
 
@@ -58,7 +59,7 @@ class Relay:
     async def _whole(self, answer: Answer) -> Outcome:
         body = await answer.read(self.visit.deps.limits.answer)
         message = self._response(answer.status, body)
-        data = body if self.request.take is None else await self.request.take(message)
+        data = message.raw if self.request.take is None else await self.request.take(message)
         await self.visit.down.reply(Reply(answer.status, (JSON,), data))
         if self.visit.session is not None and self.message.id is not None:
             self.visit.session.answered_whole(self.message.id, self.request)
@@ -66,7 +67,7 @@ class Relay:
 
     def _response(self, status: int, body: bytes) -> ServerMessage:
         """The message, if it answers this request: a result with status 200, or an error with any."""
-        message = server_messages.decode(body, self.visit.deps.limits.server_message)
+        message = heard(body, self.visit.deps.limits.server_message)
         if not isinstance(message, ServerMessage):
             raise Unusable(f"status {status}: {message.reason}")
         if message.kind != "response" or (message.error is None and status != 200):

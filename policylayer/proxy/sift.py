@@ -19,8 +19,9 @@ from policylayer.proxy.faults import Unusable
 from policylayer.proxy.sessions import Request, key_of
 from policylayer.proxy.treating import treated_by
 from policylayer.proxy.visit import Visit
-from policylayer.wire import questions, server_messages, sse
+from policylayer.wire import questions, sse
 from policylayer.wire.methods import MODERN
+from policylayer.wire.own_words import heard
 from policylayer.wire.rejection import Id, Rejection
 from policylayer.wire.server_messages import ServerMessage
 
@@ -69,13 +70,13 @@ class Sift:
             return event.raw if alike else self._odd(event)
         if event.event not in (None, "", "message"):
             return self._drop("event_type")
-        message = server_messages.decode(event.data, self._visit.deps.limits.server_message)
+        message = heard(event.data, self._visit.deps.limits.server_message)
         if isinstance(message, Rejection):
             raise Unusable(f"an event is no message: {message.reason}")
         data = await self._message(message)
         if data is None:
             return b""
-        return event.raw if alike and data is message.raw else sse.rewritten(event, data)
+        return event.raw if alike and data is event.data else sse.rewritten(event, data)
 
     def _odd(self, event: sse.Event) -> bytes:
         """What is left of an event without data in whose bytes some reader might find some."""
