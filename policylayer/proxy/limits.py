@@ -18,8 +18,8 @@ class Limits:
     `hold` bounds one held POST of a handshake client, `hold_modern` one chain of rounds; `poll` one held POST of a
     modern client, `last_poll` the round after which it is told to call again (clients stop at 10). `beat` is how often
     a held client hears something, `ping` how often an idle stream does, `recheck` how often an open stream's right to
-    be open is asked for again. `questions` are those of one server on one stream, `asked` those of one message,
-    `rounds` how often one call, or one task, may ask.
+    be open is asked for again. `questions` are those of one server on one stream, pings aside, `questions_a_minute` all
+    those in one session, `asked` those of one message, `rounds` how often one call, or one task, may ask.
     """
 
     message: wire.Limits = wire.DEFAULT
@@ -29,7 +29,6 @@ class Limits:
 
     answer: int = 16 * 1024 * 1024
     event: int = 16 * 1024 * 1024
-    error_body: int = 64 * 1024
     linger: float = 1.0
     resume: float = 300.0
 
@@ -45,7 +44,8 @@ class Limits:
     sessions_per_owner: int = 1_000
     session_idle: float = 3600.0
     outstanding: int = 256
-    questions: int = 1_000
+    questions: int = 256
+    questions_a_minute: int = 100
     remembered: int = 1024
     streams_per_owner: int = 256
 

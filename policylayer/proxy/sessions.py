@@ -22,6 +22,7 @@ from policylayer.core.call import Caller
 from policylayer.keys import Keys, text, untext
 from policylayer.proxy.guards import Guard, Guards
 from policylayer.proxy.limits import Limits
+from policylayer.proxy.pace import Pace
 from policylayer.wire.rejection import Id
 from policylayer.wire.server_messages import ServerMessage
 
@@ -79,7 +80,8 @@ class Session:
     """One session; `id` names it in the log, `ticket` is what the agent sends.
 
     `outstanding` are requests of the server that the agent has been shown and not answered; `unanswered` are the
-    agent's own, as far as it is known that the server is not done with them; `guards` is what is to be done to answers.
+    agent's own, as far as it is known that the server is not done with them; `guards` is what is to be done to answers;
+    `pace` is how often its server asks.
     `reopened`: it was opened elsewhere, or before this process began, and what was asked in it there is not known.
     """
 
@@ -96,6 +98,7 @@ class Session:
     unanswered: set[Key] = field(default_factory=set)
     requests: OrderedDict[Key, Request] = field(default_factory=OrderedDict)
     guards: Guards = field(default_factory=Guards)
+    pace: Pace = field(default_factory=Pace)
     reopened: bool = False
     busy: int = 0
 

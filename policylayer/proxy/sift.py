@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from policylayer.approvals.state import asked_digest
-from policylayer.core.call import Call
+from policylayer.core.call import Call, Json
 from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy import server_requests
 from policylayer.proxy.faults import Unusable
+from policylayer.proxy.pace import Pace
 from policylayer.proxy.sessions import Request, key_of
 from policylayer.proxy.treating import treated_by
 from policylayer.proxy.visit import Visit
@@ -57,6 +58,7 @@ class Sift:
         own = visit.session.capabilities if visit.session is not None else {}
         self._capabilities = own if capabilities is None else capabilities
         self._questions = 0
+        self._pace = visit.session.pace if visit.session is not None else Pace()
         self.answer: ServerMessage | None = None
         self.passed = b""
         self.resumable = False
@@ -142,7 +144,7 @@ class Sift:
     # --- requests -----------------------------------------------------------------------------------------------------
 
     async def _asked(self, message: ServerMessage) -> bytes | None:
-        self._count(1)
+        await self._count(1, leaves_rows=message.treatment(self._protocol) != "passed")
         if self._protocol == MODERN:
             await self._drop_asked(message)
             return None
@@ -150,21 +152,32 @@ class Sift:
             return message.raw
         return None
 
-    def _count(self, questions: int) -> None:
-        self._questions += questions
-        if self._questions > self._visit.deps.limits.questions:
-            raise Unusable("it asks too much")
+    async def _count(self, more: int, leaves_rows: bool = True) -> None:
+        """So many questions more. Each leaves a row, and is answered: too many end the stream, with one row for all."""
+        limits = self._visit.deps.limits
+        if leaves_rows:
+            self._questions += more
+        within = self._pace.another(self._visit.deps.clock.monotonic(), more)
+        if self._questions <= limits.questions and within <= limits.questions_a_minute:
+            return
+        self._drop("question_flood")
+        if within - more <= limits.questions_a_minute:
+            await self._note("server.asks_too_much", {})
+        raise Unusable("it asks too much")
 
     async def _drop_asked(self, message: ServerMessage) -> None:
         """At this revision servers ask in results only; the specification forbids this."""
         self._drop("server_request")
         if self._questions > NOTED:
             return
-        visit = self._visit
         method = message.method if server_requests.NEEDS.get(message.method or "") else "other"
-        detail = {"server": visit.server.name, "method": method, "parent": self._row_id}
+        await self._note("server.request_dropped", {"method": method})
+
+    async def _note(self, kind: str, detail: Mapping[str, Any]) -> None:
+        visit = self._visit
+        told = {"server": visit.server.name, **detail, "parent": self._row_id}
         try:
-            await visit.deps.recorder.event("server.request_dropped", visit.caller.subject.id, detail)
+            await visit.deps.recorder.event(kind, visit.caller.subject.id, told)
         except AuditUnavailable:
             visit.deps.metrics.count("failures", "event")
 
@@ -203,7 +216,7 @@ class Sift:
         digest = asked_digest(asked)
         if not task.was_shown(digest, visit.deps.limits.rounds):
             questions = asked.values()
-            self._count(len(questions))
+            await self._count(len(questions))
             if await server_requests.first_refused(visit, questions, self._capabilities, self._protocol, self._row_id):
                 return False
             task.shown.add(digest)
@@ -215,7 +228,11 @@ class Sift:
         if type(uri) is not str:
             return False
         visit = self._visit
-        call = Call(visit.server.name, "resources/subscribe", uri, {"uri": uri}, b"", b"", self._protocol)
+        method, asked = "resources/subscribe", dict[str, Json](uri=uri)
+        if self._protocol == MODERN:
+            # As the stream was judged that it comes on.
+            method, asked = "subscriptions/listen", {"notifications": {"resourceSubscriptions": [uri]}}
+        call = Call(visit.server.name, method, uri, asked, b"", b"", self._protocol)
         labels = visit.deps.labels(visit.caller)
         try:
             decision = visit.frozen() or await visit.deps.engine.decide(visit.question(call, labels=labels))

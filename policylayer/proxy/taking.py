@@ -92,6 +92,8 @@ class Taking:
     async def _handshake(self, answer: ServerMessage) -> bytes:
         pages = server_requests.urls_asked(answer)
         if pages is not None:
+            if len(pages) > self._visit.deps.limits.asked:
+                raise Unusable("it asks too much")
             ended = await rounds.refused_by_policy(self._visit, self._tried.message, pages, self._forward.row_id)
             return answer.raw if ended is None else ended
         result = answer.result

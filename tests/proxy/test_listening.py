@@ -65,6 +65,18 @@ async def test_only_updates_of_what_is_allowed_are_shown(rig: Rig) -> None:
     await opened.whole()
 
 
+async def test_an_update_is_judged_as_the_stream_was(rig: Rig) -> None:
+    """Where only the method is allowed, what is listened to is heard."""
+    rig.engine.says["resources/subscribe"] = DENY
+    opened, queue = await open_stream(rig, listen("file:///a"))
+    queue.put_nowait(notified("notifications/resources/updated", uri="file:///a"))
+    assert (await opened.event())["params"]["uri"] == "file:///a"
+    first, again = rig.engine.asked[0].call, rig.engine.asked[-1].call
+    assert (again.method, again.target) == (first.method, first.target) == ("subscriptions/listen", "file:///a")
+    await opened.leave()
+    await opened.whole()
+
+
 async def test_a_new_revision_closes_what_it_forbids() -> None:
     rig = Rig(Limits(recheck=60))
     await rig.endpoint.start()
@@ -144,7 +156,7 @@ async def test_a_server_that_asks_without_end_is_cut_off() -> None:
     question = event(b'{"jsonrpc":"2.0","id":1,"method":"ping"}')
     queue.put_nowait(question * 21)
     assert (await opened.whole()).messages[-1]["error"]["code"] == 40502
-    assert len(rig.recorder.events) == 10
+    assert len(rig.recorder.events) == 10 + 1
     assert rig.deps.metrics.of("dropped", reason="server_request") == 20
 
 
