@@ -138,7 +138,10 @@ def _database(top: Section) -> str:
     text = top.text("database") or "sqlite:///policylayer.db"
     folder = top.reading.folder
     if text.startswith("sqlite:///") and len(text) > len("sqlite:///"):
-        return f"sqlite:///{(folder / text.removeprefix('sqlite:///')).resolve()}"
+        name = text.removeprefix("sqlite:///")
+        if why := _is_no_file(name):
+            top.reading.problem(ConfigCode.BAD_DATABASE, top.where("database"), why)
+        return f"sqlite:///{(folder / name).resolve()}"
     if re.match(r"postgres(?:ql)?://[^/]", text):
         return "postgresql://" + text.partition("://")[2]
     top.reading.problem(
@@ -147,6 +150,15 @@ def _database(top: Section) -> str:
         "`database` must be `sqlite:///FILE` or `postgresql://…`",
     )
     return text
+
+
+def _is_no_file(name: str) -> str | None:
+    """Why this cannot be a SQLite file's name, though there could be a file of that name."""
+    if "?" in name:
+        return "`database` names a SQLite file and nothing else: options after `?` are not known"
+    if name == ":memory:":
+        return "`database` must be a file: a log in memory would not be durable"
+    return None
 
 
 def _policies(top: Section) -> str:

@@ -54,10 +54,15 @@ def prepare(connection: Connection) -> None:
 
 
 def version(connection: Connection) -> str | None:
-    """The schema's version; None for an empty database. One with other tables only is refused."""
+    """The schema's version; None for an empty database. One whose tables are not known to be ours is refused."""
     tables = set(inspect(connection).get_table_names())
     if STAMP in tables:
         found = connection.scalar(text(f"SELECT version_num FROM {STAMP}"))
+        if found is None and tables != {STAMP}:
+            raise ConfigError(
+                f"the database holds tables, but `{STAMP}` does not say of which schema",
+                "restore it from a backup, or name an empty database in `database`",
+            )
         return None if found is None else str(found)
     if tables:
         raise ConfigError(

@@ -182,6 +182,8 @@ limits: {message: 4MB}
         ("local_principal: agent:a\npublic_url: https://a.example\n", "PL205"),
         ("local_principal: agent:a\nlisten: 10.0.0.1:1\ntls: {cert: tls.crt, key: tls.key}\n", "PL205"),
         ("database: sqlite://\n", "`database` must be"),
+        ("database: sqlite:///policylayer.db?mode=ro\n", "PL210 `database` names a SQLite file and nothing else"),
+        ("database: 'sqlite:///:memory:'\n", "PL210 `database` must be a file"),
         ("telemetry: {traces: {}}\n", "`traces` of `telemetry` has no `url`"),
         ("telemetry: {traces: {url: collector}}\n", "`collector` is not a URL like"),
         ("telemetry: {traces: {url: 'http://c', percent: 0}}\n", "`percent` must be between 1 and 100"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -124,3 +125,15 @@ def test_serving_does_not_import_alembic() -> None:
     code = "import sys, policylayer.store.sqlite, policylayer.audit.recorder; print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_tables_without_a_word_of_which_schema_are_refused(tmp_path: Path) -> None:
+    """Not with what SQL says of a table that is there already."""
+    path = tmp_path / "log.db"
+    migrate(f"sqlite:///{path}")
+    raw = sqlite3.connect(path)
+    raw.execute("DELETE FROM alembic_version")
+    raw.commit()
+    raw.close()
+    with pytest.raises(ConfigError, match="`alembic_version` does not say of which schema"):
+        migrate(f"sqlite:///{path}")
