@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 from sqlalchemy import Connection, text
 
 from policylayer import freezes
+from policylayer.api.probing import Probing
 from policylayer.approvals.approvals import Approvals
 from policylayer.clock import Clock
 from policylayer.core.call import Question, ServerFacts
@@ -112,6 +113,10 @@ class Services:
     times: Callable[[], Mapping[str, Times]] = field(default=dict)
     replicas: Callable[[Connection], Mapping[str, str | None]] = field(default=lambda _connection: {})
     _browsing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BROWSING))
+    _probing: Probing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._probing = Probing(self.store, self.clock)
 
     async def browse(self, fn: Callable[[Connection], T]) -> T:
         """`store.read` for what may look at much of the log: these wait for each other, never a call for them."""
@@ -119,11 +124,12 @@ class Services:
             return await self.store.read(fn)
 
     async def readiness(self) -> list[Part]:
-        """Every part, the database asked now."""
+        """Every part, the database asked now whether it can be read, and lately whether it can be written."""
         try:
             async with asyncio.timeout(PATIENCE):
                 revisions = await self.store.read(self._look)
-            database = Part("database", True, {"dialect": self.store.dialect})
+            writable = self._probing.writable()
+            database = Part("database", writable, {"dialect": self.store.dialect, "writable": writable})
         except (AuditUnavailable, TimeoutError):
             database, revisions = Part("database", False, {"dialect": self.store.dialect}), {}
         told = {"revisions": revisions, "mixed": len(set(revisions.values())) > 1}

@@ -13,16 +13,17 @@ class Meter:
     """`rows` written, and `commits` by how many `callers` shared one (`sizes`, by class, the last one open).
 
     `waiting` and `waiting_bytes` are what is with the writer now; `shed` counts callers that were turned away, or left
-    without an answer.
+    without an answer; `failing`: the last that is known is that the database did not take something, or not in time.
     """
 
-    __slots__ = ("callers", "commits", "rows", "shed", "sizes", "waiting", "waiting_bytes")
+    __slots__ = ("callers", "commits", "failing", "rows", "shed", "sizes", "waiting", "waiting_bytes")
 
     def __init__(self) -> None:
         self.rows = 0
         self.commits = 0
         self.callers = 0
         self.shed = 0
+        self.failing = False
         self.waiting = 0
         self.waiting_bytes = 0
         self.sizes = [0] * (len(SIZES) + 1)

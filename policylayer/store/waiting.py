@@ -105,14 +105,18 @@ class Waiting:
 
     def finish(self, items: Sequence[Item]) -> None:
         """Tell the callers of a batch how it ended."""
-        callers = rows = 0
+        callers = rows = failed = 0
         for item in items:
             self._meter.waiting -= 1
             self._meter.waiting_bytes -= item.size
             if item.error is None:
                 callers += 1
                 rows += len(item.rows)
+            elif isinstance(item.error, AuditUnavailable) and not item.given_up:
+                failed += 1
             self._tell(item)
+        if callers or failed:
+            self._meter.failing = not callers
         self._meter.committed(callers, rows)
 
     def _tell(self, item: Item) -> None:
@@ -149,6 +153,7 @@ class Waiting:
             item = items.popleft()
             if item.future is not None and not item.future.done():
                 self._meter.shed += 1
+                self._meter.failing = True
                 item.future.set_exception(
                     AuditUnavailable("the database did not answer in time", "see whether its disk or server is slow")
                 )

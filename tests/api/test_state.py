@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -310,6 +312,26 @@ async def test_a_database_that_is_gone_is_not_ready(rig: Rig) -> None:
     assert (answer.status, answer.json["parts"]["database"]["ready"]) == (503, False)
     assert (await rig.ask("GET", "/healthz", None, prefix="")).status == 200
     assert (await rig.ask("GET", "/me", "viewer")).status == 503
+
+
+@pytest.mark.shows("proxy.9")
+async def test_a_database_that_cannot_be_written_is_not_ready_until_it_can(rig: Rig, tmp_path: Path) -> None:
+    """Though it can be read, and though nobody calls meanwhile."""
+
+    async def becomes(status: int) -> None:
+        async with asyncio.timeout(15):
+            while (await rig.ask("GET", "/readyz", None, prefix="")).status != status:
+                await asyncio.sleep(0.05)
+
+    await becomes(200)
+    other = sqlite3.connect(rig.backstage.config.database.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    await becomes(503)
+    answer = await rig.ask("GET", "/readyz", None, prefix="")
+    assert answer.json["parts"]["database"] == {"ready": False, "dialect": "sqlite", "writable": False}
+    other.execute("ROLLBACK")
+    other.close()
+    await becomes(200)
 
 
 async def test_the_resource_is_the_configured_one(rig: Rig) -> None:
