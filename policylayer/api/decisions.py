@@ -13,7 +13,8 @@ from policylayer.api.route import Asked
 from policylayer.audit import queries
 
 PAGE: Final = 100
-TEXTS: Final = ("principal", "server", "method", "target", "effect", "reason_code", "rule", "q")
+BOTH: Final = "`after` and `cursor` are two orders: give one"
+TEXTS: Final = ("principal", "server", "method", "target", "effect", "enforced", "reason_code", "rule", "q")
 
 
 async def listing(asked: Asked) -> Any:
@@ -23,7 +24,7 @@ async def listing(asked: Asked) -> Any:
     limit, after = query.get("limit", PAGE), query.get("after")
     if after is not None:
         if "cursor" in query:
-            raise Problem("bad_parameter", "`after` and `cursor` are two orders: give one")
+            raise Problem("bad_parameter", BOTH)
         work = partial(queries.oldest_first, filters=filters, limit=limit, after=row_id(after))
     else:
         work = partial(queries.decisions, filters=filters, limit=limit, cursor=row_id(query.get("cursor")))
@@ -40,10 +41,18 @@ async def one(asked: Asked) -> Any:
 
 
 async def events(asked: Asked) -> Any:
-    """`GET /events`: newest first."""
+    """`GET /events`: newest first; with `after`, in order from behind that id."""
     query = asked.query
+    if "after" in query and "cursor" in query:
+        raise Problem("bad_parameter", BOTH)
     work = partial(
-        queries.events, type=query.get("type"), limit=query.get("limit", PAGE), cursor=row_id(query.get("cursor"))
+        queries.events,
+        type=query.get("type"),
+        limit=query.get("limit", PAGE),
+        cursor=row_id(query.get("cursor")),
+        since=_instant(query, "since"),
+        until=_instant(query, "until"),
+        after=row_id(query.get("after")),
     )
     page = await asked.services.browse(work)
     return {"items": page.items, "next": page.next}

@@ -18,6 +18,7 @@ PREFIX: Final = "/api/v1"
 
 LIMIT: Final = Parameter("limit", "at most this many, up to 500", {"type": "integer", "minimum": 1, "maximum": 500})
 CURSOR: Final = Parameter("cursor", "the `next` of the page before")
+AFTER: Final = Parameter("after", "an id: oldest first, from behind it")
 REVOKED: Final = Parameter("revoked", "`true`: revoked ones too", {"enum": ["true", "false"]})
 SINCE: Final = Parameter("since", "an instant; from then on", {"type": "string", "format": "date-time"})
 UNTIL: Final = Parameter("until", "an instant; before it", {"type": "string", "format": "date-time"})
@@ -28,6 +29,7 @@ FILTERS: Final = (
     Parameter("method", "an MCP method"),
     Parameter("target", "a tool, prompt or resource"),
     Parameter("effect", "what policy said", {"enum": [*map(str, Effect)]}),
+    Parameter("enforced", "what was done, by people too", {"enum": [*map(str, Effect)]}),
     Parameter("reason_code", "why", {"enum": [*map(str, ReasonCode)]}),
     Parameter("rule", "`policy/rule`"),
     SINCE,
@@ -49,7 +51,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "The decision log, newest first",
         decisions.listing,
         "Decisions",
-        query=(*FILTERS, LIMIT, CURSOR, Parameter("after", "an id: oldest first, from behind it")),
+        query=(*FILTERS, LIMIT, CURSOR, AFTER),
         problems=("bad_cursor",),
     ),
     Route(
@@ -60,7 +62,14 @@ ROUTES: Final[tuple[Route, ...]] = (
         "What happened besides calls, newest first",
         decisions.events,
         "Events",
-        query=(Parameter("type", "an event's type; with a final `.`, all that begin so"), LIMIT, CURSOR),
+        query=(
+            Parameter("type", "an event's type; with a final `.`, all that begin so"),
+            SINCE,
+            UNTIL,
+            LIMIT,
+            CURSOR,
+            AFTER,
+        ),
         problems=("bad_cursor",),
     ),
     Route(

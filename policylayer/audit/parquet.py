@@ -21,15 +21,22 @@ INSTANTS: Final = ("time", "outcome_at")
 NUMBERS: Final = ("outcome_latency_us", "latency_us")
 
 
+def look_for_pyarrow() -> None:
+    """Before anything is opened: whoever lacks it loses nothing."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise ConfigError("Parquet needs the package `pyarrow`", "pip install 'policylayer[parquet]'") from None
+
+
 class Parquet:
     """Writes one file; to be closed, or its end is missing."""
 
     def __init__(self, out: BinaryIO) -> None:
-        try:
-            import pyarrow
-            from pyarrow import parquet
-        except ImportError:
-            raise ConfigError("Parquet needs the package `pyarrow`", "pip install 'policylayer[parquet]'") from None
+        look_for_pyarrow()
+        import pyarrow
+        from pyarrow import parquet
+
         self._pyarrow = pyarrow
         kinds = {name: pyarrow.timestamp("us", "UTC") for name in INSTANTS} | dict.fromkeys(NUMBERS, pyarrow.int64())
         self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])

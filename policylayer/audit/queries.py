@@ -4,7 +4,8 @@ Plain functions over a SQLAlchemy connection, for `Store.read`. What a row looks
 know who may read. A page goes by the id after which it begins, never by an offset.
 
 Filters that an index answers find any row at once, however large the log is. A text or a rule stands anywhere in a
-row: of those, one page looks at so many rows (`LOOKED`), and says where the next one is to go on.
+row, and what was enforced is in no index: of those, one page looks at so many rows (`LOOKED`), and says where the next
+one is to go on.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ DEEP: Final = 4
 MOST: Final = 1000
 
 LOOKED: Final = 10_000
-"""Rows that a page looks at for a text or a rule: at most some 40 ms, where they lie apart."""
+"""Rows that a page looks at for a text, a rule or what was enforced: at most some 40 ms, where they lie apart."""
 
 
 @immutable
@@ -50,6 +51,7 @@ class Filters:
     method: str | None = None
     target: str | None = None
     effect: str | None = None
+    enforced: str | None = None
     reason_code: str | None = None
     approval_id: str | None = None
     rule: str | None = None
@@ -98,13 +100,26 @@ def oldest_first(connection: Connection, filters: Filters, limit: int, after: st
     return _page(connection, where(filters).where(*bounds).order_by(records.c.id), limit, end)
 
 
-def events(connection: Connection, type: str | None = None, limit: int = 100, cursor: str | None = None) -> Page:
-    """A page of events, newest first; `type` may end in `.` for all that begin so."""
-    query = select(records).where(is_event()).order_by(records.c.id.desc())
+def events(
+    connection: Connection,
+    type: str | None = None,
+    limit: int = 100,
+    cursor: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    after: str | None = None,
+) -> Page:
+    """A page of events, newest first; with `after`, in order from behind that id. `type` may end in `.` for all that
+    begin so."""
+    query = select(records).where(is_event(), *_in_time(since, until))
     if type is not None and type.endswith("."):
         query = query.where(records.c.reason_code.startswith(type, autoescape=True))
     elif type is not None:
         query = query.where(*equals("reason_code", type))
+    if after is not None:
+        query = query.where(records.c.id > after).order_by(records.c.id)
+    else:
+        query = query.order_by(records.c.id.desc())
     if cursor is not None:
         query = query.where(records.c.id < cursor)
     rows, following = _rows(connection, query, limit)
@@ -114,6 +129,8 @@ def events(connection: Connection, type: str | None = None, limit: int = 100, cu
 def where(filters: Filters) -> Select[Any]:
     """All decisions that the filters let through."""
     query = select(records).where(records.c.kind.in_(CALLS), *_indexed(filters))
+    if filters.enforced is not None:
+        query = query.where(records.c.enforced == filters.enforced)
     if filters.rule is not None:
         query = query.where(_names_rule(filters.rule))
     if filters.q:
@@ -131,15 +148,20 @@ def _indexed(filters: Filters) -> list[ColumnElement[bool]]:
         value = getattr(filters, name)
         if value is not None:
             found += [records.c[name] == value] if narrow else equals(name, value)
-    if filters.since is not None:
-        found += [records.c.id >= first_id(filters.since), records.c.time_us >= filters.since]
-    if filters.until is not None:
-        found += [records.c.id < first_id(filters.until + SLACK_US), records.c.time_us < filters.until]
+    return found + _in_time(filters.since, filters.until)
+
+
+def _in_time(since: int | None, until: int | None) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if since is not None:
+        found += [records.c.id >= first_id(since), records.c.time_us >= since]
+    if until is not None:
+        found += [records.c.id < first_id(until + SLACK_US), records.c.time_us < until]
     return found
 
 
 def _is_indexed(filters: Filters) -> bool:
-    return filters.rule is None and not filters.q
+    return filters.rule is None and filters.enforced is None and not filters.q
 
 
 def far(

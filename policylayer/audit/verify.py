@@ -7,6 +7,7 @@ and a rewriting by someone who has the key. How a link is made is in `core/chain
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,6 +34,7 @@ LISTED: Final = 100
 """Problems that are named; the others are counted."""
 
 ID, ROW_VERSION, TYPE = COLUMNS.index("id"), COLUMNS.index("version"), COLUMNS.index("reason_code")
+KIND = COLUMNS.index("kind")
 SEQ, KEY, LINK = COLUMNS.index("seq"), COLUMNS.index("key_id"), COLUMNS.index("link")
 
 What = Literal[
@@ -65,6 +67,8 @@ class Report:
     """What was walked and found. `problems` holds the first ones, `found` counts all."""
 
     rows: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    """How many rows of each kind, so that `rows` can be held against what lists and exports have."""
     chains: int = 0
     checkpoints: int = 0
     found: int = 0
@@ -210,6 +214,8 @@ async def _walk(store: Store, walk: Walk) -> None:
         for row in rows:
             walk.check(row)
         walk.report.rows += len(rows)
+        for kind, number in Counter(row[KIND] for row in rows).items():
+            walk.report.kinds[kind] = walk.report.kinds.get(kind, 0) + number
         after = (rows[-1][SEQ], rows[-1][ID])
     walk.end()
 

@@ -29,7 +29,7 @@ COMMANDS: Final[dict[str, str]] = {
     "grant": "agents' credentials: create, list, rotate, revoke",
     "token": "people's credentials: create, list, revoke",
     "approvals": "held calls: list, show, approve, deny, withdraw, watch; waivers, revoke",
-    "audit": "the decision log: tail, query, show, export, verify, prune, mark",
+    "audit": "the decision log: tail, query, show, events, export, verify, prune, mark",
     "freeze": "stop a principal, a server, or everything, at once",
     "thaw": "end a freeze",
     "reload": "have the proxy read its policies again, and wait for it",
@@ -37,6 +37,10 @@ COMMANDS: Final[dict[str, str]] = {
     "doctor": "check everything that a start needs, with a fix for each",
 }
 """Every command with its line in the help; `cli/NAME.py` holds it."""
+
+
+PYDANTIC: Final = "Value error, "
+"""What the library puts before a complaint about a value, and says nothing to whoever wrote it."""
 
 
 def new(help: str = "", **settings: Any) -> typer.Typer:
@@ -80,7 +84,7 @@ def call(app: typer.Typer, name: str, arguments: list[str]) -> int:
     except typer.Abort:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:
-        note(f"policylayer: {error.format_message().rstrip('.')}")
+        note(f"policylayer: {error.format_message().replace(PYDANTIC, '').rstrip('.')}")
         where = getattr(getattr(error, "ctx", None), "command_path", f"policylayer {name}")
         note(f"  help: {where} --help")
         return error.exit_code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -12,6 +14,7 @@ from typing import Any, BinaryIO, Final
 
 from policylayer.audit import forms
 from policylayer.cli.exits import CommandError, UsageError
+from policylayer.core.errors import ConfigError
 
 PAGE: Final = 500
 
@@ -29,8 +32,12 @@ def write(path: Path | None, format: Format, decisions: Iterable[dict[str, Any]]
     if format is Format.PARQUET:
         if path is None and sys.stdout.isatty():
             raise UsageError("a Parquet file is nothing for a terminal", "name a file with --out")
-        from policylayer.audit.parquet import Parquet
+        from policylayer.audit.parquet import Parquet, look_for_pyarrow
 
+        try:
+            look_for_pyarrow()
+        except ConfigError as missing:
+            raise CommandError(missing.message, missing.help) from None
         with _open(path) as out, Parquet(out) as table:
             table.add(decisions)
         return
@@ -41,7 +48,7 @@ def write(path: Path | None, format: Format, decisions: Iterable[dict[str, Any]]
 
 def write_as_they_come(path: Path | None, format: Format, decisions: Iterable[dict[str, Any]]) -> None:
     """Write decisions one by one, each at once, for whoever reads the other end."""
-    with _open(path) as out:
+    with _open(path, whole=False) as out:
         for text in _texts(format, decisions, 1):
             out.write(text)
             out.flush()
@@ -58,14 +65,34 @@ def _texts(format: Format, decisions: Iterable[dict[str, Any]], page: int) -> It
 
 
 @contextlib.contextmanager
-def _open(path: Path | None) -> Iterator[BinaryIO]:
+def _open(path: Path | None, whole: bool = True) -> Iterator[BinaryIO]:
     if path is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     try:
-        with path.open("wb") as out:
+        with _whole(path) if whole else path.open("wb") as out:
             yield out
     except OSError as error:
         why = (error.strerror or "failed").lower()
         raise CommandError(f"cannot write `{path}`: {why}", "choose another --out") from None
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that has everything or is not there: until the end, what stood under its name stays."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():  # a device, a FIFO: nothing can take its place
+        with path.open("wb") as out:
+            yield out
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with beside.open("wb") as out:
+            yield out
+        if path.exists():
+            beside.chmod(stat.S_IMODE(path.stat().st_mode))
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

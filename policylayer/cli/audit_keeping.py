@@ -22,7 +22,7 @@ from policylayer.audit import sinks
 from policylayer.audit.checkpoints import Checkpoints
 from policylayer.audit.marks import marks
 from policylayer.audit.prune import prune
-from policylayer.audit.verify import Report, verify
+from policylayer.audit.verify import Problem, Report, verify
 from policylayer.backstage import Backstage
 from policylayer.cli.exits import FAILED, OK, CommandError, UsageError
 from policylayer.cli.local_policies import LocalPolicies
@@ -164,11 +164,23 @@ def _tell(report: Report, json: bool) -> None:
     if json:
         emit({"good": report.good, **asdict(report)})
         return
-    walked = f"{report.rows} rows in {report.chains} chains, {report.checkpoints} checkpoints"
+    kinds = ", ".join(_count(number, kind) for kind, number in sorted(report.kinds.items()))
+    walked = f"{_count(report.rows, 'row')}{f' ({kinds})' if kinds else ''} in {_count(report.chains, 'chain')}"
+    walked += f", {_count(report.checkpoints, 'checkpoint')}"
     if report.good:
         say(f"Nothing is wrong: {walked}.")
         return
     for problem in report.problems:
-        place = "" if problem.chain is None else f" (chain {problem.chain}, row {problem.seq}, {problem.id or 'no id'})"
-        say(f"{problem.what}: {problem.message}{place}")
-    say(f"{report.found} problems: {walked}.")
+        say(f"{problem.what}: {problem.message}{_place(problem)}")
+    say(f"{_count(report.found, 'problem')}: {walked}.")
+
+
+def _place(problem: Problem) -> str:
+    """Where it is, as far as it is anywhere."""
+    known = [f"{name} {value}" for name, value in (("chain", problem.chain), ("row", problem.seq)) if value is not None]
+    known += [problem.id] if problem.id else []
+    return f" ({', '.join(known)})" if known else ""
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""The decision log page by page, for commands: the newest first, or onward from an id, or onward and never ending.
+"""The log page by page, for commands, decisions or events: newest first, or onward from an id, or without an end.
 
 Must not know how a decision is shown, nor whether the API or the database answers (`reach.py`).
 """
@@ -26,22 +26,24 @@ REMEMBERED: Final = 100_000
 BEGINNING: Final = uuid7(0)
 
 
-def newest(proxy: Reach, asked: Mapping[str, str], limit: int) -> Iterator[dict[str, Any]]:
+def newest(proxy: Reach, asked: Mapping[str, str], limit: int, path: str = "/decisions") -> Iterator[dict[str, Any]]:
     """So many, the newest first."""
     cursor: str | None = ""
     while limit > 0 and cursor is not None:
         page = proxy.ask(
-            "GET", "/decisions", {**asked, "limit": str(min(limit, PAGE)), **({"cursor": cursor} if cursor else {})}
+            "GET", path, {**asked, "limit": str(min(limit, PAGE)), **({"cursor": cursor} if cursor else {})}
         )
         yield from page["items"]
         limit -= len(page["items"])
         cursor = page["next"]
 
 
-def onward(proxy: Reach, asked: Mapping[str, str], after: str | None = BEGINNING) -> Iterator[dict[str, Any]]:
+def onward(
+    proxy: Reach, asked: Mapping[str, str], after: str | None = BEGINNING, path: str = "/decisions"
+) -> Iterator[dict[str, Any]]:
     """All behind this id, the oldest first."""
     while after is not None:
-        page = proxy.ask("GET", "/decisions", {**asked, "limit": str(PAGE), "after": after})
+        page = proxy.ask("GET", path, {**asked, "limit": str(PAGE), "after": after})
         yield from page["items"]
         after = page["next"]
 

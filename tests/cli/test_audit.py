@@ -6,12 +6,15 @@ import asyncio
 import csv
 import io
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import orjson
 import pytest
 
+from policylayer.audit.verify import Problem, Report
 from policylayer.cli import audit_pages
+from policylayer.cli.audit_keeping import _tell
 from policylayer.clock import Clock
 from policylayer.keys import Keys
 from policylayer.store.rows import Row
@@ -89,3 +92,48 @@ def test_what_has_no_end_has_no_format_that_needs_one(run: Runner) -> None:
     for more in (["--format", "parquet", "-o", "x"], ["--until", "1h"]):
         done = run("audit", "export", "--follow", *more)
         assert (done.code, "`--follow` has no end" in done.err) == (2, True)
+
+
+@pytest.mark.shows("audit.1")
+def test_what_was_done_is_a_word_and_a_filter(run: Runner, home: Path) -> None:
+    """A person's refusal is no policy's deny: `--effect` misses it, `--enforced` does not."""
+    refused = decided("a", "require_approval")._replace(enforced="deny", reason_code="approval_denied")
+    observed = decided("b", "deny")._replace(enforced="allow")
+    write(home, [refused, observed, decided("c", "require_approval")._replace(enforced="require_approval")])
+    told = run("audit", "query").out
+    assert "require_approval (denied)" in told
+    assert "deny (allowed)" in told
+    assert run("audit", "query", "--effect", "deny", "--json").lines[0]["target"] == "b"
+    assert [each["target"] for each in run("audit", "query", "--enforced", "deny", "--json").lines] == ["a"]
+    assert [each["target"] for each in run("audit", "export", "--enforced", "allow").lines] == ["b"]
+
+
+@pytest.mark.shows("audit.1")
+def test_verify_counts_what_lists_and_exports_have(run: Runner, home: Path) -> None:
+    write(home, [decided("a"), decided("b")])
+    events = len(run("audit", "export", "--events").lines)
+    told = run("audit", "verify", "--json").json
+    assert told["kinds"] == {"decision": 2, "event": events}
+    assert told["rows"] == sum(told["kinds"].values())
+    assert "2 decisions, " in run("audit", "verify").out
+
+
+def test_verify_counts_one_as_one() -> None:
+    report = Report(rows=1, chains=1, checkpoints=1, found=1, problems=[Problem("missing_chain", "gone", "c")])
+    with redirect_stdout(io.StringIO()) as out:
+        _tell(report, json=False)
+    assert out.getvalue() == "missing_chain: gone (chain c)\n1 problem: 1 row in 1 chain, 1 checkpoint.\n"
+
+
+@pytest.mark.parametrize("command", ["query", "tail", "export"])
+@pytest.mark.parametrize("option", ["--effect", "--enforced"])
+def test_an_effect_that_there_is_not(run: Runner, command: str, option: str) -> None:
+    done = run("audit", command, option, "bogus")
+    assert done.code == 2
+    assert f"'{option}': 'bogus' is not one of 'allow', 'deny', 'require_approval'" in done.err
+
+
+def test_events_have_no_effect(run: Runner) -> None:
+    for more in (["--effect", "deny"], ["--format", "csv"], ["--follow"]):
+        assert run("audit", "export", "--events", *more).code == 2
+    assert run("audit", "export", "--type", "reload").code == 2

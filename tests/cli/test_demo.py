@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.cli.runner import Runner
 
 
 @pytest.mark.shows("proxy.1")
+@pytest.mark.shows("audit.1")
 def test_the_demo_from_start_to_end(run: Runner, tmp_path: Path) -> None:
     for _ in range(2):  # The second start goes on where the first ended.
         with Command("demo", "--port", "0", "--dir", "here", cwd=tmp_path) as demo:
@@ -42,11 +44,28 @@ def test_the_demo_from_start_to_end(run: Runner, tmp_path: Path) -> None:
             token = exports[2].partition("=")[2]
             (row, *_) = run("audit", "query", "--json", "--url", url, "--token", token).lines
             assert (row["kind"], row["outcome"]["state"]) == ("release", "executed")
+            _who_approved(run, row, ("--url", url, "--token", token))
 
             assert demo.end(signal.SIGINT) == 0
         assert "Traceback" not in demo.output()
         assert "failed" not in demo.output()
     assert (tmp_path / "here" / "tokens.json").stat().st_mode & 0o077 == 0
+
+
+def _who_approved(run: Runner, release: dict[str, Any], there: tuple[str, ...]) -> None:
+    """One execution is shown once, and its approver wherever one looks for it."""
+    held = run("audit", "show", release["parent"], *there).out
+    assert f"released by     {release['id']}" in held
+    assert "approve by user:lena@example.com" in held
+    votes = run("audit", "show", release["id"], "--json", *there).json["approval"]["votes"]
+    assert [(vote["principal"], vote["decision"]) for vote in votes] == [("user:lena@example.com", "approve")]
+    listed = run("audit", "query", "--enforced", "require_approval", "--limit", "1", *there).out
+    assert listed.splitlines()[1].split()[-2] == "released"
+    (voted, *_) = run("audit", "events", "--type", "approval.voted", "--since", "1h", "--json", *there).lines
+    assert (voted["actor"], voted["detail"]["approval_id"]) == ("user:lena@example.com", release["approval_id"])
+    exported = run("audit", "export", "--events", "--type", "approval.voted", *there).lines
+    assert exported[-1] == voted
+    assert run("audit", "events", "--until", "1d", "--json", *there).lines == []
 
 
 def test_a_taken_port_is_one_line(run: Runner, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.cli.runner import Runner
 SAID = "`policylayer.yaml` has changed since the proxy (process {}) started: restart it"
 
 
-@pytest.mark.shows("policy.7")
+@pytest.mark.shows("proxy.1")
 def test_who_reads_the_file_says_that_the_proxy_has_not(run: Runner, home: Path) -> None:
     asked = ("explain", "--principal", "agent:bot", "--server", "shop", "--tool", "get_x")
     with Command("serve", cwd=home) as proxy:
