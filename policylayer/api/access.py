@@ -47,7 +47,10 @@ async def create_grant(asked: Asked) -> Any:
 
     made = await _made(asked, work, "grant.created", grants.view)
     opens, now = asked.services.policies.opens, clock.now()
-    return {**made, "unopened": [name for name in made["servers"] if not opens(made["principal"], name, now)]}
+    unopened = [name for name in made["servers"] if not opens(made["principal"], name, now)]
+    facts = asked.services.facts.known
+    observed = [name for name in made["servers"] if name in facts and facts[name].mode == "observe"]
+    return {**made, "unopened": unopened, "observed": observed}
 
 
 async def rotate_grant(asked: Asked) -> Any:

@@ -240,6 +240,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         token=STRING,
         revoked_at=_or_null(TIME),
         unopened=_list(STRING),
+        observed=_list(STRING),
     ),
     "Grants": _page("Grant"),
     "NewGrant": _closed({"name": NAME, "principal": PRINCIPAL, "servers": SERVERS}, expires_at=TIME),

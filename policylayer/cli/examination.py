@@ -7,6 +7,7 @@ shown (`doctor.py`).
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import sqlite3
@@ -16,15 +17,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, Literal
 
+from policylayer.cli import examination_asked as asked
 from policylayer.cli.asking import list_tools
 from policylayer.cli.exits import CommandError
+from policylayer.cli.finding import Finding
 from policylayer.cli.folders import checked, tested
 from policylayer.cli.stale import stale, words
 from policylayer.clock import Clock
 from policylayer.config import Config, ConfigProblems, Server, load
 from policylayer.config.facts import known_of
 from policylayer.core.errors import ConfigError, PolicyLayerError
-from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
 from policylayer.store.schema import HEAD
 from policylayer.store.viewing import remembered_key
@@ -42,16 +44,6 @@ YEAR: Final = 2026
 """No clock that is right says less."""
 
 
-@immutable
-class Finding:
-    """One check's outcome."""
-
-    what: str
-    state: Literal["ok", "doubtful", "bad"]
-    message: str
-    fix: str = ""
-
-
 def examine(path: Path) -> Iterator[Finding]:
     """All checks; without a configuration there is nothing to check."""
     try:
@@ -65,6 +57,8 @@ def examine(path: Path) -> Iterator[Finding]:
     yield from _running(config)
     for check in (_keys, _database, _disk, _policies, _port, _clock, _local_principal):
         yield from check(config)
+    if config.opa is not None:
+        yield asked.opa(config)
     for server in config.servers:
         yield _server(server)
 
@@ -98,7 +92,7 @@ def _keys(config: Config) -> Iterator[Finding]:
 
 def _database(config: Config) -> Iterator[Finding]:
     if not config.database.startswith("sqlite:///"):
-        yield Finding("database", "ok", "is asked at the start")
+        yield asked.postgres(config)
         return
     path = Path(config.database.removeprefix("sqlite:///"))
     if not path.exists():
@@ -113,7 +107,13 @@ def _database(config: Config) -> Iterator[Finding]:
 
 
 def _file(path: Path) -> Iterator[Finding]:
-    mode = stat.S_IMODE(path.stat().st_mode)
+    found = path.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    locked = next((each for each in (path, path.parent) if not os.access(each, os.W_OK)), None)
+    if locked is not None:
+        owner = "another user's" if locked.stat().st_uid != os.getuid() else "read-only"
+        fix = f"run as its owner, or: chown {os.getuid()} {locked} && chmod u+w {locked}"
+        yield Finding("database", "bad", f"`{locked}` is {owner}, and cannot be written", fix)
     if mode & 0o077:
         yield Finding("database", "doubtful", f"others may read or write `{path}`", f"chmod 600 {path}")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as raw:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -14,6 +14,8 @@ from policylayer.cli.reach import Reach, reach
 from policylayer.cli.times import instant
 
 app = new("Agents' credentials.")
+
+OBSERVED: Final = "its calls pass while the server is in observe mode, and will be denied when it is not."
 
 
 @app.command()
@@ -113,7 +115,9 @@ def _show(made: dict[str, Any], json: bool, base: str) -> None:
     say(f"  expires  {made['expires_at'] or 'never'}")
     note("This is the only time the token is shown.")
     for server in made.get("unopened", ()):
-        note(f"No rule lets `{made['principal']}` do anything on `{server}`: its calls will be denied.")
+        observed = server in made.get("observed", ())
+        what = OBSERVED if observed else "its calls will be denied."
+        note(f"No rule lets `{made['principal']}` do anything on `{server}`: {what}")
         note("  help: is the principal spelt as the policies have it? `policylayer access` shows who may what")
     for server in made["servers"][:1]:
         say("")
