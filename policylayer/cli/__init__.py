@@ -6,6 +6,7 @@ is one clear line; `POLICYLAYER_DEBUG=1` shows where it came from.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Final
 
+from policylayer.cli import streams
 from policylayer.cli.exits import FAILED, INTERRUPTED, code_of
 from policylayer.cli.loading import loading
 from policylayer.cli.plain import COMMANDS as PLAIN
@@ -27,6 +29,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if arguments is None:  # the process is this command's alone
         gc.set_threshold(*COLLECT)
+        streams.prepare(serves=given[:1] == ["serve"])
+    try:
+        code = _run(given)
+        sys.stdout.flush()
+    except OSError as error:
+        streams.give_up(sys.stdout)
+        if not isinstance(error, BrokenPipeError):  # whoever read us has gone (`| head`): nothing more can be said
+            _say(f"policylayer: cannot write to standard output: {(error.strerror or 'failed').lower()}")
+            _say("  help: what was asked may be done all the same; name a file or a terminal that takes what is said")
+        return FAILED
+    return code
+
+
+def _run(given: list[str]) -> int:
+    """The command; whatever it fails of becomes a line and a code."""
     try:
         return _command(given)(given)
     except PolicyLayerError as error:
@@ -37,11 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has gone (`| head`): nothing more can be said, and Python's own flush must not try.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except Exception as error:
+        if streams.is_failure(error):
+            raise
         _debug()
         _say(f"policylayer: internal error: {type(error).__name__}: {_line(str(error))}")
         _say("  help: POLICYLAYER_DEBUG=1 shows where; please report it")
@@ -76,7 +91,9 @@ def _line(text: str) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    with contextlib.suppress(OSError):  # standard error is full, or a device that takes nothing
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _debug() -> None:

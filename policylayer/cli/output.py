@@ -20,9 +20,8 @@ def say(text: str = "") -> None:
 
 
 def write(text: str) -> None:
-    """A document on standard output, as it is."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """A document on standard output, as it is: in UTF-8, whatever the terminal's encoding."""
+    _document(text.encode())
 
 
 def note(text: str) -> None:
@@ -32,7 +31,12 @@ def note(text: str) -> None:
 
 def emit(value: Any) -> None:
     """One JSON value on a line of its own."""
-    sys.stdout.write(orjson.dumps(value).decode() + "\n")
+    _document(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _document(data: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
     sys.stdout.flush()
 
 
