@@ -8,24 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection
 
 from policylayer.api.problem import Problem
+from policylayer.api.reading import row_id
 from policylayer.api.route import Asked
 from policylayer.core.errors import IdentityError
 from policylayer.identity import grants, tokens
-from policylayer.identity.kept import Row
+from policylayer.identity.kept import MOST, Row
 from policylayer.identity.person import Role
 from policylayer.store.store import Add
 
 
 async def list_grants(asked: Asked) -> Any:
     """`GET /grants`."""
-    revoked = asked.query.get("revoked") == "true"
-    rows = await asked.services.store.read(lambda conn: grants.list_all(conn, revoked=revoked))
-    return {"items": [grants.view(row) for row in rows], "next": None}
+    rows, following = await asked.services.store.read(partial(grants.page, **_which(asked)))
+    return {"items": [grants.view(row) for row in rows], "next": following}
 
 
 async def create_grant(asked: Asked) -> Any:
@@ -79,9 +80,8 @@ async def revoke_grant(asked: Asked) -> Any:
 
 async def list_tokens(asked: Asked) -> Any:
     """`GET /tokens`."""
-    revoked = asked.query.get("revoked") == "true"
-    rows = await asked.services.store.read(lambda conn: tokens.list_all(conn, revoked=revoked))
-    return {"items": [tokens.view(row) for row in rows], "next": None}
+    rows, following = await asked.services.store.read(partial(tokens.page, **_which(asked)))
+    return {"items": [tokens.view(row) for row in rows], "next": following}
 
 
 async def create_token(asked: Asked) -> Any:
@@ -103,6 +103,16 @@ async def revoke_token(asked: Asked) -> Any:
         return tokens.revoke(conn, clock, named, actor)
 
     return tokens.view(await _ended(asked, work, "token.revoked"))
+
+
+def _which(asked: Asked) -> dict[str, Any]:
+    """Which page of grants or tokens is asked for."""
+    query = asked.query
+    return {
+        "revoked": query.get("revoked") == "true",
+        "limit": query.get("limit", MOST),
+        "cursor": row_id(query.get("cursor")),
+    }
 
 
 async def whoami(asked: Asked) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 
 from policylayer.api.problem import CODES, Problem
 from policylayer.api.route import Asked
+from policylayer.approvals.listing import CURSOR
 from policylayer.approvals.waivers import USES, Similar
 from policylayer.config.values import duration
 from policylayer.core.errors import ApprovalError
@@ -24,9 +25,16 @@ async def listing(asked: Asked) -> Any:
     """`GET /approvals`."""
     query = asked.query
     found, following = await asked.services.approvals.list(
-        query.get("state"), query.get("limit", PAGE), query.get("cursor")
+        query.get("state"), query.get("limit", PAGE), _place(query.get("cursor"))
     )
     return {"items": [_seen(each, asked.person) for each in found], "next": following}
+
+
+def _place(cursor: str | None) -> str | None:
+    """A cursor as pages of approvals give it; any other is refused, so that a mistake is not the first page again."""
+    if cursor is None or CURSOR.fullmatch(cursor):
+        return cursor
+    raise Problem("bad_cursor", "the cursor is not one that a page gave")
 
 
 async def one(asked: Asked) -> Any:

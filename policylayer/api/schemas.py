@@ -243,7 +243,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         observed=_list(STRING),
     ),
     "Grants": _page("Grant"),
-    "NewGrant": _closed({"name": NAME, "principal": PRINCIPAL, "servers": SERVERS}, expires_at=TIME),
+    "NewGrant": _closed({"name": NAME, "principal": PRINCIPAL, "servers": SERVERS}, expires_at=_or_null(TIME)),
     "Rotation": _closed({}, overlap_seconds={"type": "integer", "minimum": 0, "maximum": 7 * 86400}),
     "Token": _object(
         {
@@ -257,7 +257,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         revoked_at=_or_null(TIME),
     ),
     "Tokens": _page("Token"),
-    "NewToken": _closed({"principal": PRINCIPAL, "role": ROLE}, expires_at=TIME),
+    "NewToken": _closed({"principal": PRINCIPAL, "role": ROLE}, expires_at=_or_null(TIME)),
     "Me": _object({"principal": STRING, "role": ROLE, "token_id": STRING}),
     "Freeze": _object(
         {

@@ -125,6 +125,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         approvals.listing,
         "Approvals",
         query=(Parameter("state", "as it is now", {"enum": [*map(str, State)]}), LIMIT, CURSOR),
+        problems=("bad_cursor",),
     ),
     Route("GET", "/approvals/{id}", Role.VIEWER, "getApproval", "One approval", approvals.one, "Approval"),
     *(
@@ -186,7 +187,17 @@ ROUTES: Final[tuple[Route, ...]] = (
         "POST", "/reload", Role.OPERATOR, "reload", "Read the policies again, and wait for it", policy.reload, "Policy"
     ),
     Route("GET", "/me", Role.VIEWER, "whoAmI", "Whose token this is", access.whoami, "Me"),
-    Route("GET", "/grants", Role.OPERATOR, "listGrants", "Grants", access.list_grants, "Grants", query=(REVOKED,)),
+    Route(
+        "GET",
+        "/grants",
+        Role.OPERATOR,
+        "listGrants",
+        "Grants, oldest first",
+        access.list_grants,
+        "Grants",
+        query=(REVOKED, LIMIT, CURSOR),
+        problems=("bad_cursor",),
+    ),
     Route(
         "POST",
         "/grants",
@@ -212,7 +223,15 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("DELETE", "/grants/{id}", Role.OPERATOR, "revokeGrant", "End a grant", access.revoke_grant, "Grant"),
     Route(
-        "GET", "/tokens", Role.ADMIN, "listTokens", "People's tokens", access.list_tokens, "Tokens", query=(REVOKED,)
+        "GET",
+        "/tokens",
+        Role.ADMIN,
+        "listTokens",
+        "People's tokens, oldest first",
+        access.list_tokens,
+        "Tokens",
+        query=(REVOKED, LIMIT, CURSOR),
+        problems=("bad_cursor",),
     ),
     Route(
         "POST",

@@ -5,6 +5,7 @@ Must not know how they are shown (`view.py`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,6 +16,9 @@ from policylayer.approvals.rows import LIVE, Row
 from policylayer.approvals.view import Shown
 from policylayer.core.approval import State
 from policylayer.store.tables import approvals
+
+CURSOR: Final = re.compile(r"([0-9]{1,18})\.([0-9a-zA-Z_-]{1,64})")
+"""Where a page ended: the time and the id of its last approval."""
 
 MOST: Final = 500
 """Approvals on one page."""
@@ -61,8 +65,8 @@ def _in_state(state: str | None, now_us: int) -> ColumnElement[bool]:
 
 
 def _after(cursor: str | None) -> ColumnElement[bool]:
-    """Those behind a cursor; one that is none begins at the beginning."""
-    created, _, approval_id = (cursor or "").partition(".")
-    if not created.isascii() or not created.isdigit() or len(created) > 18:
+    """Those behind a cursor; the API refuses one that is none."""
+    found = CURSOR.fullmatch(cursor or "")
+    if found is None:
         return true()
-    return tuple_(approvals.c.created_us, approvals.c.id) < tuple_(int(created), approval_id)
+    return tuple_(approvals.c.created_us, approvals.c.id) < tuple_(int(found[1]), found[2])

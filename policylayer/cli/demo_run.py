@@ -144,13 +144,14 @@ def _kept(path: Path) -> Tokens | None:
 
 def _make(file: Path, known: Tokens | None) -> Tokens:
     from policylayer.cli.local import Local
+    from policylayer.cli.reach import every
 
     with Local(file, None, "demo") as local:
-        standing = {each["prefix"] for each in local.ask("GET", "/tokens")["items"]}
-        standing |= {each["prefix"] for each in local.ask("GET", "/grants")["items"]}
+        grants = [*every(local, "/grants")]
+        standing = {each["prefix"] for each in (*every(local, "/tokens"), *grants)}
         if known is not None and {_prefix(each) for each in (known.grant, known.approver, known.admin)} <= standing:
             return known
-        for each in local.ask("GET", "/grants")["items"]:
+        for each in grants:
             local.ask("DELETE", f"/grants/{each['id']}")
         grant = {"name": "demo", "principal": AGENT, "servers": ["shop"]}
         return Tokens(

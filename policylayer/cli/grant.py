@@ -10,7 +10,7 @@ from policylayer.cli.application import new
 from policylayer.cli.exits import CommandError
 from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, note, say, table
-from policylayer.cli.reach import Reach, reach
+from policylayer.cli.reach import Reach, every, reach
 from policylayer.cli.times import instant
 
 app = new("Agents' credentials.")
@@ -53,7 +53,7 @@ def list_(
 ) -> None:
     """The grants that stand."""
     with reach(config, url, token, "grant list") as proxy:
-        found = proxy.ask("GET", "/grants", {"revoked": "true"} if revoked else None)["items"]
+        found = [*every(proxy, "/grants", {"revoked": "true"} if revoked else None)]
     if json:
         for each in found:
             emit(each)
@@ -98,7 +98,7 @@ def revoke(
 
 def _find(proxy: Reach, named: str) -> str:
     """The id of a grant by id or name."""
-    for each in proxy.ask("GET", "/grants")["items"]:
+    for each in every(proxy, "/grants"):
         if named in (each["id"], each["name"]):
             return str(each["id"])
     raise CommandError(f"no grant `{named}` stands", "`policylayer grant list` shows them")

@@ -54,6 +54,15 @@ def reach(config: Path | None, url: str | None, token: str | None, program: str)
         )
 
 
+def every(proxy: Reach, path: str, query: Mapping[str, str] | None = None) -> Iterator[dict[str, Any]]:
+    """All that a listing has, page by page."""
+    page = proxy.ask("GET", path, query)
+    yield from page["items"]
+    while page["next"] is not None:
+        page = proxy.ask("GET", path, {**(query or {}), "cursor": page["next"]})
+        yield from page["items"]
+
+
 def problem(value: Any, status: int) -> CommandError:
     """What an API problem becomes."""
     said = value if isinstance(value, dict) else {}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from policylayer.cli.application import new
 from policylayer.cli.freeze import AllOption, PrincipalOption, ServerOption, scope_of, thawing
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, say
-from policylayer.cli.reach import Reach, reach
+from policylayer.cli.reach import every, reach
 
 app = new("End a freeze; without a name, list what is frozen.")
 
@@ -18,19 +15,19 @@ app = new("End a freeze; without a name, list what is frozen.")
 def thaw(
     principal: PrincipalOption = None,
     server: ServerOption = None,
-    every: AllOption = False,
+    all_: AllOption = False,
     json: JsonOption = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """End a freeze of exactly that name; without one, list what is frozen."""
-    listing = principal is None and server is None and not every
+    listing = principal is None and server is None and not all_
     with reach(config, url, token, "thaw") as proxy:
         if listing:
-            found = [*_frozen(proxy)]
+            found = [*every(proxy, "/freezes")]
         else:
-            found = proxy.ask("POST", "/thaw", body=scope_of(principal, server, every))["thawed"]
+            found = proxy.ask("POST", "/thaw", body=scope_of(principal, server, all_))["thawed"]
     for each in found:
         if json:
             emit(each)
@@ -39,12 +36,3 @@ def thaw(
             say(f"Frozen: {said}. `{thawing(each)}` ends it." if listing else f"Thawed: {said}")
     if not found and not json:
         say("Nothing is frozen.")
-
-
-def _frozen(proxy: Reach) -> Iterator[dict[str, Any]]:
-    """All freezes in force, the newest first, page by page."""
-    page = proxy.ask("GET", "/freezes")
-    yield from page["items"]
-    while page["next"] is not None:
-        page = proxy.ask("GET", "/freezes", {"cursor": page["next"]})
-        yield from page["items"]

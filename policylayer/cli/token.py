@@ -10,7 +10,7 @@ import typer
 from policylayer.cli.application import new
 from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, note, say, table
-from policylayer.cli.reach import reach
+from policylayer.cli.reach import every, reach
 from policylayer.cli.times import instant
 
 app = new("People's credentials.")
@@ -60,7 +60,7 @@ def list_(
 ) -> None:
     """The tokens that stand."""
     with reach(config, url, token, "token list") as proxy:
-        found = proxy.ask("GET", "/tokens", {"revoked": "true"} if revoked else None)["items"]
+        found = [*every(proxy, "/tokens", {"revoked": "true"} if revoked else None)]
     if json:
         for each in found:
             emit(each)

@@ -89,10 +89,11 @@ def find(conn: Connection, named: str) -> Row | None:
     return found
 
 
-def list_all(conn: Connection, *, revoked: bool = False) -> list[Row]:
-    """All grants by age; `revoked`: those too."""
-    query = select(grants).order_by(grants.c.id)
-    return [row._asdict() for row in conn.execute(query if revoked else query.where(grants.c.revoked_us.is_(None)))]
+def page(
+    conn: Connection, *, revoked: bool = False, limit: int = kept.MOST, cursor: str | None = None
+) -> tuple[list[Row], str | None]:
+    """A page of them, the oldest first, and where the next one begins; `revoked`: those too."""
+    return kept.page(conn, grants, revoked=revoked, limit=limit, cursor=cursor)
 
 
 def principals(conn: Connection) -> frozenset[str]:

@@ -18,6 +18,9 @@ from policylayer.store.once import insert_new
 
 Row: TypeAlias = Mapping[str, Any]
 
+MOST: Final = 500
+"""Rows on one page."""
+
 _ATTEMPTS: Final = 5
 _NOBODY: Final = bytes(32)
 
@@ -72,6 +75,18 @@ def get(conn: Connection, table: Table, row_id: str) -> Row | None:
     """One row by its id."""
     found = conn.execute(select(table).where(table.c.id == row_id)).one_or_none()
     return None if found is None else found._asdict()
+
+
+def page(
+    conn: Connection, table: Table, *, revoked: bool, limit: int, cursor: str | None
+) -> tuple[list[Row], str | None]:
+    """A page, the oldest first; and where the next one begins. `revoked`: those too."""
+    limit = max(1, min(limit, MOST))
+    query = select(table).order_by(table.c.id).limit(limit + 1)
+    query = query if revoked else query.where(table.c.revoked_us.is_(None))
+    query = query if cursor is None else query.where(table.c.id > cursor)
+    found: list[Row] = [row._asdict() for row in conn.execute(query)]
+    return found[:limit], found[limit - 1]["id"] if len(found) > limit else None
 
 
 def used(conn: Connection, table: Table, at: Mapping[str, int]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
 
 from policylayer.clock import Clock
 from policylayer.core.errors import IdentityError
@@ -31,6 +31,11 @@ def create(
     """A new token's row, and its text: the only time that anyone sees it."""
     now = clock.time_us()
     kept.check_principal(principal)
+    # Who holds a token may approve what agents ask: an agent that held one would be its own person.
+    if principal.startswith("agent:"):
+        raise IdentityError(
+            "tokens are for people, and this principal is an agent", "agents get grants: `policylayer grant create`"
+        )
     kept.check_expiry(expires_us, now)
     values: dict[str, Any] = {
         "id": clock.new_id(),
@@ -52,10 +57,11 @@ def revoke(conn: Connection, clock: Clock, token_id: str, by: str | None = None)
     return kept.revoke(conn, tokens, token_id, by, clock.time_us())
 
 
-def list_all(conn: Connection, *, revoked: bool = False) -> list[Row]:
-    """All tokens by age; `revoked`: those too."""
-    query = select(tokens).order_by(tokens.c.id)
-    return [row._asdict() for row in conn.execute(query if revoked else query.where(tokens.c.revoked_us.is_(None)))]
+def page(
+    conn: Connection, *, revoked: bool = False, limit: int = kept.MOST, cursor: str | None = None
+) -> tuple[list[Row], str | None]:
+    """A page of them, the oldest first, and where the next one begins; `revoked`: those too."""
+    return kept.page(conn, tokens, revoked=revoked, limit=limit, cursor=cursor)
 
 
 def by_prefix(conn: Connection, prefixes: Collection[str]) -> dict[str, Row]:

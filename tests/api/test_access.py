@@ -91,6 +91,41 @@ async def test_what_no_grant_can_be(rig: Rig, change: dict[str, Any], status: in
     assert (answer.status, answer.json["code"]) == (status, code)
 
 
+@pytest.mark.parametrize("path", ["/grants", "/tokens"])
+async def test_lists_have_pages(rig: Rig, path: str) -> None:
+    for number in range(3):
+        body = {"principal": f"user:p{number}"}
+        body |= {"role": "viewer"} if path == "/tokens" else {"name": f"n{number}", "servers": ["shop"]}
+        await rig.ask("POST", path, body=body)
+    whole = (await rig.ask("GET", path)).json
+    assert whole["next"] is None
+    found, page = [], {"next": None}
+    while not found or page["next"]:
+        query = {"limit": "2", **({"cursor": page["next"]} if page["next"] else {})}
+        page = (await rig.ask("GET", path, query=query)).json
+        found += page["items"]
+        assert len(page["items"]) <= 2
+    assert found == whole["items"]
+    bad = await rig.ask("GET", path, query={"cursor": "zzz"})
+    assert (bad.status, bad.json["code"]) == (400, "bad_cursor")
+
+
+async def test_no_expiry_may_be_written_as_it_is_shown(rig: Rig) -> None:
+    grant = {"name": "x", "principal": "agent:x", "servers": ["shop"], "expires_at": None}
+    token = {"principal": "user:x", "role": "viewer", "expires_at": None}
+    for path, body in (("/grants", grant), ("/tokens", token)):
+        made = await rig.ask("POST", path, body=body)
+        assert (made.status, made.json["expires_at"]) == (201, None)
+
+
+@pytest.mark.parametrize("principal", ["agent:bot", "agent:bot:2"])
+async def test_a_token_is_a_persons(rig: Rig, principal: str) -> None:
+    refused = await rig.ask("POST", "/tokens", body={"principal": principal, "role": "approver"})
+    assert (refused.status, refused.json["code"]) == (422, "refused")
+    assert "people" in refused.json["detail"]
+    assert "grant create" in refused.json["help"]
+
+
 async def test_a_token_and_its_expiry(rig: Rig) -> None:
     expires = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     body = {"principal": "user:zoe", "role": "approver", "expires_at": expires}

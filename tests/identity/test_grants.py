@@ -83,8 +83,8 @@ async def test_a_name_is_taken_until_its_grant_is_revoked(store: SqliteStore, cl
     assert await store.write(partial(grants.revoke, clock=clock, grant_id=row["id"])) is None
     assert await store.write(partial(grants.revoke, clock=clock, grant_id="nobody")) is None
     again, _ = await store.write(partial(create, clock=clock))
-    assert [each["id"] for each in await store.read(grants.list_all)] == [again["id"]]
-    everyone = await store.read(partial(grants.list_all, revoked=True))
+    assert [each["id"] for each in (await store.read(grants.page))[0]] == [again["id"]]
+    everyone, _ = await store.read(partial(grants.page, revoked=True))
     assert [grants.view(each)["revoked_by"] for each in everyone] == ["user:root", None]
 
 
@@ -118,11 +118,11 @@ async def test_a_persons_token_has_a_role(store: SqliteStore, clock: HandClock) 
     row, _ = await store.write(
         partial(tokens.create, clock=clock, principal="user:alice", role=Role.APPROVER, by="user:root")
     )
-    shown = tokens.view((await store.read(tokens.list_all))[0])
+    shown = tokens.view((await store.read(tokens.page))[0][0])
     assert (shown["role"], shown["principal"], shown["expires_at"]) == ("approver", "user:alice", None)
     await store.write(partial(tokens.revoke, clock=clock, token_id=row["id"], by="user:root"))
-    assert await store.read(tokens.list_all) == []
-    assert len(await store.read(partial(tokens.list_all, revoked=True))) == 1
+    assert await store.read(tokens.page) == ([], None)
+    assert len((await store.read(partial(tokens.page, revoked=True)))[0]) == 1
 
 
 def test_each_role_may_all_that_those_before_it_may() -> None:
