@@ -38,8 +38,9 @@ LOOK: Final = 1.0
 """Seconds between looks at how many rows there are: never more than one checkpoint in that time."""
 
 PURPOSE: Final = b"policylayer checkpoint 1\n"
-ALWAYS: Final = 1000
-"""So many of the newest chains are in every checkpoint; older ones only when their head has changed."""
+ALWAYS: Final = 100
+"""So many of the newest chains are in every checkpoint; older ones only when their head has changed, and in the first
+checkpoint of a process."""
 
 KEPT: Final = 1000
 """So many are kept in the database itself."""
@@ -81,13 +82,20 @@ def public_key(chain_key: bytes) -> bytes:
     return _private(chain_key).public_key().public_bytes_raw()
 
 
-def take(connection: Connection, keys: Keys, clock: Clock, told: Heads | None = None) -> Checkpoint | None:
-    """Sign the heads as they are in this transaction, and keep that; None where nothing changed since the last one.
+def seen(connection: Connection, told: Heads | None = None) -> tuple[Heads, Heads]:
+    """The heads as they are, and those that earlier checkpoints carry: `told` as far as the caller knows, else those of
+    the last one. With many chains it takes a while: for `Store.read`, where nobody waits for it."""
+    return heads(connection), told if told is not None else _last(connection)
 
-    `told` are the heads that earlier ones carry, as far as the caller knows; else those of the last one are taken.
+
+def take(
+    connection: Connection, keys: Keys, clock: Clock, known: tuple[Heads, Heads] | None = None
+) -> Checkpoint | None:
+    """Sign heads, and keep that; None where nothing changed since the last one.
+
+    `known` are those that were `seen` a moment ago: rows are only added, so what was then the last one is there still.
     """
-    now = heads(connection)
-    told = told if told is not None else _last(connection)
+    now, told = known if known is not None else seen(connection)
     changed = {chain for chain, head in now.items() if told.get(chain) != head}
     if not changed:
         return None
@@ -168,12 +176,14 @@ class Checkpoints:
         """Take one now; None where nothing changed, or the database does not answer."""
         self._rows_told = self._store.meter.rows
         try:
-            made = await self._store.write(partial(take, keys=self._keys, clock=self._clock, told=self._told))
+            now, told = known = await self._store.read(partial(seen, told=self._told))
+            made = await self._store.write(partial(take, keys=self._keys, clock=self._clock, known=known))
         except AuditUnavailable as error:
             structlog.get_logger().warning("no checkpoint could be taken", error=error.message)
             return None
         if made is not None:
-            self._told = {**(self._told or {}), **made.heads}
+            carried = told | made.heads
+            self._told = {chain: carried[chain] for chain in now if chain in carried}
             for sink in self._sinks:
                 await self._send(sink, made.line())
         return made

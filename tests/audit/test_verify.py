@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import random
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from policylayer.audit.verify import Report, verify
 from policylayer.clock import Clock
 from policylayer.core.chain import START, link
 from policylayer.keys import Keys
+from policylayer.store import opening
 from policylayer.store.rows import COLUMNS, Row
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Program
@@ -259,6 +261,36 @@ async def test_checkpoints_are_taken_sent_and_not_repeated(log: SqliteStore) -> 
     report = await verify(log, KEYS, lines)
     assert report.good
     assert report.checkpoints == 4
+
+
+@pytest.mark.shows("speed.2")
+async def test_a_checkpoint_holds_up_no_writer_and_does_not_grow_with_the_chains_that_ever_were(
+    path: Path, log: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def heads(connection: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return opening.heads(connection)
+
+    monkeypatch.setattr("policylayer.audit.checkpoints.heads", heads)
+    monkeypatch.setattr("policylayer.audit.checkpoints.ALWAYS", 5)
+    for _ in range(10):
+        store = SqliteStore(path, KEYS, CLOCK, Program("grant"))
+        await store.start()
+        await store.append((row(),))
+        await store.close()
+    taking = Checkpoints(log, KEYS, CLOCK)
+    first = await taking.take()
+    assert first is not None
+    assert len(first.heads) == 13, "what a process has not told yet"
+    await log.append((row(),))
+    second = await taking.take()
+    assert second is not None
+    assert set(second.heads) == {chains(path)[2], *chains(path)[-5:]}
+    assert await taking.take() is None
+    assert {name.rpartition("_")[0] for name in threads} == {"store-reader"}
+    assert (await verify(log, KEYS)).good
 
 
 async def test_the_database_keeps_only_the_last_checkpoints(log: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
