@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from policylayer.core.call import Json, Unwrap
 from policylayer.core.decision import Effect
@@ -49,6 +49,14 @@ class Matcher:
     name: str
     value: object
     span: Span
+    parts: tuple[Span, ...] = field(default=(), compare=False, repr=False)
+    """Where each literal of a list stands."""
+
+    def placed(self) -> tuple[tuple[Any, Span], ...]:
+        """The literals, each with its place."""
+        literals = self.value if isinstance(self.value, tuple) else (self.value,)
+        places = self.parts if len(self.parts) == len(literals) else (self.span,) * len(literals)
+        return tuple(zip(literals, places, strict=True))
 
 
 @immutable
@@ -310,6 +318,8 @@ class Expected:
     span: Span
     rules: tuple[str, ...] | None = None
     reason_code: str | None = None
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False, repr=False)
+    """Where each rule is named."""
 
 
 @immutable
@@ -332,3 +342,5 @@ class TestCase:
     input: Mapping[str, Json] = field(default_factory=dict)
     approved: frozenset[str] = frozenset()
     servers: Mapping[str, Fixture] = field(default_factory=dict)
+    places: Mapping[str, Span] = field(default_factory=dict, compare=False, repr=False)
+    """Where each limit, and each rule that is approved, is named."""

@@ -117,10 +117,9 @@ def check_ref(test: ast.Test, matcher: ast.Matcher, ref: ast.Ref, found: Found, 
 def _check_values(test: ast.Test, matcher: ast.Matcher, known: Found, asking: Asking) -> None:
     ways = [way for _, place in known for way in place.said()]
     if matcher.name in COMPARED:
-        literals = matcher.value if isinstance(matcher.value, tuple) else (matcher.value,)
-        for literal in literals:
+        for literal, span in matcher.placed():
             if not isinstance(literal, ast.Ref) and not any(_admits(way, literal, test.ignore_case) for way in ways):
-                _say_never(test, matcher, literal, known, asking)
+                _say_never(test, literal, span, known, asking)
     elif matcher.name in _ORDERS:
         numbers = [way for way in ways if "number" in way.kinds]
         never = [of_number(matcher, _numbers(way), way.whole) == FALSE for way in numbers]
@@ -148,7 +147,7 @@ def _admits(way: Way, literal: Any, ignore_case: bool) -> bool:
     return any(isinstance(value, str) and fold(value) == fold(literal) for value in way.values)
 
 
-def _say_never(test: ast.Test, matcher: ast.Matcher, literal: Any, known: Found, asking: Asking) -> None:
+def _say_never(test: ast.Test, literal: Any, span: ast.Span, known: Found, asking: Asking) -> None:
     listed = [value for _, place in known for way in place.said() for value in way.values or ()]
     texts = dict.fromkeys(value for value in listed if isinstance(value, str))
     near = nearest(literal, texts) if isinstance(literal, str) else None
@@ -159,7 +158,7 @@ def _say_never(test: ast.Test, matcher: ast.Matcher, literal: Any, known: Found,
     else:
         help_ = _limits([way for _, place in known for way in place.said()])
     message = f"{of(known, test.path)} is never {quote(shown(literal))}"
-    asking.say(near is not None, Code.IMPOSSIBLE_VALUE, matcher.span, message, help_)
+    asking.say(near is not None, Code.IMPOSSIBLE_VALUE, span, message, help_)
 
 
 def _limits(ways: Iterable[Way]) -> str:
@@ -184,10 +183,10 @@ def _range(bounds: Bounds, what: str) -> list[str]:
 
 def _check_keys(test: ast.Test, matcher: ast.Matcher, known: Found, asking: Asking) -> None:
     """A key that looks like a misspelt one would let nothing pass that has the right one."""
-    for key in matcher.value if isinstance(matcher.value, tuple) else ():
+    for key, span in matcher.placed() if isinstance(matcher.value, tuple) else ():
         places = [place.at((key,)) for _, place in known]
         if places and isinstance(key, str) and all(place.is_lost for place in places):
             near = nearest(key, frozenset().union(*(place.names for place in places)))
             if near is not None:
                 message = f"{of(known, test.path)} has no {quote(key)}"
-                asking.say(True, Code.UNKNOWN_ARGUMENT, matcher.span, message, f"did you mean {quote(near)}?")
+                asking.say(True, Code.UNKNOWN_ARGUMENT, span, message, f"did you mean {quote(near)}?")

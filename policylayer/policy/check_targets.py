@@ -40,19 +40,18 @@ def _is_about_resources(block: ast.Selection, rule: ast.Selection) -> bool:
 def _never(condition: ast.Condition) -> Iterator[Diagnostic]:
     for test in ast.tests_of(condition):
         for matcher in test.matchers if test.path == ("target",) else ():
-            for text in _texts(matcher):
+            for text, span in _texts(matcher):
                 why = _why_never(matcher.name, text, test.ignore_case)
                 if why is not None:
                     is_ = "has a URI that {} matches" if matcher.name == "glob" else "has the URI {}"
                     message = f"no resource {is_.format(quote(text))}"
-                    yield error(Code.BAD_RESOURCE, matcher.span, message, why)
+                    yield error(Code.BAD_RESOURCE, span, message, why)
 
 
-def _texts(matcher: ast.Matcher) -> Iterable[str]:
+def _texts(matcher: ast.Matcher) -> Iterable[tuple[str, ast.Span]]:
     if matcher.name not in (*COMPARED, "glob"):
         return ()
-    found = matcher.value if isinstance(matcher.value, tuple) else (matcher.value,)
-    return [text for text in found if isinstance(text, str)]
+    return [(text, span) for text, span in matcher.placed() if isinstance(text, str)]
 
 
 def _why_never(name: str, text: str, ignore_case: bool) -> str | None:

@@ -28,18 +28,21 @@ def check_tests(
     rules = {f"{policy.name}/{rule.id}": rule for policy in policies for rule in policy.rules}
     limits = _limits(policies)
     for test in tests:
-        for name in (*(test.expected.rules or ()), *sorted(test.approved)):
+        expected, places = test.expected, test.places
+        named = [(name, expected.places.get(name, test.span)) for name in expected.rules or ()]
+        for name, span in (*named, *((name, places.get(name, test.span)) for name in sorted(test.approved))):
             if name not in rules and not (rego and name.startswith(REGO)):
                 help_ = did_you_mean(name, rules)
-                sink.append(error(Code.UNKNOWN_RULE, test.span, f"there is no rule {quote(name)}", help_))
+                sink.append(error(Code.UNKNOWN_RULE, span, f"there is no rule {quote(name)}", help_))
         for name in sorted(test.approved):
             if name in rules and not _holds(rules[name]):
                 message = f"rule {quote(name)} never asks for approval"
-                sink.append(error(Code.UNKNOWN_RULE, test.span, message, "`approved` names holds"))
+                sink.append(error(Code.UNKNOWN_RULE, places.get(name, test.span), message, "`approved` names holds"))
         for name in test.limits:
             if name not in limits:
                 help_ = did_you_mean(name, limits)
-                sink.append(error(Code.UNKNOWN_LIMIT, test.span, f"there is no limit {quote(name)}", help_))
+                span = places.get(name, test.span)
+                sink.append(error(Code.UNKNOWN_LIMIT, span, f"there is no limit {quote(name)}", help_))
         for subject in (test.subject, test.on_behalf_of):
             _check_attributes(subject, directory, sink)
 

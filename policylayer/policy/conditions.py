@@ -1,7 +1,7 @@
 """Pure: conditions compiled: what `when` says of a call, what it could still say, and what keeps it from being true.
 
-A `Node` is made once from the AST. `truth` folds as `truth` says; `possible` is for lists, where arguments are not
-there yet (`outcomes`); `unmet` names fields for the agent; `reads` are the paths it looks at.
+A `Node` (`condition_nodes`) is made once from the AST. `truth` folds as `truth` says; `possible` is for lists, where
+arguments are not there yet (`outcomes`); `unmet` names fields for the agent; `reads` are the paths it looks at.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from policylayer.policy import (
     times,
 )
 from policylayer.policy.codes import Code
+from policylayer.policy.condition_nodes import Node, any_part, every_part, inverse
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.matchers import BUILDERS, Check, Refused, Site, build, ref_problem
-from policylayer.policy.truth import Problem, Truth, conjunction, disjunction, negation
+from policylayer.policy.truth import Problem, Truth, conjunction, disjunction
 from policylayer.policy.values import BROKEN, NOT_ARRIVED, UNKNOWN_ROOTS, Context, reader, target_readings, text_of
 
 FAMILIES: Final = (matchers_place, matchers_scalar, matchers_shape, matchers_text)
@@ -41,16 +42,6 @@ TIME: Final = ("time",)
 
 Judge = Callable[[Any, Context], Truth]
 """What all matchers of a test make of a value, missing included."""
-
-
-@immutable
-class Node:
-    """One compiled condition."""
-
-    truth: Callable[[Context], Truth]
-    possible: Callable[[Context], int]
-    unmet: Callable[[Context], tuple[str, ...]]
-    reads: frozenset[ast.Path] = frozenset()
 
 
 def unknown(reads: Iterable[ast.Path]) -> bool:
@@ -71,78 +62,6 @@ def compile_condition(condition: ast.Condition, sink: list[Diagnostic], item: st
             return _time(condition, sink)
         case ast.Test():
             return _test(condition, sink, item)
-
-
-# --- all, any, not ----------------------------------------------------------------------------------------------------
-
-
-def every_part(parts: list[Node]) -> Node:
-    """True if all are."""
-    if len(parts) == 1:
-        return parts[0]
-    return Node(
-        _all_true(tuple(part.truth for part in parts)),
-        lambda ctx: outcomes.conjunction(part.possible(ctx) for part in parts),
-        lambda ctx: tuple(dict.fromkeys(field for part in parts for field in part.unmet(ctx))),
-        frozenset().union(*(part.reads for part in parts)),
-    )
-
-
-def _all_true(truths: tuple[Callable[[Context], Truth], ...]) -> Callable[[Context], Truth]:
-    """The conjunction of truths; written out for two, which is most of what policies say."""
-
-    def all_of(ctx: Context) -> Truth:
-        problem = None
-        for part in truths:
-            answer = part(ctx)
-            if answer is False:
-                return False
-            if answer is not True:
-                problem = answer if problem is None else problem + answer
-        return True if problem is None else problem
-
-    if len(truths) != 2:
-        return all_of
-    first, second = truths
-
-    def both(ctx: Context) -> Truth:
-        left = first(ctx)
-        if left is False:
-            return False
-        right = second(ctx)
-        if left is True or right is False:
-            return right
-        return left if right is True else left + right
-
-    return both
-
-
-def any_part(parts: list[Node]) -> Node:
-    """True if one is."""
-    truths = tuple(part.truth for part in parts)
-    return Node(
-        lambda ctx: disjunction(part(ctx) for part in truths),
-        lambda ctx: outcomes.disjunction(part.possible(ctx) for part in parts),
-        lambda ctx: _unless_met(ctx, truths, parts),
-        frozenset().union(*(part.reads for part in parts)),
-    )
-
-
-def _unless_met(ctx: Context, truths: Iterable[Callable[[Context], Truth]], parts: list[Node]) -> tuple[str, ...]:
-    if any(truth(ctx) is True for truth in truths):
-        return ()
-    return tuple(dict.fromkeys(field for part in parts for field in part.unmet(ctx)))
-
-
-def inverse(part: Node) -> Node:
-    """True if its part is false."""
-    names = tuple(sorted(map(text_of, part.reads)))
-    return Node(
-        lambda ctx: negation(part.truth(ctx)),
-        lambda ctx: outcomes.negation(part.possible(ctx)),
-        lambda ctx: () if part.truth(ctx) is False else names,
-        part.reads,
-    )
 
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -286,7 +205,7 @@ def judge_all(test: ast.Test, site: Site) -> Judged:
     """All matchers of a test; raises `Refused` after reporting."""
     absent = None if test.absent is None else test.absent == "match"
     missing: Truth = site.missing if absent is None else absent
-    parts = [_matcher(matcher, site, missing) for matcher in test.matchers]
+    parts = _all_matchers(test, site, missing)
     check = _both([part[0] for part in parts])
     when_missing = [part[1] for part in parts]
     always = None
@@ -300,6 +219,19 @@ def judge_all(test: ast.Test, site: Site) -> Judged:
         return wrong if value is BROKEN else check(value, ctx)
 
     return Judged(check, judge, always, wrong, frozenset().union(*(part[2] for part in parts)))
+
+
+def _all_matchers(test: ast.Test, site: Site, missing: Truth) -> list[Compiled]:
+    """Each of them; what is wrong with any is reported before it raises."""
+    parts, refused = [], None
+    for matcher in test.matchers:
+        try:
+            parts.append(_matcher(matcher, site, missing))
+        except Refused as problem:
+            refused = problem
+    if refused is not None:
+        raise refused
+    return parts
 
 
 def _both(checks: list[Check]) -> Check:
@@ -324,7 +256,10 @@ WhenMissing = Truth | Callable[[Context], Truth]
 """What a matcher makes of a missing value: one answer, or one that depends on a `ref`."""
 
 
-def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> tuple[Check, WhenMissing, frozenset[ast.Path]]:
+Compiled = tuple[Check, WhenMissing, frozenset[ast.Path]]
+
+
+def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> Compiled:
     """One matcher: on a value, on a missing one, and the other paths it reads."""
     if matcher.name == "exists":
         wanted = bool(matcher.value)

@@ -8,7 +8,7 @@ than it compares with, answers with its field's problem; nothing is coerced.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 from policylayer.core.immutable import immutable
 from policylayer.policy.ast import Matcher, Ref, Span
@@ -16,6 +16,8 @@ from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error
 from policylayer.policy.truth import Problem, Truth, missing, wrong
 from policylayer.policy.values import Context, Reader, remembered, text_of
+
+T = TypeVar("T")
 
 Check: TypeAlias = Callable[[Any, Context], Truth]
 """What a matcher makes of a value; the context is for `ref` and the server's directory."""
@@ -69,6 +71,20 @@ def texts(matcher: Matcher, site: Site) -> tuple[str, ...]:
     if not found or not all(isinstance(text, str) for text in found):
         raise site.refuse(Code.BAD_OPERAND, matcher.span, f"`{matcher.name}` takes a text or a list of texts")
     return found
+
+
+def made_of_each(matcher: Matcher, site: Site, make: Callable[[str, Span], T]) -> tuple[T, ...]:
+    """What is made of each text on the right side; all that are refused are reported, each at its place."""
+    texts(matcher, site)
+    made, refused = [], None
+    for text, span in matcher.placed():
+        try:
+            made.append(make(text, span))
+        except Refused as problem:
+            refused = problem
+    if refused is not None:
+        raise refused
+    return tuple(made)
 
 
 def reference(ref: Ref, site: Site) -> tuple[Reader, Problem, Problem]:

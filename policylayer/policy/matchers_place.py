@@ -6,12 +6,13 @@ wrong type, so that a deny fires and an allow does not match.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from policylayer.policy import addresses, paths, urls
-from policylayer.policy.ast import Matcher
+from policylayer.policy.ast import Matcher, Span
 from policylayer.policy.codes import Code
-from policylayer.policy.matchers import BUILDERS, Check, Site, texts
+from policylayer.policy.matchers import BUILDERS, Check, Site, made_of_each
 from policylayer.policy.matchers_text import checked_globs
 from policylayer.policy.truth import Truth
 from policylayer.policy.values import Context
@@ -39,29 +40,32 @@ def _on_path(check: paths.PathCheck, site: Site) -> Check:
 
 def within(matcher: Matcher, site: Site) -> Check:
     """In one of the directories, or one of them."""
-    directories = texts(matcher, site)
-    for directory in directories:
-        if not directory.startswith("/") or directory.startswith("//") or "\0" in directory:
-            raise site.refuse(
-                Code.RELATIVE_PATH, matcher.span, f"`{directory}` is not an absolute directory", "begin it with one `/`"
-            )
-    return _on_path(paths.within(directories), site)
+
+    def directory(text: str, span: Span) -> str:
+        if text.startswith("/") and not text.startswith("//") and "\0" not in text:
+            return text
+        message = f"`{text}` is not an absolute directory"
+        raise site.refuse(Code.RELATIVE_PATH, span, message, "begin it with one `/`")
+
+    return _on_path(paths.within(made_of_each(matcher, site, directory)), site)
 
 
 def path_glob(matcher: Matcher, site: Site) -> Check:
     """A glob over the resolved path."""
-    patterns = checked_globs(matcher, site)
-    for pattern in patterns:
-        if not pattern.startswith(("/", "**")):
-            raise site.refuse(
-                Code.RELATIVE_PATH, matcher.span, f"`{pattern}` matches no absolute path", "begin it with `/` or `**`"
-            )
-    return _on_path(paths.path_glob(patterns), site)
+    checked_globs(matcher, site)
+
+    def pattern(text: str, span: Span) -> str:
+        if text.startswith(("/", "**")):
+            return text
+        message = f"`{text}` matches no absolute path"
+        raise site.refuse(Code.RELATIVE_PATH, span, message, "begin it with `/` or `**`")
+
+    return _on_path(paths.path_glob(made_of_each(matcher, site, pattern)), site)
 
 
 def host(matcher: Matcher, site: Site) -> Check:
     """The host of a URL."""
-    wanted = tuple(_host(text, matcher, site) for text in texts(matcher, site))
+    wanted = made_of_each(matcher, site, partial(_host, site))
     wrong = site.wrong
 
     def on_value(value: Any, ctx: Context) -> Truth:
@@ -71,17 +75,17 @@ def host(matcher: Matcher, site: Site) -> Check:
     return on_value
 
 
-def _host(text: str, matcher: Matcher, site: Site) -> urls.HostPattern:
+def _host(site: Site, text: str, span: Span) -> urls.HostPattern:
     pattern = urls.host_pattern(text)
     if pattern is None:
         message = f"`{text}` is not a host"
-        raise site.refuse(Code.BAD_URL, matcher.span, message, "a name, an address, `*.name`, or a lone `*`")
+        raise site.refuse(Code.BAD_URL, span, message, "a name, an address, `*.name`, or a lone `*`")
     return pattern
 
 
 def url_glob(matcher: Matcher, site: Site) -> Check:
     """A URL by its parts."""
-    wanted = tuple(_url(text, matcher, site) for text in texts(matcher, site))
+    wanted = made_of_each(matcher, site, partial(_url, site))
     wrong = site.wrong
 
     def on_value(value: Any, ctx: Context) -> Truth:
@@ -92,24 +96,25 @@ def url_glob(matcher: Matcher, site: Site) -> Check:
     return on_value
 
 
-def _url(text: str, matcher: Matcher, site: Site) -> urls.UrlPattern:
+def _url(site: Site, text: str, span: Span) -> urls.UrlPattern:
     pattern = urls.url_pattern(text)
     if pattern is None:
         message = f"`{text}` is not a URL glob"
-        raise site.refuse(Code.BAD_URL, matcher.span, message, "as in `https://*.example.com/reports/**`")
+        raise site.refuse(Code.BAD_URL, span, message, "as in `https://*.example.com/reports/**`")
     return pattern
 
 
 def cidr(matcher: Matcher, site: Site) -> Check:
     """An IP address in one of the networks."""
-    networks = []
-    for text in texts(matcher, site):
-        network = addresses.read_network(text)
-        if network is None:
+
+    def network(text: str, span: Span) -> addresses.Network:
+        found = addresses.read_network(text)
+        if found is None:
             message = f"`{text}` is not a network"
-            raise site.refuse(Code.BAD_CIDR, matcher.span, message, "as in `10.0.0.0/8`, without host bits")
-        networks.append(network)
-    inside, wrong = addresses.contains(tuple(networks)), site.wrong
+            raise site.refuse(Code.BAD_CIDR, span, message, "as in `10.0.0.0/8`, without host bits")
+        return found
+
+    inside, wrong = addresses.contains(made_of_each(matcher, site, network)), site.wrong
 
     def on_value(value: Any, ctx: Context) -> Truth:
         address = addresses.read(value) if type(value) is str else None

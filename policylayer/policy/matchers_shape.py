@@ -9,10 +9,9 @@ import jsonschema_rs
 from policylayer.policy.ast import Matcher
 from policylayer.policy.codes import Code
 from policylayer.policy.matchers import BUILDERS, Check, Site, alternatives, texts
+from policylayer.policy.schema_words import DRAFT
 from policylayer.policy.truth import Truth
 from policylayer.policy.values import Context
-
-DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _TYPES: Final[dict[type, str]] = {
     str: "string",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from policylayer.policy import globs
-from policylayer.policy.ast import Matcher
+from policylayer.policy.ast import Matcher, Span
 from policylayer.policy.codes import Code
-from policylayer.policy.matchers import BUILDERS, Check, Site, texts
+from policylayer.policy.matchers import BUILDERS, Check, Site, made_of_each, texts
 from policylayer.policy.matchers_scalar import fold
 from policylayer.policy.regexes import BadRegex, TextCheck, compile_regex
 from policylayer.policy.truth import Truth
@@ -62,14 +62,15 @@ def literal(matcher: Matcher, site: Site) -> Check:
 
 def checked_globs(matcher: Matcher, site: Site) -> tuple[str, ...]:
     """The right side as globs without refused characters."""
-    wanted = texts(matcher, site)
-    for pattern in wanted:
-        bad = globs.refused(pattern)
-        if bad is not None:
-            raise site.refuse(
-                Code.BAD_GLOB, matcher.span, f"`{bad}` is not allowed in a glob", "only `*` and `**` are wildcards"
-            )
-    return wanted
+
+    def pattern(text: str, span: Span) -> str:
+        bad = globs.refused(text)
+        if bad is None:
+            return text
+        message = f"`{bad}` is not allowed in a glob"
+        raise site.refuse(Code.BAD_GLOB, span, message, "only `*` and `**` are wildcards")
+
+    return made_of_each(matcher, site, pattern)
 
 
 def glob(matcher: Matcher, site: Site) -> Check:
@@ -82,13 +83,14 @@ def glob(matcher: Matcher, site: Site) -> Check:
 
 def regex(matcher: Matcher, site: Site) -> Check:
     """matches (the whole text) and finds (anywhere). Case is folded in the expression, not in the text."""
-    checks = []
-    for pattern in texts(matcher, site):
+
+    def expression(text: str, span: Span) -> TextCheck:
         try:
-            checks.append(compile_regex(pattern, matcher.name == "matches", site.ignore_case))
+            return compile_regex(text, matcher.name == "matches", site.ignore_case)
         except BadRegex as problem:
-            raise site.refuse(Code.BAD_REGEX, matcher.span, str(problem), problem.help) from None
-    check, wrong = _any(tuple(checks)), site.wrong
+            raise site.refuse(Code.BAD_REGEX, span, str(problem), problem.help) from None
+
+    check, wrong = _any(made_of_each(matcher, site, expression)), site.wrong
 
     def on_value(value: Any, ctx: Context) -> Truth:
         return check(value) if type(value) is str else wrong

@@ -31,13 +31,14 @@ class Conditions(Shape):
         self.item = item
 
     def read(self, node: Node, reading: Reading) -> Condition | None:
-        """The conditions as one; None where any of them is wrong: half a condition means something else."""
+        """The conditions as one: those that could be read. What is wrong has been reported, and nothing is made of the
+        rest but that it is checked as well."""
         pairs = pairs_of(node, reading, self.what)
         if pairs is None:
             return None
         parts = [self._one(key, value, reading) for key, value in pairs]
-        whole = [part for part in parts if part is not None]
-        return All(tuple(whole)) if len(whole) == len(parts) else None
+        whole = tuple(part for part in parts if part is not None)
+        return All(whole) if whole else None
 
     def _one(self, key: Key, node: Node, reading: Reading) -> Condition | None:
         if key.text in ("all", "any"):
@@ -52,7 +53,7 @@ class Conditions(Shape):
 
     def _several(self, key: Key, node: Node, reading: Reading) -> Condition | None:
         parts = ListOf(_conditions(self.item), f"a list of condition mappings below `{key.text}`").read(node, reading)
-        if parts is None or not isinstance(node, Sequence) or len(parts) != len(node.items):
+        if not parts:
             return None
         return All(parts) if key.text == "all" else Any_(parts)
 

@@ -20,6 +20,7 @@ from policylayer.policy.dotted import PATTERN, condition_path
 from policylayer.policy.nodes import Broken, Node, Sequence
 from policylayer.policy.nodes import Mapping as MappingNode
 from policylayer.policy.nodes import Scalar as ScalarNode
+from policylayer.policy.schema_words import SchemaJson
 from policylayer.policy.shapes import Definitions, RawJson, Reading, Shape
 from policylayer.policy.words import Choice, Flag, text_of
 
@@ -108,12 +109,12 @@ class Many(Shape):
         found = [
             (item.span, value) for item in node.items if (value := literal(item, reading, self.numeric)) is not None
         ]
-        for span, value in found[1:]:
+        alike = [value for _, value in found if type_of(value) == type_of(found[0][1])]
+        for span, value in found:
             if type_of(value) != type_of(found[0][1]):
                 message = f"a list of literals holds one type: {type_of(found[0][1])} or {type_of(value)}, not both"
                 reading.error(Code.MIXED_LITERALS, span, message, "quote all of them, or none")
-                return None
-        return tuple(value for _, value in found)
+        return tuple(alike) or None
 
     def schema(self, definitions: Definitions) -> dict[str, Json]:
         """A list of scalars or a reference."""
@@ -151,7 +152,8 @@ class Texts(Shape):
         if not node.items and not self.empty:
             reading.error(Code.EMPTY_COLLECTION, node.span, "an empty list", "list the texts")
             return None
-        return tuple(text for item in node.items if (text := self._one(item, reading)) is not None)
+        found = tuple(text for item in node.items if (text := self._one(item, reading)) is not None)
+        return found if found or not node.items else None
 
     def _one(self, node: Node, reading: Reading) -> str | None:
         if isinstance(node, MappingNode):
@@ -238,8 +240,8 @@ class Numeric(Shape):
                 continue
             value = _numeric(key.text, self.item).read(value_node, reading)
             if value is not None:
-                found.append(Matcher(key.text, value, value_node.span))
-        return tuple(found)
+                found.append(Matcher(key.text, value, value_node.span, places_of(value, value_node)))
+        return tuple(found) or None
 
     def schema(self, definitions: Definitions) -> dict[str, Json]:
         """An object of numeric matchers."""
@@ -281,7 +283,7 @@ def operands(item: bool, each: Shape) -> dict[str, Shape]:
         "host": Texts(),
         "url_glob": Texts(),
         "cidr": Texts(),
-        "schema": RawJson(),
+        "schema": SchemaJson(),
         "every": each,
         "some": each,
     }
@@ -295,7 +297,7 @@ SAID: Final[dict[str, Shape]] = {
 
 
 def read_test(path: Path, span: Span, node: Node, reading: Reading, table: dict[str, Shape]) -> Test | None:
-    """A path with its right side."""
+    """A path with its right side. What could be read of a wrong one is returned too, so that it is checked as well."""
     if isinstance(node, Sequence):
         help_ = "to be one of several values, write `in: [...]`; for the elements of a list, `every` or `some`"
         reading.error(Code.BAD_OPERAND, node.span, "a path cannot equal a list", help_)
@@ -318,9 +320,23 @@ def read_test(path: Path, span: Span, node: Node, reading: Reading, table: dict[
         operand = shape.read(value_node, reading)
         broken = broken or operand is None
         if operand is not None:
-            found[key.text] = Matcher(key.text, operand, value_node.span)
+            found[key.text] = Matcher(key.text, operand, value_node.span, places_of(operand, value_node))
             places[key.text] = key.span
-    return None if broken or not _agree(found, places, reading) else _test(path, span, found)
+    if not broken:
+        return _test(path, span, found) if _agree(found, places, reading) else None
+    rest = found.keys() - set(SAID_OF_PATH)
+    return _test(path, span, found) if rest else None
+
+
+def places_of(operand: Any, node: Node) -> tuple[Span, ...]:
+    """Where each literal of a list stands; those that could not be read are passed over."""
+    if not isinstance(node, Sequence) or not isinstance(operand, tuple):
+        return ()
+    places: list[Span] = []
+    for item in node.items:
+        if len(places) < len(operand) and isinstance(item, ScalarNode) and item.value == operand[len(places)]:
+            places.append(item.span)
+    return tuple(places)
 
 
 def _unknown(word: str, span: Span, reading: Reading) -> None:

@@ -144,10 +144,10 @@ def _is_limit(key: Key, reading: Reading) -> bool:
 
 
 def _expected(values: Values, reading: Reading) -> ast.Expected | None:
-    if "effect" not in values:
-        return None
+    effect = Effect(values.get("effect", Effect.DENY))
     rules = tuple(pattern.text for pattern in values["rules"]) if "rules" in values else None
-    return ast.Expected(Effect(values["effect"]), values.span, rules, values.get("reason_code"))
+    places = {pattern.text: pattern.span for pattern in values.get("rules", ())}
+    return ast.Expected(effect, values.span, rules, values.get("reason_code"), places)
 
 
 _RULES: Final = Parsed(_rule_name, "a rule's name", f"^{NAME}/{NAME}$")
@@ -194,21 +194,19 @@ class _Fixture(Shape):
 
 
 def _test(values: Values, reading: Reading) -> ast.TestCase | None:
-    for key in ("name", "principal", "call", "expect"):
-        if key not in values:
-            return None
-    subject, user = values["principal"]
+    """The test. Where something in it is wrong it is never run, but its names are looked for as well."""
+    subject, user = values.get("principal", (ast.TestSubject("", values.span), None))
     if user is not None and values.written("for"):
         reading.error(Code.CONFLICTING_KEYS, values.spans["for"], "`for` is said twice", "remove one of them")
     if "for" in values:
         user = values["for"][0]
     request = values.get("request", {})
     return ast.TestCase(
-        name=values["name"],
+        name=values.get("name", ""),
         span=values.span,
         subject=subject,
-        call=values["call"],
-        expected=values["expect"],
+        call=values.get("call", ast.TestCall("", "tool", "", values.span)),
+        expected=values.get("expect", ast.Expected(Effect.DENY, values.span)),
         on_behalf_of=user,
         at=values.get("at"),
         labels=frozenset(values.get("labels", ())),
@@ -218,7 +216,14 @@ def _test(values: Values, reading: Reading) -> ast.TestCase | None:
         protocol=request.get("protocol"),
         input=values.get("input", {}),
         approved=frozenset(pattern.text for pattern in values.get("approved", ())),
+        places=_places(values),
     )
+
+
+def _places(values: Values) -> dict[str, ast.Span]:
+    """Where the names of limits and of approved rules stand."""
+    limits = {name: span for name, (span, _) in values.get("limits", {}).items()}
+    return limits | {pattern.text: pattern.span for pattern in values.get("approved", ())}
 
 
 _TEST: Final = Record(

@@ -82,6 +82,8 @@ class Matcher:
             return truth((value is not GONE) is side)
         if value is GONE:
             return self._of_nothing(name, side)
+        if name in ("eq", "neq", "lt", "lte", "gt", "gte"):
+            return self._compare(name, value, side)
         found: Truth = getattr(self, f"_{name}")(value, side)
         return found
 
@@ -167,24 +169,6 @@ class Matcher:
 
     def _not_in(self, value: Any, side: Any) -> Truth:
         return not_(self._in(value, side))
-
-    def _eq(self, value: Any, side: Any) -> Truth:
-        return self._compare("eq", value, side)
-
-    def _neq(self, value: Any, side: Any) -> Truth:
-        return self._compare("neq", value, side)
-
-    def _lt(self, value: Any, side: Any) -> Truth:
-        return self._compare("lt", value, side)
-
-    def _lte(self, value: Any, side: Any) -> Truth:
-        return self._compare("lte", value, side)
-
-    def _gt(self, value: Any, side: Any) -> Truth:
-        return self._compare("gt", value, side)
-
-    def _gte(self, value: Any, side: Any) -> Truth:
-        return self._compare("gte", value, side)
 
     def _folded(self, value: Any) -> Any:
         if isinstance(value, str):
