@@ -64,17 +64,17 @@ def opa(config: Config) -> Finding:
     """Whether it answers us, with the token that is configured."""
     assert config.opa is not None
     try:
-        revision = asyncio.run(_ask_opa(config))
+        asyncio.run(_ask_opa(config))
     except PolicyLayerError as error:  # the client is not installed
         return Finding("opa", "bad", error.message, error.help)
     except Exception as failure:
-        why = "did not answer in time" if isinstance(failure, TimeoutError) else type(failure).__name__
-        message = f"`{config.opa.url}` cannot be asked: {why}"
-        return Finding("opa", "bad", message, "is it running, and are `url`, `token` and `ca` right?")
-    return Finding("opa", "ok", f"`{config.opa.url}` answers{f', revision `{revision}`' if revision else ''}")
+        why = "did not answer in time" if isinstance(failure, TimeoutError) else str(failure) or type(failure).__name__
+        message = f"`{config.opa.url}` {why}"
+        return Finding("opa", "bad", message, "is it running, and are `url`, `path`, `token` and `ca` right?")
+    return Finding("opa", "ok", f"`{config.opa.url}` answers")
 
 
-async def _ask_opa(config: Config) -> str | None:
+async def _ask_opa(config: Config) -> None:
     from policylayer.rego.opening import opa_server
 
     server = opa_server(config.opa, Clock())
@@ -82,7 +82,6 @@ async def _ask_opa(config: Config) -> str | None:
     try:
         async with asyncio.timeout(PATIENCE):
             await server.start()
-            await server.read_revision()
+            await server.look()
     finally:
         await server.close()
-    return server.revision

@@ -29,16 +29,44 @@ NESTING: Final = 4
 LISTED: Final = 100
 """How many masked places are named."""
 
+POINTER: Final = 512
+"""Characters that the name of a place may have."""
+
+MORE: Final = "…"
+"""Stands for the places that are not named."""
+
 
 @immutable
 class Sizes:
-    """Characters that one string, and the whole text, may have; longer ones are masked."""
+    """Characters that one string, and the whole text, may have; longer ones are masked.
+
+    `work` bounds looking: about twice the characters that may be kept, since what stands in texts is looked at again.
+    Beyond it a denied call would cost its sender nothing and everybody else seconds.
+    """
 
     value: int = 4096
     whole: int = 65_536
+    work: int = 131_072
 
 
 FULL: Final = Sizes(value=4 << 20, whole=4 << 20)
+
+
+A_VALUE: Final = 4
+"""What looking at one value costs, as a share of `Sizes.work`."""
+
+A_TEXT: Final = 16
+"""What looking at one text or key costs besides, and besides its characters."""
+
+A_MARK: Final = 64
+"""What one more marker costs: a keyed digest, and naming the place."""
+
+OPENED: Final = 65_536
+"""Characters of a text that is opened to pick what rules read in it; a longer one is kept, and so masked, whole."""
+
+
+class TooMuchError(Exception):
+    """The arguments take more work to look through than a record is worth; nothing of them may be kept."""
 
 
 @immutable
@@ -82,6 +110,8 @@ class Redactor:
             return View(mode)
         try:
             return self._view(mode, arguments, paths, reads, root)
+        except TooMuchError:
+            return View("digest", why="too much to look through")
         except Exception as error:
             return View("digest", why=f"not redactable: {type(error).__name__}")
 
@@ -93,13 +123,13 @@ class Redactor:
         if mode == "read":
             arguments = pick(arguments, [path[1:] for path in reads or () if path[:1] == (root,)])
         chosen = tuple(path[1:] for path in map(parse_path, paths) if path[:1] == (root,))
-        if not chosen and not self._has_secret_key(arguments):
+        if not chosen:
             text = orjson.dumps(arguments)
-            # Most calls hold nothing to mask, which one look at the text can tell.
-            if len(text) <= self.sizes.value and plain(text):
+            # Most calls hold nothing to mask, which one look at the text can tell; long texts are only walked.
+            if len(text) <= self.sizes.value and plain(text) and not self._has_secret_key(arguments):
                 return View(mode, text.decode())
         walk = _Walk(self)
-        walked = walk.value(dict(arguments), "", chosen)
+        walked = walk.value(dict(arguments), chosen)
         return _bounded(mode, walked, tuple(walk.masked), self.sizes.whole)
 
     def _has_secret_key(self, value: Mapping[str, Json]) -> bool:
@@ -128,83 +158,127 @@ def _bounded(mode: Mode, value: object, masked: tuple[str, ...], whole: int) -> 
 
 
 class _Walk:
-    """One pass over the arguments, which copies what it changes."""
+    """One pass over the arguments, which copies what it changes, and gives up where it takes too much work."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
+        self._left = redactor.sizes.work
+        self._at: list[str] = []
+        self._changes = 0
+        self._nesting = 0
         self.masked: list[str] = []
-        self.nesting = 0
 
-    def value(self, value: Json, at: str, paths: tuple[Path, ...]) -> Json:
+    def value(self, value: Json, paths: tuple[Path, ...]) -> Json:
         """The value as it may be kept; `paths` are what is left of the policy's, from here."""
-        if any(path == () for path in paths):
-            return self._mask(value, at)
+        self._spend(A_VALUE)
+        if () in paths:
+            return self._mask(value)
         if isinstance(value, dict):
-            return {key: self._member(key, item, f"{at}/{_escape(key)}", paths) for key, item in value.items()}
+            return dict(self._member(key, item, paths) for key, item in value.items())
         if isinstance(value, list):
-            return [self.value(item, f"{at}/{i}", below(paths, str(i))) for i, item in enumerate(value)]
-        if any(path == ("**",) for path in paths):
-            return self._mask(value, at)
-        return self._string(value, at, paths) if isinstance(value, str) else value
+            return [self._step(str(i), item, below(paths, str(i))) for i, item in enumerate(value)]
+        if ("**",) in paths:
+            return self._mask(value)
+        return self._string(value, paths) if isinstance(value, str) else value
 
-    def _member(self, key: str, value: Json, at: str, paths: tuple[Path, ...]) -> Json:
-        if is_secret_key(key, value, self._redactor.secret_keys):
-            return self._mask(value, at)
-        return self.value(value, at, below(paths, key))
+    def _step(self, name: str, value: Json, paths: tuple[Path, ...]) -> Json:
+        self._at.append(name)
+        kept = self.value(value, paths)
+        self._at.pop()
+        return kept
 
-    def _string(self, text: str, at: str, paths: tuple[Path, ...] = ()) -> str:
+    def _member(self, key: str, value: Json, paths: tuple[Path, ...]) -> tuple[str, Json]:
+        """A member as it may be kept, under its name as that may be. What is too long to be a name hides what is
+        under it."""
+        self._spend(A_TEXT + len(key))
+        name = self._name(key)
+        if len(key) <= self._redactor.sizes.value and not is_secret_key(key, value, self._redactor.secret_keys):
+            return name, self._step(_escape(name), value, below(paths, key))
+        self._at.append(_escape(name))
+        kept = self._mask(value)
+        self._at.pop()
+        return name, kept
+
+    def _name(self, key: str) -> str:
+        """A key as it may be kept: a secret gains nothing by standing before the colon.
+
+        Where a name is not what it was, the whole object is not.
+        """
+        if plain(key.encode()) and len(key) <= self._redactor.sizes.value:
+            return key
+        name = self._string(key)
+        if name != key:
+            self._note()
+        return name
+
+    def _string(self, text: str, paths: tuple[Path, ...] = ()) -> str:
+        self._spend(A_TEXT)
         if len(text) > self._redactor.sizes.value:
-            self._note(at)
+            self._spend(A_MARK)
+            self._note()
             return f"[cut:{self._redactor.mark(text)}:{len(text)}]"
-        inner = self._json(text, at, paths)
+        self._spend(len(text))
+        inner = self._json(text, paths)
         if inner is not None:
             return inner
         masked = mask_spans(text, self._marker)
         if masked is not None:
-            self._note(at)
+            self._note()
             return masked
         hidden = decoded(text)
-        return self._mask(text, at) if hidden is not None and self._holds_secret(hidden) else text
+        return self._mask(text) if hidden is not None and self._holds_secret(hidden) else text
 
-    def _json(self, text: str, at: str, paths: tuple[Path, ...]) -> str | None:
+    def _json(self, text: str, paths: tuple[Path, ...]) -> str | None:
         """A text that is a JSON object or array, with what is in it masked; None where nothing was, or it is none.
 
         The policy's paths go on into it: a meta-tool may take arguments so.
         """
-        if self.nesting >= NESTING or text.lstrip()[:1] not in ("{", "["):
+        if self._nesting >= NESTING or text.lstrip()[:1] not in ("{", "["):
             return None
         try:
             parsed = orjson.loads(text)
         except orjson.JSONDecodeError:
             return None
-        self.nesting += 1
-        before = len(self.masked)
-        walked = self.value(parsed, at, paths)
-        self.nesting -= 1
-        return orjson.dumps(walked).decode() if len(self.masked) > before else None
+        self._nesting += 1
+        before = self._changes
+        walked = self.value(parsed, paths)
+        self._nesting -= 1
+        return orjson.dumps(walked).decode() if self._changes > before else None
 
     def _holds_secret(self, text: str) -> bool:
-        if self.nesting >= NESTING:
+        if self._nesting >= NESTING:
             return True
-        self.nesting += 1
+        self._nesting += 1
         before = len(self.masked)
-        found = self._string(text, "") != text
-        self.nesting -= 1
+        found = self._string(text) != text
+        self._nesting -= 1
         del self.masked[before:]
         return found
 
-    def _mask(self, value: Json, at: str) -> str:
-        self._note(at)
+    def _mask(self, value: Json) -> str:
+        self._note()
         return self._marker(value)
 
     def _marker(self, value: Json) -> str:
+        self._spend(A_MARK)
         return f"[redacted:{self._redactor.mark(value)}]"
 
-    def _note(self, at: str) -> None:
-        if len(self.masked) < LISTED:
+    def _note(self) -> None:
+        """Say that what is here is not what it was. What has no short name is one of the places that are not named."""
+        self._changes += 1
+        at = "".join(f"/{step}" for step in self._at)
+        self._spend(len(at))
+        if self.masked[-1:] == [at]:
+            return
+        if len(self.masked) < LISTED and len(at) <= POINTER:
             self.masked.append(at)
-        elif len(self.masked) == LISTED:
-            self.masked.append("…")
+        elif self.masked[-1:] != [MORE]:
+            self.masked.append(MORE)
+
+    def _spend(self, work: int) -> None:
+        self._left -= work
+        if self._left < 0:
+            raise TooMuchError
 
 
 def below(paths: tuple[Path, ...], step: str) -> tuple[Path, ...]:
@@ -216,7 +290,8 @@ def below(paths: tuple[Path, ...], step: str) -> tuple[Path, ...]:
             left.extend(below((path[1:],), step) if len(path) > 1 else ())
         elif path[0] in ("*", step):
             left.append(path[1:])
-    return tuple(left)
+    # Two ways to one place would be four at the next: a deep value would take all there are.
+    return tuple(dict.fromkeys(left)) if len(left) > 1 else tuple(left)
 
 
 def pick(arguments: Mapping[str, Json], paths: Iterable[Path]) -> dict[str, Json]:
@@ -253,7 +328,7 @@ def _copy(source: Mapping[str, Json], kept: dict[str, Json], path: Path) -> None
 
 def _opened(text: object) -> dict[str, Json] | None:
     """The object that a text is as JSON, which is no wrong type to a rule about a call inside a call."""
-    if not isinstance(text, str) or text.lstrip()[:1] != "{":
+    if not isinstance(text, str) or len(text) > OPENED or text.lstrip()[:1] != "{":
         return None
     try:
         value = orjson.loads(text)

@@ -57,6 +57,10 @@ _SEPARATORS: Final = {ord(sign): None for sign in "-_. "}
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 
+LONGEST_REMEMBERED: Final = 64
+"""Characters of a key about which the answer is remembered: callers and servers choose how long keys are."""
+
+
 def squeeze(name: str) -> str:
     """Lower case, separators dropped: `API-Key` and `api_key` are one."""
     return name.lower().translate(_SEPARATORS)
@@ -70,9 +74,12 @@ def is_secret_key(key: str, value: object, extra: frozenset[str] = frozenset()) 
     return value is not None and not (number and _COUNTS.search(squeeze(key)))
 
 
-@lru_cache(maxsize=4096)
 def names_secret(key: str, extra: frozenset[str]) -> bool:
     """Whether a key names a secret, but for counts of tokens."""
+    return _short_names_secret(key, extra) if len(key) <= LONGEST_REMEMBERED else _names_secret(key, extra)
+
+
+def _names_secret(key: str, extra: frozenset[str]) -> bool:
     plain = key if key.isascii() else unicodedata.normalize("NFKC", key)
     squeezed = squeeze(plain)
     if squeezed in extra:
@@ -82,6 +89,9 @@ def names_secret(key: str, extra: frozenset[str]) -> bool:
     return any(word in squeezed for word in WHOLE_WORDS) or any(
         word.lower() in SHORT_WORDS for word in _WORDS.findall(plain)
     )
+
+
+_short_names_secret = lru_cache(maxsize=4096)(_names_secret)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------

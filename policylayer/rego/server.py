@@ -61,6 +61,13 @@ class OpaServer(Asked):
                 await self._keeping
         await self._connection.close()
 
+    async def look(self) -> None:
+        """Ask once, about nothing. Raises `Unanswered` where a call could not be decided."""
+        if self.pushes:
+            await self._connection.ask("system/version", {})
+        else:
+            await self.decided({})
+
     @property
     def state(self) -> str:
         """`closed` (in order), `open` (failing closed until tried again), for /readyz and metrics."""
