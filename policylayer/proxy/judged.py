@@ -83,10 +83,14 @@ class Handling:
 
     def over(self) -> None:
         """No more of it will come; what holds on to each other lets go, so that no collector need look for it."""
-        session = self._visit.session
-        if session is None or session.asked(self._tried.message.id) is not self.request:
+        session, id = self._visit.session, self._tried.message.id
+        if session is not None and id is not None and self._taking.sent is None:
+            session.answered_whole(id, self.request)
+        if session is None or session.asked(id) is not self.request:
             self.request.take = None
             self.request.lists.clear()
+        else:
+            self._taking.over()
 
     @property
     def cancelled(self) -> bool:
@@ -98,8 +102,10 @@ async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
     """One request that is judged, filtered or denied, from its decision to the end of its answer."""
     handling, down = Handling(visit, tried, schema), visit.down
     performer = Performer(visit, tried.call, handling.judge, handling.send, handling.hold, down.release)
-    verdict = await performer.run(tried.round)
-    handling.over()
+    try:
+        verdict = await performer.run(tried.round)
+    finally:
+        handling.over()
     if handling.cancelled:
         # Who cancels a request is not answered.
         await (down.end() if down.begun else down.reply(ACCEPTED))
@@ -128,7 +134,7 @@ def _special_judge(visit: Visit, tried: Attempt, method: str) -> Judge | None:
     if method == LISTENING:
         return _judge_listening(visit, message)
     if method.startswith("tasks/"):
-        task = visit.deps.tasks.find(call.server, call.target or "", visit.caller)
+        task = visit.task(call.target or "")
         return judging.of_task(visit, task, call.input)
     return None
 
@@ -137,8 +143,7 @@ def _judge_listening(visit: Visit, message: Message) -> Judge:
     """Each resource and each task; to hear that lists have changed, as on a handshake session's stream, is free."""
     wanted = message.params["notifications"]
     calls = calls_of(message, visit.server.name) if wanted.get("resourceSubscriptions") else ()
-    find = visit.deps.tasks.find
-    tasks = [find(visit.server.name, task_id, visit.caller) for task_id in wanted.get("taskIds") or ()]
+    tasks = [visit.task(task_id) for task_id in wanted.get("taskIds") or ()]
     return judging.of_calls(visit, calls, tasks) if calls or tasks else judging.of_list(visit)
 
 

@@ -19,7 +19,8 @@ class Limits:
     modern client, `last_poll` the round after which it is told to call again (clients stop at 10). `beat` is how often
     a held client hears something, `ping` how often an idle stream does, `recheck` how often an open stream's right to
     be open is asked for again. `questions` are those of one server on one stream, pings aside, `questions_a_minute` all
-    those in one session, `asked` those of one message, `rounds` how often one call, or one task, may ask.
+    those in one session, `asked` those of one message, `rounds` how often one call, or one task, may ask. `task_bytes`
+    are of the requests that made tasks; what ends in `_each` is one principal's share.
     """
 
     message: wire.Limits = wire.DEFAULT
@@ -60,6 +61,9 @@ class Limits:
     list_again: float = 30.0
 
     tasks: int = 10_000
+    tasks_each: int = 1_000
+    task_bytes: int = 32 * 1024 * 1024
+    task_bytes_each: int = 4 * 1024 * 1024
     task_life: float = 24 * 3600.0
 
 

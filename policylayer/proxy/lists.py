@@ -69,7 +69,7 @@ async def _shown(visit: Visit, method: str, protocol: str, name: str, item: Mapp
     if visit.frozen() is not None:
         return False
     if method == "tasks/list":
-        return visit.deps.tasks.find(visit.server.name, name, visit.caller) is not None
+        return visit.task(name) is not None
     call = Call(visit.server.name, CALLED_BY[method], name, {}, b"", b"", protocol)
     annotations = item.get("annotations") if method == "tools/list" else None
     question = visit.question(

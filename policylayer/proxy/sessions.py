@@ -141,8 +141,8 @@ class Session:
             self.requests.popitem(last=False)
 
     def answered_whole(self, id: Id, request: Request) -> None:
-        """Forget a request whose answer was no stream: on no later one will it come again. Filters are kept for the
-        next request with this id, under which a server might still send the list."""
+        """Forget a request whose answer was no stream, or that was not sent: on no later one will it come again.
+        Filters are kept for the next request with this id, under which a server might still send the list."""
         if self.requests.get(key_of(id)) is request and not request.lists:
             del self.requests[key_of(id)]
 

@@ -206,7 +206,7 @@ class Sift:
     async def _may_know_task(self, message: ServerMessage) -> bool:
         """Whether it is the caller's own task, and asks nothing that may not be asked."""
         visit, id, asked = self._visit, message.params.get("taskId"), message.params.get("inputRequests")
-        task = visit.deps.tasks.find(visit.server.name, id, visit.caller) if type(id) is str else None
+        task = visit.task(id) if type(id) is str else None
         if task is None or (task.guarded and "result" in message.params):
             return False
         if asked is None:

@@ -6,17 +6,19 @@ exchange: there it holds on to nothing of that (`Visit.detached`). Must not know
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from policylayer.approvals.state import asked_digest
 from policylayer.core.call import Call
-from policylayer.core.commands import Forward
+from policylayer.core.commands import Forward, OutcomeState
 from policylayer.proxy import rounds, server_requests
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.guards import guard_of
 from policylayer.proxy.lists import filtered
 from policylayer.proxy.rounds import Attempt
 from policylayer.proxy.sessions import Request, Take
+from policylayer.proxy.task_owners import TaskTakenError
 from policylayer.proxy.treating import schema_of, treated_by
 from policylayer.proxy.visit import Visit
 from policylayer.wire.server_messages import ServerMessage
@@ -37,7 +39,7 @@ class Taking:
         self._request = request
         self.sent: Forward | None = None
         is_list = message.treatment == "filtered" or message.method == "tasks/list"
-        self._listed: Take | None = filtered(visit, message.method or "", message.protocol) if is_list else None
+        self._listed: Take | None = filtered(self._visit, message.method or "", message.protocol) if is_list else None
 
     async def __call__(self, answer: ServerMessage) -> bytes:
         """What the agent gets of it: masked and cut first, where the decision wants that. Raises `Unusable`."""
@@ -49,6 +51,16 @@ class Taking:
         if self._listed is not None:
             return await self._listed(answer)
         return await (self._modern(answer) if self._tried.message.era == "modern" else self._handshake(answer))
+
+    def over(self) -> None:
+        """Its POST has ended. On a later stream its answer may still come again.
+
+        To that, what was asked matters only in kind: large calls are not kept for as long as their session lasts.
+        """
+        tried = self._tried
+        message = replace(tried.message, raw=b"", params={}, meta={})
+        call = replace(tried.call, arguments={}, input={})
+        self._tried = replace(tried, message=message, call=call, raw=b"", state=None)
 
     # --- 2026-07-28 ---------------------------------------------------------------------------------------------------
 
@@ -75,7 +87,7 @@ class Taking:
     async def _asked_by_task(self, answer: ServerMessage) -> bytes:
         """A task's state may ask for input, which the client answers by `tasks/update`; nothing else may ask so."""
         visit, message = self._visit, self._tried.message
-        task = visit.deps.tasks.find(visit.server.name, self._tried.call.target or "", visit.caller)
+        task = visit.task(self._tried.call.target or "")
         if task is None or not (message.method or "").startswith("tasks/"):
             raise Unusable("it asks for input where it may not")
         questions = answer.input_requests or {}
@@ -117,5 +129,11 @@ class Taking:
         call: Call = self._tried.call
         sent, visit = self._forward, self._visit
         guarded = guard_of(sent.decision.obligations) is not None
-        if not visit.deps.tasks.keep(task_id, visit.caller, call, sent.row_id, sent.rules, guarded):
+        session, size = visit.session.id if visit.session else "", len(self._tried.raw)
+        keep = visit.deps.tasks.keep
+        try:
+            kept = keep(task_id, visit.caller, call, sent.row_id, sent.rules, guarded, session, size)
+        except TaskTakenError:
+            raise Unusable("its task has the id of another", state=OutcomeState.EXECUTED) from None
+        if not kept:
             visit.deps.metrics.count("dropped", "task")

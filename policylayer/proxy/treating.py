@@ -55,7 +55,7 @@ async def treated_by(
 def schema_of(visit: Visit, call: Call) -> bytes | None:
     """The outputSchema of the tool that was called, as last listed: empty where it has none, None where unknown."""
     if call.method.startswith("tasks/"):
-        task = visit.deps.tasks.find(call.server, call.target or "", visit.caller)
+        task = visit.task(call.target or "")
         return None if task is None else schema_of(visit, task.call)
     if call.method != "tools/call":
         return b""

@@ -21,6 +21,7 @@ from policylayer.policy.inside_kept import reads_inside
 from policylayer.proxy.downstream import Downstream, Event
 from policylayer.proxy.ports import Deps
 from policylayer.proxy.sessions import Owner, Session, owner_of
+from policylayer.proxy.task_owners import Task
 from policylayer.upstream.interface import Answer, Exchange, Upstream
 from policylayer.wire.fields import Headers
 
@@ -119,6 +120,10 @@ class Visit:
             return True
         self.asked_at = now
         return await self.known()
+
+    def task(self, id: str) -> Task | None:
+        """The caller's task of this server and session, if it has one of this id."""
+        return self.deps.tasks.find(self.server.name, id, self.caller, self.session.id if self.session else "")
 
     # --- questions ----------------------------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ class OpaServer(Asked):
     async def look(self) -> None:
         """Ask once, about nothing. Raises `Unanswered` where a call could not be decided."""
         if self.pushes:
-            await self._connection.ask("system/version", {})
+            await self._connection.modules()
         else:
             await self.decided({})
 

@@ -13,7 +13,7 @@ import pytest
 from policylayer.core.call import Call
 from policylayer.core.decision import Charge
 from policylayer.proxy.limits import Limits
-from policylayer.proxy.task_owners import TaskOwners
+from policylayer.proxy.task_owners import TaskOwners, TaskTakenError
 from tests.proxy.fakes import ALICE, ALLOW, BOB, DENY, HOLD, TOOLS, FakeAnswer, event, proper, result, rule, stream
 from tests.proxy.rig import Rig, call, modern, modern_call, request
 
@@ -28,7 +28,8 @@ def test_a_task_is_found_by_its_owner_until_it_is_old() -> None:
     assert owners.find("shop", "t", ALICE) is not None
     assert owners.find("shop", "t", BOB) is None
     assert owners.find("files", "t", ALICE) is None
-    assert not owners.keep("t", BOB, CALL, "row", frozenset())
+    with pytest.raises(TaskTakenError):
+        owners.keep("t", BOB, CALL, "other", frozenset())
     assert not owners.keep(5, ALICE, CALL, "row", frozenset())
     assert not owners.keep("", ALICE, CALL, "row", frozenset())
     now[0] = 10.0
@@ -36,6 +37,52 @@ def test_a_task_is_found_by_its_owner_until_it_is_old() -> None:
     for name in "abc":
         owners.keep(name, ALICE, CALL, "row", frozenset())
     assert len(owners) == 2
+
+
+def test_a_living_task_keeps_its_name_but_for_its_own_call_and_in_other_sessions() -> None:
+    owners = TaskOwners(lambda: 0.0, Limits())
+    owners.keep("t", ALICE, CALL, "row", frozenset(), guarded=True, session="one")
+    other = replace(CALL, digest=b"other")
+    for taking, guarded in ((other, True), (CALL, False)):
+        with pytest.raises(TaskTakenError):
+            owners.keep("t", ALICE, taking, "later", frozenset(), guarded=guarded, session="one")
+    assert owners.keep("t", ALICE, CALL, "later", frozenset(), guarded=True, session="one")
+    assert owners.keep("t", ALICE, other, "row-2", frozenset(), session="two")
+    found = [owners.find("shop", "t", ALICE, session) for session in ("one", "two", "")]
+    assert [task.guarded if task else None for task in found] == [True, False, None]
+
+
+@pytest.mark.shows("proxy.5")
+def test_who_makes_many_tasks_loses_the_own_oldest_and_nobody_elses() -> None:
+    owners = TaskOwners(lambda: 0.0, Limits(tasks=50, tasks_each=40, task_bytes=1000, task_bytes_each=500))
+    owners.keep("kept", BOB, CALL, "b", frozenset(), size=100)
+    for number in range(200):
+        owners.keep(f"t{number}", ALICE, CALL, f"a{number}", frozenset(), size=number)
+        assert owners.size <= 600
+        assert len(owners) <= 41
+    assert owners.find("shop", "kept", BOB) is not None
+    assert owners.find("shop", "t199", ALICE) is not None
+    assert owners.find("shop", "t0", ALICE) is None
+
+
+def test_where_all_are_full_whoever_has_the_most_makes_room() -> None:
+    owners = TaskOwners(lambda: 0.0, Limits(tasks=3, tasks_each=3))
+    for number in range(3):
+        owners.keep(f"a{number}", ALICE, CALL, f"a{number}", frozenset(), size=1)
+    owners.keep("b", BOB, CALL, "b", frozenset(), size=1)
+    assert owners.find("shop", "b", BOB) is not None
+    assert [owners.find("shop", f"a{number}", ALICE) is not None for number in range(3)] == [False, True, True]
+
+
+def test_anothers_task_is_known_by_its_name_whatever_the_session() -> None:
+    owners = TaskOwners(lambda: 0.0, Limits())
+    assert not owners.is_anothers("shop", "t", BOB)
+    owners.keep("t", ALICE, CALL, "row", frozenset(), session="one")
+    assert owners.is_anothers("shop", "t", BOB)
+    assert not owners.is_anothers("shop", "t", ALICE)
+    assert not owners.is_anothers("other", "t", BOB)
+    owners.keep("t", BOB, CALL, "row2", frozenset(), session="two")
+    assert not owners.is_anothers("shop", "t", BOB)
 
 
 def with_tasks(rig: Rig) -> None:
@@ -91,6 +138,23 @@ async def test_anothers_task_does_not_exist(rig: Rig, era: str) -> None:
     assert foreign.json["error"]["message"] == unknown.json["error"]["message"]
     assert "tasks/get" not in rig.upstream.methods
     assert rig.recorder.effects[-2:] == ["deny", "deny"]
+
+
+@pytest.mark.shows("proxy.5")
+@ERAS
+async def test_another_calls_task_of_the_same_id_is_not_passed_on(rig: Rig, era: str) -> None:
+    """Its answer would be masked, and asking for it judged, as the first one's; or the first one's no more."""
+    with_tasks(rig)
+    await make(rig, era)
+    session = rig.session
+    again = await (rig.post(modern_call("other", {})) if era == "modern" else rig.post(call("other", task={}, id=9)))
+    assert again.json["error"]["code"] == 40502
+    if era == "handshake":
+        rig.session = None
+        assert "result" in (await make(rig, era, "other")).json, "another session counts for itself"
+        rig.session = session
+    await rig.post(of(era)("tasks/get", {"taskId": "t1"}))
+    assert rig.engine.asked[-1].call.target == "safe"
 
 
 async def test_asking_for_a_task_charges_nothing(rig: Rig) -> None:

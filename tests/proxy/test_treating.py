@@ -15,6 +15,8 @@ from policylayer.core.errors import Lost, NotSent, TimedOut
 from policylayer.proxy import treating
 from policylayer.proxy.guards import MOST, NOTHING, Guard, Guards, guard_of
 from policylayer.proxy.limits import Limits
+from policylayer.proxy.sessions import Session
+from policylayer.proxy.taking import Taking
 from policylayer.wire.results import TOLD
 from tests.proxy.fakes import ALLOW, DENY, FakeAnswer, event, proper, result, stream
 from tests.proxy.rig import Rig, call, modern, modern_call, request
@@ -275,6 +277,37 @@ async def test_an_answer_that_was_no_stream_comes_on_no_later_one(rig: Rig) -> N
     assert (await replayed(rig, 5, SECRET))["method"] == "notifications/message"
     (session,) = rig.deps.sessions._sessions.values()
     assert not session.requests
+
+
+def bytes_kept(session: Session) -> int:
+    """Of the requests that a session remembers: what they sent."""
+    kept = 0
+    for asked in session.requests.values():
+        for take in (asked.take, *asked.lists.values()):
+            tried = take._tried if isinstance(take, Taking) else None
+            kept += 0 if tried is None else len(tried.raw + tried.message.raw)
+            kept += (
+                0 if tried is None else len(json.dumps([tried.message.params, tried.call.arguments, tried.call.input]))
+            )
+    return kept
+
+
+@pytest.mark.shows("proxy.5")
+async def test_a_session_keeps_little_of_calls_that_are_over(rig: Rig) -> None:
+    """RES: neither of those that were denied, nor of those whose answers were streams and may come again."""
+    rig.engine.says["danger"] = DENY
+    streamed(rig)
+    await rig.initialize()
+    (session,) = rig.deps.sessions._sessions.values()
+    for number in range(10, 30):
+        await rig.post(call("danger", {"text": "x" * 10_000}, id=number))
+        assert number < 20 or len(session.requests) == 0
+    for number in range(30, 50):
+        await rig.post(call("safe", {"text": "x" * 10_000}, id=number))
+    assert len(session.requests) == 20
+    assert bytes_kept(session) < 20 * 50
+    await rig.post(request("tools/list", {"_meta": {"x": "y" * 10_000}}, id=60))
+    assert bytes_kept(session) < 21 * 50
 
 
 @pytest.mark.parametrize("ends", [None, Lost("gone"), TimedOut("late")])
