@@ -195,7 +195,8 @@ class PolicySet:
 
         A path stands for its whole value. What is not read may change without any decision changing.
         """
-        return self._read(server, method, target)
+        find = self._read if len(method) + len(target or "") <= LONGEST_REMEMBERED else self._reads
+        return find(server, method, target)
 
     def _reads(self, server: str, method: str, target: str | None) -> frozenset[Path]:
         rules = [self._rules[number] for number in self._index.at(server, method, target)]

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import TypeAlias
+from typing import Final, TypeAlias
+
+LONGEST: Final = 64
+"""Characters of an address, with its zone. What is longer is none, and is not remembered as such."""
 
 Network: TypeAlias = "IPv4Network | IPv6Network"
 
@@ -21,7 +24,8 @@ def client_ip(peer: str | None, forwarded: tuple[str, ...], proxies: tuple[Netwo
         return None
     hops = [hop.strip() for line in forwarded for hop in line.split(",")]
     while hops and any(address in network for network in proxies if network.version == address.version):
-        before = _read(hops.pop())
+        hop = hops.pop()
+        before = _read(hop) if len(hop) <= LONGEST else None
         if before is None:
             break
         address = before
