@@ -9,8 +9,6 @@ Must not know which masks there are (`core/masking.py`), nor outputSchema (`stan
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,7 +20,7 @@ from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
 from policylayer.core.masking import MASKED, Masker, finder_of
 from policylayer.core.redact import Path, below, parse_path
-from policylayer.wire import splice
+from policylayer.wire import encoded_texts, splice
 from policylayer.wire.limits import SERVER
 
 LISTED: Final = 100
@@ -36,6 +34,9 @@ MOST_VALUES: Final = 1000
 
 STRUCTURED: Final = "structuredContent"
 _OF_CONTENT: Final = ("type", "mimeType", "size", "annotations.**", "resource.mimeType")
+_OF_META: Final = ('"io.modelcontextprotocol/related-task".taskId', '"io.modelcontextprotocol/subscriptionId"')
+"""What clients go by under the result's own `_meta`; anything else there, or deeper, is the server's data."""
+
 _FIXED: Final[tuple[Path, ...]] = tuple(
     parse_path(text)
     for text in (
@@ -43,6 +44,7 @@ _FIXED: Final[tuple[Path, ...]] = tuple(
         *("createdAt", "lastUpdatedAt", "ttl", "pollInterval", "pollIntervalMs", "completion.hasMore"),
         *("completion.total", "contents.*.mimeType", "messages.*.role", "inputRequests.*.method"),
         *("inputRequests.*.params.mode", "inputRequests.*.params.requestedSchema.**"),
+        *(f"_meta.{name}" for name in _OF_META),
         *(f"content.*.{name}" for name in _OF_CONTENT),
         *(f"messages.*.content.{name}" for name in _OF_CONTENT),
     )
@@ -65,7 +67,6 @@ _DATA: Final[tuple[Path, ...]] = tuple(
 )
 """Members in base64."""
 
-_OUR_META: Final = ("io.modelcontextprotocol/", "io.policylayer/")
 _FREE: Final = (STRUCTURED, "_meta", "data")
 """Where objects are data, so that their keys are too."""
 
@@ -153,6 +154,8 @@ class _Walk:
         self._masker = masker
         self._found = found
         self._hidden: set[str] = set()
+        self._renamed: dict[splice.Path, int] = {}
+        self._without: tuple[int, Masker] = (0, Masker())
 
     def value(self, value: Json, at: _At) -> None:
         """Note what is to be masked in a value."""
@@ -171,32 +174,29 @@ class _Walk:
 
     def member(self, name: str, value: Json, at: _At) -> None:
         """Note what is to be masked in a member of an object: its value, and its name where it is data."""
-        if at.path[-1:] == ("_meta",) and name.startswith(_OUR_META):
-            return
         shown = self._name(name, at) if at.free else name
         self.value(value, at.step(name, shown, at.is_hidden or self._masker.hides_member(name, value)))
 
     def _name(self, name: str, at: _At) -> str:
         shown = self._masker.text(name)
         if shown != name:
-            taken = sum(path[:-1] == at.path for path in self._found.names)
-            shown = f"{shown} {taken + 1}" if taken else shown
+            taken = self._renamed[at.path] = self._renamed.get(at.path, 0) + 1
+            shown = f"{shown} {taken}" if taken > 1 else shown
             self._found.names[(*at.path, name)] = shown
             self._note(f"{at.pointer}/{shown}")
         return shown
 
     def _text(self, text: str, at: _At) -> None:
         encoded = () in at.data
-        plain = _decoded(text) if encoded else text
         if at.is_hidden or ("**",) in at.paths:
-            new = MASKED
+            new = encoded_texts.encode(MASKED) if encoded else MASKED
             self._remember(text, at)
-        elif plain is None:
-            return
+        elif encoded:
+            new = encoded_texts.masked(text, lambda plain: self._masker.text(self._elsewhere(plain)))
         else:
-            new = self._masker.text(self._elsewhere(plain, at) if () in at.texts or encoded else plain)
-        if new != plain:
-            self._change(at, base64.b64encode(new.encode()).decode() if encoded else new)
+            new = self._masker.text(self._elsewhere(text) if () in at.texts else text)
+        if new != text:
+            self._change(at, new)
 
     def _scalar(self, value: bool | int | float, at: _At) -> None:
         hidden = at.is_hidden or ("**",) in at.paths
@@ -210,14 +210,19 @@ class _Walk:
         if at.free and len(text) >= SHORTEST:
             self._hidden.add(text)
 
-    def _elsewhere(self, text: str, at: _At) -> str:
+    def _elsewhere(self, text: str) -> str:
         """A text without what is masked in structuredContent."""
         paths = _below(self._masker.paths, STRUCTURED)
         if paths and text.lstrip()[:1] in ("{", "["):
             text = _as_json(text, Masker(paths))
         if not self._hidden:
             return text
-        return MASKED if len(self._hidden) > MOST_VALUES else _without_values(text, self._hidden)
+        if len(self._hidden) > MOST_VALUES:
+            return MASKED
+        # Made anew only where there are more of them: for each text of thousands it would take far longer than looking.
+        if self._without[0] != len(self._hidden):
+            self._without = len(self._hidden), _without_values(self._hidden)
+        return self._without[1].text(text)
 
     def _change(self, at: _At, new: Json) -> None:
         self._found.values[at.path] = new
@@ -244,14 +249,7 @@ def _as_json(text: str, masker: Masker) -> str:
     return found.applied(raw).decode() if found.values else text
 
 
-def _without_values(text: str, values: set[str]) -> str:
+def _without_values(values: set[str]) -> Masker:
+    """Hides each of these values, as it is or as JSON writes it."""
     written = {form for value in values for form in (value, orjson.dumps(value).decode()[1:-1])}
-    return Masker(finders=(finder_of(sorted(written, key=len, reverse=True)),)).text(text)
-
-
-def _decoded(text: str) -> str | None:
-    """The text that base64 stands for, or None where it is other data."""
-    try:
-        return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, ValueError):
-        return None
+    return Masker(finders=(finder_of(sorted(written, key=len, reverse=True)),))

@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 
 from policylayer.core.decision import Mask
 from policylayer.core.masking import masker
-from policylayer.wire import splice
+from policylayer.wire import masks, splice
 from policylayer.wire.results import TOLD, UNFIT, Treated, Treatment, treat
 from tests.wire.answers import CARD, EMAIL, answer, paths, text, treated
+
+IMAGE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(128, 256)) + b"a@b.io"
+RELATED = "io.modelcontextprotocol/related-task"
 
 # --- masks ------------------------------------------------------------------------------------------------------------
 
@@ -60,11 +63,15 @@ def test_patterns_are_found_wherever_text_stands() -> None:
                 {"type": "text", "text": "to a@b.io"},
                 {"type": "resource", "resource": {"uri": "crm://a@b.io", "text": "a@b.io", "mimeType": "text/plain"}},
                 {"type": "resource_link", "uri": "x:y", "name": "a@b.io", "mimeType": "a@b.io"},
-                {"type": "image", "mimeType": "image/png", "data": base64.b64encode(b"\x89PNG a@b.io").decode()},
+                {"type": "image", "mimeType": "image/png", "data": base64.b64encode(IMAGE).decode()},
                 {"type": "resource", "resource": {"uri": "x:z", "blob": base64.b64encode(b"x a@b.io").decode()}},
             ],
             "structuredContent": {"who": "a@b.io", "by": {"a@b.io": 1, "c@d.io": 2}},
-            "_meta": {"io.modelcontextprotocol/x": "a@b.io", "own": "a@b.io"},
+            "_meta": {
+                "io.modelcontextprotocol/x": "a@b.io",
+                "io.policylayer/x": "a@b.io",
+                RELATED: {"taskId": "a@b.io"},
+            },
         },
         EMAIL,
     )
@@ -72,10 +79,11 @@ def test_patterns_are_found_wherever_text_stands() -> None:
     assert one["text"] == "to [masked]"
     assert two["resource"] == {"uri": "crm://[masked]", "text": "[masked]", "mimeType": "text/plain"}
     assert (three["name"], three["mimeType"]) == ("[masked]", "a@b.io")
-    assert b"a@b.io" in base64.b64decode(four["data"])
+    assert base64.b64decode(four["data"]) == IMAGE
     assert base64.b64decode(five["resource"]["blob"]) == b"x [masked]"
     assert found["structuredContent"] == {"who": "[masked]", "by": {"[masked]": 1, "[masked] 2": 2}}
-    assert (found["_meta"]["io.modelcontextprotocol/x"], found["_meta"]["own"]) == ("a@b.io", "[masked]")
+    assert (found["_meta"]["io.modelcontextprotocol/x"], found["_meta"]["io.policylayer/x"]) == ("[masked]", "[masked]")
+    assert found["_meta"][RELATED] == {"taskId": "a@b.io"}
     assert "/structuredContent/by/[masked] 2" in found["_meta"][TOLD]["masked"]
 
 
@@ -100,6 +108,49 @@ def test_what_the_protocol_goes_by_is_left_alone() -> None:
     assert found["inputRequests"]["a"]["params"] == {"mode": "form", "message": "[masked]"}
     for listed in ({"contents": [{"uri": "a", "mimeType": "b", "text": "c"}]}, {"messages": [{"role": "user"}]}):
         assert "[masked]" not in json.dumps(treated(listed, masker((Mask(regex="user|^b$"),))))
+
+
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("at", ["structuredContent", "content.0", "deeper"])
+def test_no_name_under_meta_exempts_what_the_server_puts_there(at: str) -> None:
+    members: dict[str, Any] = dict.fromkeys(("io.modelcontextprotocol/x", "io.policylayer/x", "x"), "a@b.io")
+    meta = {"_meta": {**members, RELATED: {"taskId": "a@b.io"}}}
+    result: dict[str, Any] = {"content": [{"type": "text", "text": "x"}]}
+    if at == "structuredContent":
+        result["structuredContent"] = meta
+    elif at == "content.0":
+        result["content"][0] |= meta
+    else:
+        result["_meta"] = {"own": meta}
+    assert "a@b.io" not in json.dumps(treated(result, EMAIL))
+
+
+@pytest.mark.shows("proxy.5")
+def test_renaming_many_members_goes_through_the_others_for_none() -> None:
+    looks = []
+
+    class Counted(dict[Any, Any]):
+        def __iter__(self) -> Any:
+            looks.append(1)
+            return super().__iter__()
+
+    found = masks.Masks(names=Counted())
+    walk = masks._Walk(EMAIL, found)
+    walk.value({f"u{n}@b.io": n for n in range(3_000)}, masks._At((), "", (), free=True))
+    assert len(found.names) == len(set(found.names.values())) == 3_000
+    assert not looks
+
+
+@pytest.mark.shows("proxy.5")
+def test_what_is_looked_for_elsewhere_is_made_ready_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    finder = masks.finder_of
+    monkeypatch.setattr(masks, "finder_of", lambda values: made.append(1) or finder(values))
+    content = [{"type": "text", "text": f"the secret-{n} word"} for n in range(300)]
+    structured = {f"k{n}": f"secret-{n} word" for n in range(300)}
+    found = treated({"content": content, "structuredContent": structured}, paths("result.structuredContent.**"))
+    assert "secret" not in json.dumps(found)
+    assert len(made) == 1
 
 
 def test_binary_data_that_is_hidden_stays_base64() -> None:
