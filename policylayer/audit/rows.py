@@ -12,13 +12,16 @@ import orjson
 
 from policylayer.audit import marks
 from policylayer.audit.context import CallContext, Keeping
-from policylayer.core.call import Json, Subject
+from policylayer.core.call import Call, Json, Subject
 from policylayer.core.commands import Kind, Outcome, Record
 from policylayer.core.decision import Decision, Inner, RuleRef
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Redactor, View
 from policylayer.keys import Keys, text
 from policylayer.store.rows import VERSION, Row, storable
+
+NAMED: Final = frozenset({"tools/call", "prompts/get"})
+"""Methods whose targets are names; others' are addresses, which may hold what must not be kept."""
 
 OUTCOME: Final = Kind.OUTCOME.value
 _NEW: Final = tuple.__new__
@@ -56,6 +59,7 @@ class RowMaker:
         """The row of a decision, round or release."""
         decision, call, caller = cmd.decision, context.call, context.caller
         view, answers = self._views(decision, context)
+        target = self._target(call, view)
         redeemed = cmd.redeem
         grant, user = caller.grant, caller.on_behalf_of
         # By place, in the order of `Row`: by name it takes ten times as long.
@@ -70,7 +74,7 @@ class RowMaker:
             None if grant is None else grant.id,
             call.server,
             storable(call.method),
-            None if call.target is None else storable(call.target),
+            None if target is None else storable(target),
             decision.effect._value_,
             decision.enforced._value_,
             None if decision.would is None else decision.would._value_,
@@ -89,7 +93,7 @@ class RowMaker:
             None if context.client is None else storable(context.client),
             context.ip,
             None,  # state
-            _detail(decision, view, answers, context),
+            _detail(decision, view, answers, context, target != call.target),
             stamp.decide_us,
             None,  # record_us
             None,  # upstream_us
@@ -121,6 +125,12 @@ class RowMaker:
         )
         return _NEW(Row, columns)
 
+    def _target(self, call: Call, view: View) -> str | None:
+        """What the call was about. Names of tools and prompts are kept as they are: rules and people go by them."""
+        if call.target is None or call.method in NAMED or view.mode == "full":
+            return call.target
+        return self._redactor.address(call.target)
+
     def _views(self, decision: Decision, context: CallContext) -> tuple[View, View | None]:
         """What is kept of the arguments, and of the responses of a later round."""
         call = context.call
@@ -148,7 +158,9 @@ def _charges(decision: Decision) -> str:
     ).decode()
 
 
-def _detail(decision: Decision, view: View, answers: View | None, context: CallContext) -> str | None:
+def _detail(
+    decision: Decision, view: View, answers: View | None, context: CallContext, masked_target: bool
+) -> str | None:
     """The calls inside, where markers stand, why less was kept than configured, what was kept where that is what rules
     read, and what else was decided by; None for most rows."""
     detail = _decided_by(context)
@@ -159,6 +171,8 @@ def _detail(decision: Decision, view: View, answers: View | None, context: CallC
             detail[f"masked_{name}"] = each.masked
         if each is not None and each.why:
             detail[f"why_{name}"] = each.why
+    if masked_target:
+        detail["masked_target"] = True
     if view.mode == "read" and context.reads:
         detail["reads"] = sorted(context.reads)
     return orjson.dumps(detail).decode() if detail else None

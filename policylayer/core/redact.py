@@ -115,6 +115,13 @@ class Redactor:
         except Exception as error:
             return View("digest", why=f"not redactable: {type(error).__name__}")
 
+    def address(self, text: str) -> str:
+        """A resource's address as it may be kept: it may hold a password, or a token."""
+        try:
+            return text if plain(text.encode()) else _Walk(self).text(text)
+        except Exception:
+            return f"[redacted:{self.mark(text)}]"
+
     def _view(
         self, mode: Mode, arguments: Mapping[str, Json], paths: tuple[str, ...], reads: Iterable[Path] | None, root: str
     ) -> View:
@@ -167,6 +174,10 @@ class _Walk:
         self._changes = 0
         self._nesting = 0
         self.masked: list[str] = []
+
+    def text(self, text: str) -> str:
+        """A text that stands alone, as it may be kept."""
+        return self._string(text)
 
     def value(self, value: Json, paths: tuple[Path, ...]) -> Json:
         """The value as it may be kept; `paths` are what is left of the policy's, from here."""

@@ -194,6 +194,8 @@ def _lacks(row: Kept) -> bool:
 def _hidden(row: Kept, detail: Mapping[str, Any], call: Call, metas: Sequence[Unwrap], reads: Reads) -> Iterator[Path]:
     """The paths whose values are not what they were."""
     yield from _unlike(row)
+    if "masked_target" in detail:
+        yield TEXTS[0]
     if row.arguments_mode not in ("read", "redacted", "full"):
         yield from WHOLE
         return

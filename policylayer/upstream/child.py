@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -19,11 +19,9 @@ import structlog
 from policylayer.core.errors import Lost, NotSent
 from policylayer.tasks import spawn
 from policylayer.upstream.settings import StdioServer
+from policylayer.upstream.stderr import Lines
 
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
-
-LONGEST_SAID: Final = 500
-"""Characters of one line of standard error that are logged."""
 
 MOST_SAID: Final = 200
 """Lines of standard error that are logged between two messages; a process that says more is cut short."""
@@ -185,20 +183,18 @@ class Child:
     async def _listen_to_stderr(self) -> None:
         """Drain its standard error into the log, cut short, with configured secrets masked."""
         assert self._process.stderr is not None
-        while data := await self._process.stderr.read(16 * 1024):
-            for line in data.splitlines():
-                if line.strip() and self._said <= MOST_SAID:
-                    self._said += 1
-                    text = self._presentable(line) if self._said <= MOST_SAID else "(more is not logged)"
-                    self._log.info("server stderr", line=text)
+        lines = Lines(self._settings.env.values())
+        try:
+            while data := await self._process.stderr.read(16 * 1024):
+                self._log_said(lines.feed(data))
+        finally:
+            self._log_said(lines.end())
 
-    def _presentable(self, line: bytes) -> str:
-        text = line.decode("utf-8", "replace")
-        for value in self._settings.env.values():
-            if len(value) >= 8:
-                text = text.replace(value, "***")
-        shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:LONGEST_SAID])
-        return shown + ("..." if len(text) > LONGEST_SAID else "")
+    def _log_said(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            if self._said <= MOST_SAID:
+                self._said += 1
+                self._log.info("server stderr", line=line if self._said <= MOST_SAID else "(more is not logged)")
 
     def _signal(self, what: signal.Signals) -> None:
         with suppress(ProcessLookupError, PermissionError):
