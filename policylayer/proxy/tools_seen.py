@@ -17,12 +17,18 @@ import orjson
 from policylayer.core.call import Json
 from policylayer.core.errors import UpstreamError
 from policylayer.core.immutable import immutable
+from policylayer.core.text import LONGEST_NAME, is_name
 from policylayer.proxy.ask import ask_modern
 from policylayer.proxy.limits import Limits
 from policylayer.upstream.interface import Upstream
 from policylayer.wire.mirrors import mirrors
 
 LARGEST_SCHEMA: Final = 64 * 1024
+LARGEST_ANNOTATIONS: Final = 4 * 1024
+LARGEST_SERVER: Final = 16 * 1024 * 1024
+"""Bytes of what is kept of one server's tools. What is too large, or one too many, is there and says nothing of itself:
+no hint is believed, nothing is repeated in headers, any result fits."""
+
 ANYTHING: Final = b"true"
 NO_SCHEMA: Final[Mapping[str, Any]] = {}
 
@@ -57,6 +63,8 @@ class Hints(Mapping[str, Mapping[str, Json]]):
 
 @dataclass(slots=True)
 class _Server:
+    sizes: dict[str, int] = field(default_factory=dict)
+    size: int = 0
     tools: dict[str, Tool] = field(default_factory=dict)
     asked_at: float | None = None
     failed: bool = False
@@ -91,17 +99,22 @@ class ToolsSeen:
         listed = result.get("tools")
         known = self._servers.setdefault(server, _Server())
         for item in listed if type(listed) is list else ():
-            if type(item) is dict and type(item.get("name")) is str:
+            if type(item) is dict and is_name(item.get("name"), LONGEST_NAME):
                 self._take(known, item["name"], item)
 
     def _take(self, known: _Server, name: str, item: Mapping[str, Any]) -> None:
         if name not in known.tools and len(known.tools) >= self._limits.tools:
             return
         annotations, schema = item.get("annotations"), item.get("inputSchema")
-        repeated = mirrors(schema) != ()
-        believed = annotations if type(annotations) is dict else {}
+        believed, size = _small(annotations, LARGEST_ANNOTATIONS)
+        repeated, more = _small(schema, LARGEST_SCHEMA) if mirrors(schema) != () else (NO_SCHEMA, 0)
         output = _output(item.get("outputSchema"))
-        known.tools[name] = Tool(believed, schema if repeated else NO_SCHEMA, output)
+        size += more + len(output)
+        others = known.size - known.sizes.get(name, 0)
+        if others + size > LARGEST_SERVER:
+            believed, repeated, output, size = {}, NO_SCHEMA, ANYTHING, 0
+        known.size, known.sizes[name] = others + size, size
+        known.tools[name] = Tool(believed, repeated, output)
 
     def changed(self, server: str) -> None:
         """The server says that its list has changed: what is not known may be asked for again."""
@@ -144,6 +157,14 @@ class ToolsSeen:
         except (UpstreamError, TimeoutError):
             return False
         return False
+
+
+def _small(value: object, most: int) -> tuple[Mapping[str, Any], int]:
+    """An object and its size as JSON; nothing where it is none, or too large."""
+    if not isinstance(value, dict) or not value:
+        return {}, 0
+    size = len(orjson.dumps(value, default=str))
+    return (value, size) if size <= most else ({}, 0)
 
 
 def _output(schema: object) -> bytes:

@@ -8,6 +8,7 @@ Where it is a session's own, bytes pass as they are. Must not know HTTP (`stdio.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -34,7 +35,9 @@ GENERAL: Final = frozenset(
 """Notifications that belong to no request."""
 
 MOST_KEPT: Final = 256
-"""Messages kept for a session whose GET stream is not open."""
+"""Messages kept for a session whose GET stream is not open, and their bytes; the oldest go first."""
+
+MOST_KEPT_BYTES: Final = 1024 * 1024
 
 log = structlog.get_logger()
 
@@ -65,7 +68,8 @@ class Conversation:
         self._child: Child | None = None
         self._tickets: dict[Id, Ticket] = {}
         self._listener: Mailbox | None = None
-        self._kept: list[bytes] = []
+        self._kept: deque[bytes] = deque()
+        self._kept_size = 0
         self._next_id = 0
         self._idle: asyncio.TimerHandle | None = None
         self._stopping = False
@@ -132,6 +136,7 @@ class Conversation:
         for message in self._kept:
             self._listener.put(message)
         self._kept.clear()
+        self._kept_size = 0
         return self._listener
 
     def hush(self, listener: Mailbox) -> None:
@@ -221,10 +226,11 @@ class Conversation:
             self._keep(line)
 
     def _keep(self, line: bytes) -> None:
-        if len(self._kept) >= MOST_KEPT:
-            self._kept.pop(0)
-            self._note("a message that nobody fetched was dropped")
         self._kept.append(line)
+        self._kept_size += len(line)
+        while len(self._kept) > MOST_KEPT or self._kept_size > MOST_KEPT_BYTES:
+            self._kept_size -= len(self._kept.popleft())
+            self._note("a message that nobody fetched was dropped")
 
     def _note(self, event: str, **more: object) -> None:
         """Log the first of its kind, the second, the fourth and so on: a server cannot flood the log."""

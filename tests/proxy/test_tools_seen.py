@@ -10,7 +10,7 @@ import pytest
 
 from policylayer.core.errors import NotSent
 from policylayer.proxy.limits import Limits
-from policylayer.proxy.tools_seen import ToolsSeen
+from policylayer.proxy.tools_seen import ANYTHING, LARGEST_ANNOTATIONS, LARGEST_SCHEMA, LARGEST_SERVER, ToolsSeen
 from tests.proxy.fakes import FakeAnswer, Scripted, event, result, stream
 from tests.proxy.rig import Rig, modern_call
 
@@ -54,6 +54,32 @@ async def test_the_hints_of_all_tools_by_their_names() -> None:
     hints = tools.hints("shop")
     assert dict(hints) == {"plain": {"readOnlyHint": True}, "mirrored": {}}
     assert (len(hints), hints.get("none")) == (2, None)
+
+
+@pytest.mark.shows("proxy.5")
+def test_what_a_server_says_of_its_tools_is_kept_up_to_a_size() -> None:
+    """RES: of one tool, and of all; what is over says nothing, so that no hint of it is believed."""
+    tools = ToolsSeen(lambda: 0.0, Limits())
+    large = {"title": "x" * LARGEST_ANNOTATIONS, "readOnlyHint": True}
+    properties = {**SCHEMA["properties"], "more": {"description": "x" * LARGEST_SCHEMA}}  # type: ignore[dict-item]
+    said = {"name": "large", "annotations": large, "inputSchema": {**SCHEMA, "properties": properties}}
+    tools.learn("shop", {"tools": [said, {**PLAIN, "name": "x" * 1_000}, {**PLAIN, "name": ""}]})
+    found = tools.find("shop", "large")
+    assert found is not None
+    assert (dict(found.annotations), found.schema) == ({}, {})
+    assert len(tools.hints("shop")) == 1
+    output = {"type": "object", "description": "x" * (LARGEST_SCHEMA - 100)}
+    many = [{**PLAIN, "name": f"t{number}", "outputSchema": output} for number in range(400)]
+    for _ in range(2):
+        tools.learn("shop", {"tools": many})
+        kept = [tools.find("shop", f"t{number}") for number in range(400)]
+        assert sum(len(tool.output) for tool in kept if tool is not None) <= LARGEST_SERVER + 400 * len(ANYTHING)
+        assert kept[0] is not None
+        assert kept[0].annotations == {"readOnlyHint": True}
+        assert kept[-1] is not None
+        assert (kept[-1].annotations, kept[-1].output) == ({}, ANYTHING)
+    tools.learn("shop", {"tools": [{**PLAIN, "name": f"t{number}"} for number in range(400)]})
+    assert tools.annotations("shop", "t399") == {"readOnlyHint": True}, "what shrinks makes room"
 
 
 async def test_an_unknown_tool_is_asked_for_again_after_a_while_or_a_change() -> None:
