@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+from policylayer.proxy.load import Load
 from policylayer.proxy.patience import Patience
 from policylayer.tasks import spawn
 from policylayer.wire import sse
@@ -20,6 +21,9 @@ from policylayer.wire.replies import Reply
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
+
+LARGE: Final = 256 * 1024
+"""Bytes from which a request's body, or a whole answer, is counted as held."""
 
 STREAM: Final = (
     (b"content-type", b"text/event-stream"),
@@ -32,6 +36,10 @@ class Oversize(Exception):
     """The body is larger than it may be; what was read of it is forgotten."""
 
 
+class Overfull(Exception):
+    """Too much is held of its sender's requests, or of all."""
+
+
 class Gone(Exception):
     """The client went away before its request was whole."""
 
@@ -41,8 +49,10 @@ class Downstream:
 
     __slots__ = (
         "_extra",
+        "_held",
         "_kept",
         "_leaving",
+        "_load",
         "_long",
         "_patience",
         "_receive",
@@ -52,10 +62,14 @@ class Downstream:
         "ended",
         "gone",
         "hold_back",
+        "unread",
+        "whose",
         "wrote_at",
     )
 
-    def __init__(self, receive: Receive, send: Send, patience: Patience | None = None) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, patience: Patience | None = None, load: Load | None = None
+    ) -> None:
         self._receive = receive
         self._send = send
         self._patience = patience
@@ -64,6 +78,10 @@ class Downstream:
         self._watch: asyncio.Task[None] | None = None
         self._extra: tuple[tuple[bytes, bytes], ...] = ()
         self._kept: Reply | bytes | None = None
+        self._load = load
+        self._held = 0
+        self.whose = ""
+        self.unread = False
         self.ended = False
         self.hold_back = False
         self.begun = False
@@ -73,7 +91,7 @@ class Downstream:
     # --- the request --------------------------------------------------------------------------------------------------
 
     async def body(self, length: str | None, limit: int, seconds: float) -> bytes:
-        """The whole body. Raises `Oversize` as soon as it is known to be, `Gone`, or `TimeoutError`."""
+        """The whole body. Raises `Oversize` as soon as it is known to be, `Overfull`, `Gone`, or `TimeoutError`."""
         if length is not None and (not length.isdigit() or int(length) > limit):
             raise Oversize
         event = await self._receive()
@@ -88,6 +106,7 @@ class Downstream:
             return await self._rest(bytearray(first), limit)
 
     async def _rest(self, body: bytearray, limit: int) -> bytes:
+        counted = LARGE
         while True:
             event = await self._receive()
             if event["type"] != "http.request":
@@ -95,8 +114,20 @@ class Downstream:
             body += event.get("body", b"")
             if len(body) > limit:
                 raise Oversize
+            while len(body) > counted:
+                if not self.take(LARGE):
+                    raise Overfull
+                counted += LARGE
             if not event.get("more_body"):
                 return bytes(body)
+
+    def take(self, size: int) -> bool:
+        """Count so many bytes as held for as long as the exchange lasts; False where that is too much."""
+        if self._load is None:
+            return True
+        taken = self._load.take(self.whose, size)
+        self._held += size if taken else 0
+        return taken
 
     # --- taking long, and going away ----------------------------------------------------------------------------------
 
@@ -161,7 +192,13 @@ class Downstream:
         if reply.status not in (202, 204) or not reply.body:
             headers = (*headers, (b"content-length", b"%d" % len(reply.body)))
         await self._send({"type": "http.response.start", "status": reply.status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": reply.body})
+        self.unread = len(reply.body) > LARGE
+        await self._send({"type": "http.response.body", "body": reply.body, "more_body": self.unread})
+
+    async def read(self) -> None:
+        """A large answer is not over before its reader has taken it: only then are its bytes no longer held."""
+        self.unread = False
+        await self._send({"type": "http.response.body", "body": b""})
 
     async def begin(self) -> None:
         """Begin a stream of events, unless it has begun."""
@@ -208,6 +245,9 @@ class Downstream:
     def close(self) -> None:
         """The exchange is over, however it went."""
         self._finish()
+        if self._held and self._load is not None:
+            self._load.give(self.whose, self._held)
+            self._held = 0
 
     def _finish(self) -> None:
         self.ended = True

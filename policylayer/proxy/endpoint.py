@@ -17,7 +17,7 @@ import structlog
 from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy import judged, judging, passed, rounds, saying, session_streams
 from policylayer.proxy.admission import admit, refuse, unauthenticated
-from policylayer.proxy.downstream import Downstream, Gone, Oversize, Receive, Send
+from policylayer.proxy.downstream import Downstream, Gone, Overfull, Oversize, Receive, Send
 from policylayer.proxy.fitness import Refused, refused
 from policylayer.proxy.forwarding import session_not_found
 from policylayer.proxy.passed import end_at_server
@@ -31,6 +31,7 @@ from policylayer.wire.message import Message, decode
 from policylayer.wire.methods import MODERN
 from policylayer.wire.mirrors import PARAM, check_params, mismatch
 from policylayer.wire.rejection import INVALID_PARAMS, INVALID_REQUEST, Rejection
+from policylayer.wire.replies import Reply
 
 SWEEP: Final = 30.0
 """Seconds between looks for sessions that nothing uses."""
@@ -68,13 +69,14 @@ class McpEndpoint:
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """One HTTP request."""
-        down = Downstream(receive, send, self.deps.patience)
+        down = Downstream(receive, send, self.deps.patience, self.deps.load)
         path: str = scope["path"]
         server = path[len(self._prefix) :] if path.startswith(self._prefix) else ""
         try:
             visit = await admit(self.deps, scope, down, server)
             if visit is None:
                 return
+            down.whose = visit.caller.subject.id
             if self.deps.traces is not None:
                 await self.deps.traces.follow(visit, scope["method"], self._admitted)
             elif scope["method"] == "POST":
@@ -87,8 +89,12 @@ class McpEndpoint:
             structlog.get_logger().error("a request failed", exc_info=True)
             await down.reply(replies.unavailable(None, "engine_error"))
         finally:
-            down.close()
-            saying.over()
+            try:
+                if down.unread:
+                    await down.read()
+            finally:
+                down.close()
+                saying.over()
 
     async def _admitted(self, visit: Visit, method: str) -> None:
         await (self._counted(visit) if method == "POST" else self._of_session(visit, method))
@@ -194,6 +200,11 @@ class McpEndpoint:
             await self._refuse(visit, refused(413, "size", "the message is too large", ("Connection", "close")))
         except TimeoutError:
             await self._refuse(visit, refused(408, "slow_body", "the message took too long", ("Connection", "close")))
+        except Overfull:
+            self.deps.metrics.count("refused", "held")
+            overloaded = replies.unavailable(None, "overloaded")
+            closing = (*overloaded.headers, ("Connection", "close"))
+            await visit.down.reply(Reply(overloaded.status, closing, overloaded.body))
         except Gone:
             pass
         return None

@@ -18,15 +18,18 @@ class Limits:
     `hold` bounds one held POST of a handshake client, `hold_modern` one chain of rounds; `poll` one held POST of a
     modern client, `last_poll` the round after which it is told to call again (clients stop at 10). `beat` is how often
     a held client hears something, `ping` how often an idle stream does, `recheck` how often an open stream's right to
-    be open is asked for again. `questions` are those of one server on one stream, pings aside, `questions_a_minute` all
-    those in one session, `asked` those of one message, `rounds` how often one call, or one task, may ask. `task_bytes`
-    are of the requests that made tasks; what ends in `_each` is one principal's share.
+    be open is asked for again. `held` are bytes of large requests under way, and of large answers not read yet.
+    `questions` are those of one server on one stream, pings aside, `questions_a_minute` all those in one session,
+    `asked` those of one message, `rounds` how often one call, or one task, may ask. `task_bytes` are of the requests
+    that made tasks; what ends in `_each` is one principal's share.
     """
 
     message: wire.Limits = wire.DEFAULT
     server_message: wire.Limits = wire.SERVER
     body_timeout: float = 30.0
     calls: int = 1_000
+    held: int = 256 * 1024 * 1024
+    held_each: int = 64 * 1024 * 1024
 
     answer: int = 16 * 1024 * 1024
     event: int = 16 * 1024 * 1024

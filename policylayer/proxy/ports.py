@@ -191,4 +191,4 @@ class Deps:
         self.streams = Streams(self.limits, self.metrics)
         self.tasks = TaskOwners(monotonic, self.limits)
         self.tools = ToolsSeen(monotonic, self.limits)
-        self.load = Load(self.limits.calls)
+        self.load = Load(self.limits.calls, self.limits.held, self.limits.held_each)

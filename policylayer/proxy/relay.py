@@ -15,6 +15,7 @@ from typing import Final
 
 from policylayer.core.commands import Outcome, OutcomeState
 from policylayer.core.errors import Lost, UpstreamError
+from policylayer.proxy.downstream import LARGE
 from policylayer.proxy.faults import REFUSES_US, Unusable
 from policylayer.proxy.sessions import Request
 from policylayer.proxy.sift import Sift
@@ -27,6 +28,7 @@ from policylayer.wire.replies import Reply
 from policylayer.wire.server_messages import ServerMessage
 
 EVENTS: Final = "text/event-stream"
+UNREAD: Final = "too many of this caller's answers have not been read"
 JSON: Final = ("Content-Type", "application/json")
 
 
@@ -60,10 +62,16 @@ class Relay:
         body = await answer.read(self.visit.deps.limits.answer)
         message = self._response(answer.status, body)
         data = message.raw if self.request.take is None else await self.request.take(message)
+        self._make_room(data)
         await self.visit.down.reply(Reply(answer.status, (JSON,), data))
         if self.visit.session is not None and self.message.id is not None:
             self.visit.session.answered_whole(self.message.id, self.request)
         return ended(self.request, message, data)
+
+    def _make_room(self, data: bytes) -> None:
+        """A large answer is held until it is read: who reads nothing must not have ever more of them kept."""
+        if len(data) > LARGE and not self.visit.down.take(len(data)):
+            raise Unusable("too many answers wait to be read", UNREAD, OutcomeState.EXECUTED)
 
     def _response(self, status: int, body: bytes) -> ServerMessage:
         """The message, if it answers this request: a result with status 200, or an error with any."""
@@ -115,6 +123,7 @@ class Relay:
                 raise Unusable("an event is too large") from None
             out = [await sift.event(event) for event in events]
             if sift.answer is not None:
+                self._make_room(out[-1])
                 await self.visit.down.last(b"".join(out))
                 await _to_the_end(answer, self.visit.deps.limits.linger)
                 return
