@@ -107,10 +107,20 @@ def create_file(path: Path) -> None:
     except FileExistsError:
         if not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
             raise ConfigError(f"the database `{path}` cannot be opened", "name a file that can be written") from None
+        check_links(path)
     except OSError as error:
         raise ConfigError(
             f"the database `{path}` cannot be opened: {error.strerror}", "name a file in a folder that can be written"
         ) from None
+
+
+def check_links(path: Path) -> None:
+    """Refuse a file that has a second name: what is written through each lies in another WAL, and other locks."""
+    if os.stat(path).st_nlink > 1:
+        raise ConfigError(
+            f"the database `{path}` has another name (a hard link), through which it would be damaged",
+            f"remove the other one: `find -L DIRECTORY -samefile {path.name}` says where it is",
+        )
 
 
 class Pin:
@@ -127,9 +137,10 @@ class Pin:
         self._handle = None if flag is None else os.open(path, flag | os.O_CLOEXEC)
 
     def moved(self) -> bool:
-        """Whether the file at the path is another one now, or none."""
+        """Whether the file at the path is another one now, or none, or has a second name."""
         try:
-            return not os.path.samestat(os.stat(self._path), self._facts)
+            facts = os.stat(self._path)
+            return facts.st_nlink > 1 or not os.path.samestat(facts, self._facts)
         except OSError:
             return True
 
@@ -144,6 +155,7 @@ class Session:
     """The connection, the same one as SQLAlchemy sees it, and the place in the chain."""
 
     def __init__(self, path: Path, busy: float) -> None:
+        check_links(path)
         self.raw = connect(path, busy)
         self._pin = Pin(path)
         try:
@@ -245,7 +257,8 @@ class Session:
         return changed
 
     def moved(self) -> bool:
-        """Whether the file under this connection is no longer the one at its path: writing on would be for nobody."""
+        """Whether the file under this connection is no longer the one at its path, and that alone: writing on would be
+        for nobody, or side by side with another one that serves it."""
         return self._pin.moved()
 
     def settle(self) -> None:

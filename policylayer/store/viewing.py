@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.store import schema
-from policylayer.store.session import snapshot, unreadable
+from policylayer.store.session import check_links, snapshot, unreadable
 from policylayer.store.store import T, not_installed
 
 SQLITE: Final = "sqlite:///"
@@ -79,6 +79,7 @@ class SqliteView:
     def __init__(self, path: Path) -> None:
         if not path.is_file():
             raise nothing_there(str(path))
+        check_links(path)
         self._engine = create_engine("sqlite://", creator=lambda: _connect(path), poolclass=StaticPool)
 
     async def read(self, fn: Callable[[Connection], T]) -> T:

@@ -181,7 +181,7 @@ class Writer:
         session = self._session or self._reopen()
         if session.moved():
             self._discard()
-            raise AuditUnavailable("the database file was removed or replaced")
+            raise AuditUnavailable("the database file was removed or replaced, or has a second name")
         if adds and session.place is None:
             self._open_chain(session)
         return session

@@ -19,6 +19,7 @@ from policylayer.keys import Keys
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Add, Program
 from policylayer.store.tables import meta, records
+from policylayer.store.viewing import SqliteView
 from tests.store.conftest import KEYS
 from tests.store.written import row
 
@@ -184,6 +185,24 @@ async def test_a_link_to_the_file_leads_to_the_same_lock(store: SqliteStore, pat
     other.symlink_to(path)
     with pytest.raises(ConfigError, match="served by process"):
         await SqliteStore(other, KEYS, Clock()).start()
+
+
+@pytest.mark.shows("audit.1")
+async def test_a_file_with_a_second_name_is_refused_whoever_opens_it(store: SqliteStore, path: Path) -> None:
+    """Each name would have a lock and a WAL of its own."""
+    other = path.with_name("other.db")
+    await store.append((row(),))
+    os.link(path, other)
+    for name in ("serve", "policylayer grant create"):
+        with pytest.raises(ConfigError, match="has another name"):
+            await SqliteStore(other, KEYS, Clock(), Program(name)).start()
+    with pytest.raises(ConfigError, match="has another name"):
+        SqliteView(other)
+    with pytest.raises(AuditUnavailable, match="second name"):
+        await store.append((row(),))
+    other.unlink()
+    await asyncio.sleep(0.3)
+    await store.append((row(),))
 
 
 async def test_a_lock_that_cannot_be_opened_is_said_plainly(path: Path) -> None:
