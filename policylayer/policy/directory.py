@@ -51,6 +51,10 @@ class People:
         """All groups (`group:x`) that the principal belongs to at `now`, directly, by claim, or through others."""
         return self._membership(subject.id, subject.groups).at(now)
 
+    def ending(self, subject: Subject) -> tuple[str, ...]:
+        """The groups of the principal that end, so that whether it holds them depends on the time."""
+        return tuple(group for group, _ in self._membership(subject.id, subject.groups).until)
+
     def _work_out(self, name: str, claimed: frozenset[str]) -> Membership:
         """The latest end of each group over all ways that lead to it; a way ends with its first member that does."""
         best: dict[str, float] = {}

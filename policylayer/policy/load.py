@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from policylayer.core.immutable import immutable
 from policylayer.policy import ast
+from policylayer.policy.check_at import check_at
 from policylayer.policy.check_beaten import check_beaten
 from policylayer.policy.check_ends import check_ends
 from policylayer.policy.check_limits import check_limits
@@ -121,6 +122,7 @@ class _Folder:
         if whole:
             rego = bool(self.of_kind("rego"))
             check_tests(tests, policies, directory, self.sink, rego)
+            check_at(tests, policies, directory, self.sink)
             self.check_tools(policies, directory, rego)
         policy_set = self.compile(policies, directory, revision)
         found = ordered(self.sink)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from policylayer.core.call import Call, Question, ServerFacts, Subject
 from policylayer.core.decision import Decision, Effect
 from policylayer.core.immutable import immutable
-from policylayer.policy import ast, resources
+from policylayer.policy import ast, numbers, resources
 from policylayer.policy.decide import over_limit
 from policylayer.policy.directory import as_group
 from policylayer.policy.policy_set import PolicySet
@@ -61,7 +61,9 @@ def decided(policy_set: PolicySet, test: ast.TestCase, asked: Question | None = 
         return decision
     used = test.limits
     exceeded = [
-        charge for charge in decision.charges if used.get(charge.counter, NOTHING_USED) + charge.amount > charge.max
+        charge
+        for charge in decision.charges
+        if numbers.add(used.get(charge.counter, NOTHING_USED), charge.amount) > charge.max
     ]
     window = max((charge.window for charge in exceeded), default=0)
     return over_limit(decision, exceeded, test.approved, window)
