@@ -24,6 +24,9 @@ PROBES: Final = ("/healthz", "/readyz")
 NAMELESS: Final = Problem("not_found", "agents connect to `/mcp/SERVER`: the name of a server in the configuration")
 
 
+SLASHED: Final = Problem("not_found", "agents connect to `/mcp/SERVER`, without a slash at its end")
+
+
 class Front:
     """Routes by prefix; the empty prefix is everything else."""
 
@@ -38,12 +41,13 @@ class Front:
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """One request."""
         path: str = scope["path"]
-        if path.startswith(AGENTS):
+        if path.startswith(AGENTS) and not path.endswith("/"):
             return self._agents(scope, receive, send)
         return self._other(path, scope, receive, send)
 
     async def _other(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self._refusal(scope) or (NAMELESS if path == AGENTS.rstrip("/") else None)
+        refusal = self._refusal(scope) or (SLASHED if path.startswith(AGENTS) else None)
+        refusal = refusal or (NAMELESS if path == AGENTS.rstrip("/") else None)
         if refusal is not None and path not in PROBES:
             await _answer(refusal, send)
             return

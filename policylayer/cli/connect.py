@@ -12,6 +12,7 @@ import typer
 
 from policylayer.cli.application import new
 from policylayer.cli.exits import UsageError
+from policylayer.cli.output import note
 from policylayer.config import values
 
 app = new("A stdio front of the proxy, for clients that launch a command.")
@@ -30,6 +31,9 @@ def connect(
         raise UsageError("--url is not the proxy's URL", "write it like `http://127.0.0.1:8080`")
     if not values.is_server_name(server):
         raise UsageError("--server is not a server's name", "it stands under `servers` in the proxy's configuration")
+    if not grant:
+        note("policylayer: no grant is set: the proxy will take nobody's calls, unless it has a `local_principal`")
+        note("  help: put the token that `policylayer grant create` showed into POLICYLAYER_GRANT")
     from policylayer.upstream.front import run
 
-    raise typer.Exit(run(url.rstrip("/"), server, grant, sys.stdin.buffer, sys.stdout.buffer))
+    raise typer.Exit(run(url.rstrip("/"), server, grant or None, sys.stdin.buffer, sys.stdout.buffer))

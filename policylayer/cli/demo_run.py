@@ -63,7 +63,9 @@ def _check_port(port: int) -> None:
     try:
         bind(Listen("127.0.0.1", port)).close()
     except ConfigError as error:
-        raise CommandError(error.message, "`policylayer demo --port 0` takes any that is free") from None
+        raise CommandError(
+            error.message, '`policylayer demo --port 0` takes any that is free; in a checkout `make up ARGS="--port 0"`'
+        ) from None
 
 
 async def _run(home: Path, port: int, config: str) -> int:

@@ -10,6 +10,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,7 @@ from policylayer.cli.plain import Parser
 if TYPE_CHECKING:
     from policylayer.cli.folders import Checked, Place
     from policylayer.core.call import Question
+    from policylayer.policy.codes_about import About
     from policylayer.policy.explain_shown import Told
     from policylayer.rego.server import OpaServer
 
@@ -31,8 +33,16 @@ CALLED: Final = ("tool", "prompt", "resource", "method")
 def run(arguments: list[str]) -> int:
     """Explain; returns the exit code."""
     given = _parser().parse_args(arguments)
+    if given.what is not None:
+        _check_alone(given)
     if given.what is not None and CODE.fullmatch(given.what):
-        say(_about(given.what.upper()).rstrip("\n"))
+        from policylayer.policy.codes_about import as_text
+
+        code, about = _about(given.what.upper())
+        if given.json:
+            emit({"code": code, **asdict(about)})
+        else:
+            say(as_text(code, about).rstrip("\n"))
         return OK
     told = _recorded(given) if given.what is not None else _call(given)
     if given.json:
@@ -73,17 +83,27 @@ def _parser() -> Parser:
     return parser
 
 
-def _about(code: str) -> str:
+def _check_alone(given: argparse.Namespace) -> None:
+    """What is recorded, or a code, has no further sides that an option could say."""
+    for name in ("principal", "user", "server", *CALLED, "args", "input", "at", "ip", "risk", "cwd"):
+        if getattr(given, name) is not None:
+            option = "--for" if name == "user" else f"--{name}"
+            raise UsageError(f"{option} is about a call that nobody has made", "leave it, or the id, out")
+    if given.group or given.label or given.approved:
+        raise UsageError("--group, --label and --approved are about a call that nobody has made", "leave them out")
+
+
+def _about(code: str) -> tuple[str, About]:
     """What a code means: of policy files, Rego files, or the configuration."""
     from policylayer.config import codes_about as config
     from policylayer.policy import codes_about as policy
     from policylayer.rego.codes import ABOUT as REGO
 
-    tables: tuple[Mapping[Any, policy.About], ...] = (policy.CODES, REGO, config.CODES)
+    tables: tuple[Mapping[Any, About], ...] = (policy.CODES, REGO, config.CODES)
     for table in tables:
         for known, about in table.items():
             if known == code:
-                return policy.as_text(code, about)
+                return code, about
     raise CommandError(f"there is no code `{code}`", "docs/policy-reference.md lists them all")
 
 

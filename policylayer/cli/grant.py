@@ -6,10 +6,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from policylayer.cli import wanted
 from policylayer.cli.application import new
 from policylayer.cli.exits import CommandError
 from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, note, say, table
+from policylayer.cli.program import own_command
 from policylayer.cli.reach import Reach, every, reach
 from policylayer.cli.times import instant
 
@@ -32,8 +34,8 @@ def create(
     """Make a grant. Its token is shown now, and never again."""
     body: dict[str, Any] = {
         "name": name,
-        "principal": principal,
-        "servers": [server.strip() for server in servers.split(",")],
+        "principal": wanted.principal(principal),
+        "servers": wanted.servers(servers),
     }
     if expires is not None:
         body["expires_at"] = instant(expires)
@@ -65,16 +67,17 @@ def list_(
 @app.command()
 def rotate(
     named: Annotated[str, typer.Argument(metavar="ID|NAME", help="Which grant.")],
-    overlap: Annotated[int, typer.Option("--overlap", metavar="SECONDS", help="The old token stays good so long.")] = 0,
+    overlap: Annotated[str, typer.Option("--overlap", metavar="5m", help="The old token stays good so long.")] = "0s",
     json: JsonOption = False,
     config: ConfigOption = None,
     url: UrlOption = None,
     token: TokenOption = None,
 ) -> None:
     """Give a grant a new token."""
+    seconds = wanted.overlap(overlap)
     with reach(config, url, token, "grant rotate") as proxy:
         found = _find(proxy, named)
-        made = proxy.ask("POST", f"/grants/{found}/rotate", body={"overlap_seconds": overlap})
+        made = proxy.ask("POST", f"/grants/{found}/rotate", body={"overlap_seconds": seconds})
         base = proxy.url
     _show(made, json, base)
 
@@ -122,7 +125,7 @@ def _show(made: dict[str, Any], json: bool, base: str) -> None:
     for server in made["servers"][:1]:
         say("")
         say("Clients:")
-        for snippet in snippets(base, server, made["token"]):
+        for snippet in snippets(base, server, made["token"], own_command()):
             say(f"  {snippet.client}, {snippet.place}:")
             say("\n".join(f"    {line}" for line in snippet.text.splitlines()))
 

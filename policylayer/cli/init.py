@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -14,10 +15,10 @@ import typer
 
 from policylayer.cli.application import new
 from policylayer.cli.exits import CommandError, UsageError
-from policylayer.cli.output import emit, say
+from policylayer.cli.output import emit, note, say
 from policylayer.config import values
 from policylayer.starter.guess import Tool, grouped
-from policylayer.starter.texts import AGENT, PERSON, Found, files, variable
+from policylayer.starter.texts import AGENT, IGNORE, PERSON, Found, files, variable
 
 app = new("Ask a server for its tools; write a configuration and a first policy.")
 
@@ -86,7 +87,7 @@ def _name_for(upstream: str | None, command: list[str]) -> str:
 
 
 def _check_free(folder: Path, planned: dict[str, str]) -> None:
-    there = [name for name in planned if (folder / name).exists()]
+    there = [name for name in planned if name != IGNORE and (folder / name).exists()]
     if there:
         raise CommandError(
             f"`{folder / there[0]}` is there already, and is not overwritten",
@@ -111,6 +112,9 @@ def _write(folder: Path, texts: dict[str, str]) -> list[Path]:
     try:
         for name, text in texts.items():
             path = folder / name
+            if name == IGNORE and path.exists():
+                note(f"`{path}` is there already: `policylayer.key` and `policylayer.db*` belong into it")
+                continue
             path.parent.mkdir(parents=True, exist_ok=True)
             # Exclusively: what appeared meanwhile is not overwritten either.
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="utf-8") as file:
@@ -131,9 +135,10 @@ def _tell(found: Found, folder: Path, written: list[Path]) -> None:
         say(f"  {path}")
     for name in found.header_names:
         say(f"The header `{name}` is not written down: export {variable(found.name, name)}=… before `serve`.")
-    where = "" if folder == Path() else f"cd {folder} && "
     say("The server is in observe mode: nothing is denied, the log says what would have been. Next:")
-    say(f"  {where}policylayer check && {where}policylayer test")
-    say(f"  {where}policylayer grant create my-agent --principal {AGENT} --servers {found.name} -c policylayer.yaml")
-    say(f"  {where}policylayer token create --role approver --principal {PERSON} -c policylayer.yaml")
-    say(f"  {where}policylayer serve -c policylayer.yaml")
+    if folder != Path():
+        say(f"  cd {shlex.quote(str(folder))}")
+    say("  policylayer check && policylayer test")
+    say(f"  policylayer grant create my-agent --principal {AGENT} --servers {found.name} -c policylayer.yaml")
+    say(f"  policylayer token create --role approver --principal {PERSON} -c policylayer.yaml")
+    say("  policylayer serve -c policylayer.yaml")

@@ -15,6 +15,9 @@ from typing import Any, Final, Protocol
 from policylayer.cli.exits import CommandError, UsageError
 
 DEFAULT: Final = Path("policylayer.yaml")
+UNFIT: Final = ("bad_parameter", "bad_body")
+"""Codes of what was not asked as it can be."""
+
 VOTES: Final = ("/approve", "/deny")
 
 
@@ -34,6 +37,8 @@ class Reach(Protocol):
 @contextlib.contextmanager
 def reach(config: Path | None, url: str | None, token: str | None, program: str) -> Iterator[Reach]:
     """The way that the options name; without any, `policylayer.yaml` here."""
+    if config is not None and url is not None and url != os.environ.get("POLICYLAYER_URL"):
+        raise UsageError("-c and --url are two ways to the proxy", "give one of them")
     if config is None and url is None and DEFAULT.exists():
         config = DEFAULT
     if config is not None:
@@ -67,7 +72,9 @@ def problem(value: Any, status: int) -> CommandError:
     """What an API problem becomes."""
     said = value if isinstance(value, dict) else {}
     detail = str(said.get("detail") or f"the API answered {status}")
-    return CommandError(detail, str(said.get("help") or _help_for(str(said.get("code", "")))))
+    code = str(said.get("code", ""))
+    kind = UsageError if code in UNFIT else CommandError
+    return kind(detail, str(said.get("help") or _help_for(code)))
 
 
 def _help_for(code: str) -> str:

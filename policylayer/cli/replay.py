@@ -37,7 +37,7 @@ def run(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     _check(given)
     report = asyncio.run(_replay(given))
-    output = "json" if given.json else given.output
+    output = "json" if given.json else given.output or "human"
     if output == "json":
         emit(report)
     else:
@@ -64,7 +64,7 @@ def _parser() -> Parser:
         default=[],
         help="exit code 1 where this happens: deny-to-allow, any-to-allow, any, undecidable; may be repeated",
     )
-    parser.add_argument("--output", choices=OUTPUTS, default="human", help="markdown: for a pull request's summary")
+    parser.add_argument("--output", choices=OUTPUTS, help="markdown: for a pull request's summary")
     parser.add_argument("--json", action="store_true", help="one JSON object: --output json")
     parser.add_argument("-c", "--config", metavar="FILE", type=Path, help="the proxy's configuration, on its machine")
     parser.add_argument("--url", help="the proxy, through its API")
@@ -82,6 +82,8 @@ def _check(given: argparse.Namespace) -> None:
                 "write `deny-to-allow`, `any-to-allow`, `any` or `undecidable`; effects: allow, deny, require_approval"
             )
             raise UsageError(f"--fail-on cannot be `{wish}`", help)
+    if given.json and given.output not in (None, "json"):
+        raise UsageError(f"--json and --output {given.output} are two formats", "leave one of them out")
     if given.limit is not None and given.limit < 1:
         raise UsageError("--limit is not a number of rows", "give 1 or more, or leave it out")
     if given.log is not None and given.url is not None:
@@ -96,7 +98,9 @@ async def _replay(given: argparse.Namespace) -> dict[str, Any]:
     from policylayer.policy.tally import Tally
     from policylayer.revisions.replaying import Replaying, take
 
-    here = given.config is None and given.url is None and given.log is None and CONFIG.exists()
+    # Of rows in a file, the configuration here is asked only for its policies.
+    wanted = given.policies is None or given.log is None
+    here = given.config is None and given.url is None and wanted and CONFIG.exists()
     path = CONFIG if here else given.config
     config = None if path is None else load_config(path)
     if given.policies is None and config is None:

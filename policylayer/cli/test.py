@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from policylayer.cli import reports
-from policylayer.cli.exits import NOT_LOADED, OK, TESTS_FAILED
+from policylayer.cli.exits import FAILED, NOT_LOADED, OK, TESTS_FAILED
 from policylayer.cli.folders import checked, folder_options, folders_of, tested
 from policylayer.cli.output import emit, note, say, write
 from policylayer.cli.plain import Parser
@@ -29,6 +29,9 @@ def run(arguments: list[str]) -> int:
     _tell(reports.form_of(given), told, given.verbose)
     if not all(report.loaded for report in told):
         return NOT_LOADED
+    if given.filter and not any(report.results for report in told):
+        note(f"policylayer: no test matches `{given.filter}`")
+        return FAILED
     return OK if all(result.passed for report in told for result in report.results) else TESTS_FAILED
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from policylayer.cli import wanted
 from policylayer.cli.application import new
 from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, note, say, table
@@ -36,7 +37,7 @@ def create(
     token: TokenOption = None,
 ) -> None:
     """Make a token. It is shown now, and never again."""
-    body: dict[str, Any] = {"principal": principal, "role": role.value}
+    body: dict[str, Any] = {"principal": wanted.principal(principal), "role": role.value}
     if expires is not None:
         body["expires_at"] = instant(expires)
     with reach(config, url, token, "token create") as proxy:

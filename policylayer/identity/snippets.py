@@ -31,11 +31,14 @@ def endpoint(base: str, server: str) -> str:
     return f"{base.rstrip('/')}/mcp/{server}"
 
 
-def snippets(base: str, server: str, token: str | None = None) -> list[Snippet]:
-    """A snippet for each client that is known."""
-    return [
+def snippets(
+    base: str, server: str, token: str | None = None, program: tuple[str, ...] = ("policylayer",)
+) -> list[Snippet]:
+    """A snippet for each client that is known; `program` is how this one is launched where no shell finds it."""
+    found = [
         Snippet(client, place, make(endpoint(base, server), base, server, token)) for client, place, make in _CLIENTS
     ]
+    return [*found, Snippet(*_LAUNCHING, _launched(base, server, token, program))]
 
 
 def _claude_command(url: str, base: str, server: str, token: str | None) -> str:
@@ -68,8 +71,9 @@ def _generic(url: str, base: str, server: str, token: str | None) -> str:
     return _json({"url": url, **_headers(token, f"${{{VARIABLE}}}")})
 
 
-def _launched(url: str, base: str, server: str, token: str | None) -> str:
-    command = {"command": "policylayer", "args": ["connect", "--url", base, "--server", server]}
+def _launched(base: str, server: str, token: str | None, program: tuple[str, ...]) -> str:
+    name, *before = program
+    command = {"command": name, "args": [*before, "connect", "--url", base, "--server", server]}
     return _json({"mcpServers": {server: {**command, "env": {VARIABLE: token or f"${{{VARIABLE}}}"}}}})
 
 
@@ -87,5 +91,6 @@ _CLIENTS: Final[list[tuple[str, str, Callable[[str, str, str, str | None], str]]
     ("cursor", ".cursor/mcp.json", _cursor),
     ("vscode", ".vscode/mcp.json", _vscode),
     ("generic", "any client that takes a URL and headers", _generic),
-    ("generic-stdio", "any client that launches a command", _launched),
 ]
+
+_LAUNCHING: Final = ("generic-stdio", "any client that launches a command")

@@ -42,6 +42,7 @@ def files(found: Found) -> dict[str, str]:
         f"policies/{found.name}.yaml": _policy(found),
         f"policies/{found.name}_test.yaml": _tests(found),
         "policies/principals.yaml": PRINCIPALS,
+        IGNORE: IGNORED,
         f"{TOOLS_FOLDER}/{found.name}{TOOLS_SUFFIX}": as_text(found.name, map(_definition, found.tools)),
     }
 
@@ -49,6 +50,13 @@ def files(found: Found) -> dict[str, str]:
 def _definition(tool: Tool) -> Mapping[str, Any]:
     return tool.definition or {"name": tool.name, "description": tool.about}
 
+
+IGNORE: Final = ".gitignore"
+IGNORED: Final = """\
+# The key that the decision log is verified with, and the log itself: neither belongs into git.
+policylayer.key
+policylayer.db*
+"""
 
 PRINCIPALS: Final = f"""\
 # Who makes calls, and who decides about held ones. Names are exact; an owner or attributes are given like this:

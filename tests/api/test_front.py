@@ -45,6 +45,8 @@ async def test_an_agent_that_names_no_server_is_told_how() -> None:
     answer = await ask("/mcp", ("host", "localhost:8080"))
     assert (answer.status, answer.json["detail"].startswith("agents connect to `/mcp/SERVER`")) == (404, True)
     assert (await ask("/mcp", ("host", "evil.example"))).status == 421
+    slashed = await ask("/mcp/shop/", ("host", "localhost:8080"))
+    assert (slashed.status, "without a slash at its end" in slashed.json["detail"]) == (404, True)
 
 
 async def test_agents_requests_are_checked_by_their_own_endpoint() -> None:

@@ -77,4 +77,5 @@ def test_a_taken_port_is_one_line(run: Runner, tmp_path: Path) -> None:
         done = run("demo", "--port", str(taken.getsockname()[1]), "--dir", tmp_path / "here")
     assert done.code == 1
     assert "address already in use" in done.err
+    assert 'make up ARGS="--port 0"' in done.err
     assert "`policylayer demo --port 0`" in done.err

@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -38,6 +39,34 @@ def test_init_writes_what_loads_and_passes(run: Runner, tmp_path: Path, monkeypa
     assert healthy.code == 0
     assert {line["state"] for line in healthy.lines} == {"ok"}
     assert healthy.lines[-1]["message"] == "answers, 8 tools, in observe mode: nothing is denied"
+
+
+@pytest.mark.shows("proxy.1")
+def test_what_init_says_to_do_next_can_be_done(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Line by line in one shell, as people paste it; the last one would serve."""
+    monkeypatch.chdir(tmp_path)
+    done = run("init", "--dir", "x y/z", "--name", "shop", "--", *SHOP)
+    steps = [line.strip() for line in done.out.partition("Next:\n")[2].splitlines()]
+    assert steps[0] == "cd 'x y/z'"
+    assert steps[-1] == "policylayer serve -c policylayer.yaml"
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    script = "\n".join(["set -e", *steps[:-1]])
+    shell = subprocess.run(["sh", "-c", script], env={**os.environ, "PATH": path}, capture_output=True, check=False)
+    assert shell.returncode == 0, shell.stderr
+    written = (tmp_path / "x y" / "z" / ".gitignore").read_text().splitlines()
+    assert {"policylayer.key", "policylayer.db*"} <= set(written)
+
+
+def test_init_leaves_a_gitignore_that_is_there(run: Runner, tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("mine\n")
+    done = run("init", "--dir", tmp_path, "--name", "other", "--", *SHOP)
+    assert done.code == 1  # the configuration of `home` is there
+    (tmp_path / "policylayer.yaml").unlink(missing_ok=True)
+    (tmp_path / "policies" / "principals.yaml").unlink(missing_ok=True)
+    done = run("init", "--dir", tmp_path, "--name", "other", "--", *SHOP)
+    assert done.code == 0
+    assert (tmp_path / ".gitignore").read_text() == "mine\n"
+    assert "`policylayer.key` and `policylayer.db*` belong into it" in done.err
 
 
 def test_doctor_misses_a_meta_tool_that_is_not_there(run: Runner, home: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,6 @@ def test_a_principal_that_no_rule_lets_in_is_told(run: Runner) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--principal", "bot", "--servers", "shop"], "the body does not fit"),
         (["--principal", "agent:bot", "--servers", "nowhere"], "not among the configured servers: `nowhere`"),
         (["--principal", "agent:bot", "--servers", "shop", "--expires", "2020-01-01"], "the expiry lies in the past"),
     ],
@@ -96,6 +96,73 @@ def test_what_no_grant_can_be(run: Runner, arguments: list[str], said: str) -> N
     done = run("grant", "create", "x", *arguments)
     assert done.code == 1
     assert said in done.err
+
+
+@pytest.mark.shows("proxy.1")
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["grant", "create", "x", "--principal", "bot", "--servers", "shop"], "--principal cannot be `bot`"),
+        (["grant", "create", "x", "--principal", "agent:x", "--servers", ""], "--servers names servers: there is none"),
+        (["grant", "create", "x", "--principal", "agent:x", "--servers", "a b"], "`a b` is no server's name"),
+        (["grant", "create", "", "--principal", "agent:x", "--servers", "shop"], "/name"),
+        (["token", "create", "--role", "admin", "--principal", "bot"], "--principal cannot be `bot`"),
+        (["grant", "rotate", "x", "--overlap=-1"], "--overlap cannot be `-1`"),
+        (["grant", "rotate", "x", "--overlap", "8d"], "a duration up to `7d`"),
+        (["grant", "list", "-c", "policylayer.yaml", "--url", "http://x"], "-c and --url are two ways"),
+        (["explain", "x", "--principal", "agent:x"], "--principal is about a call that nobody has made"),
+        (["explain", "x", "--label", "a"], "are about a call that nobody has made"),
+        (["explain", "--principal", "agent:x", "--server", "s", "--tool", "a", "--tool", "b"], "--tool is there twice"),
+        (["replay", "--output", "markdown", "--json"], "--json and --output markdown are two formats"),
+    ],
+)
+def test_what_does_not_fit_is_said_of_the_option(run: Runner, command: list[str], said: str) -> None:
+    done = run(*command)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_the_url_of_the_environment_is_no_second_way(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLICYLAYER_URL", "http://127.0.0.1:1")
+    assert run("grant", "list", "-c", "policylayer.yaml").code == 0
+
+
+def test_rotating_with_an_overlap(run: Runner) -> None:
+    assert run("grant", "create", "bot", "--principal", "agent:bot", "--servers", "shop,shop").code == 0
+    assert run("grant", "rotate", "bot", "--overlap", "5m").code == 0
+    assert run("grant", "rotate", "bot", "--overlap", "30").code == 0
+
+
+def test_what_a_client_launches_is_found_without_a_path(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    told = run("grant", "create", "bot", "--principal", "agent:bot", "--servers", "shop").out
+    assert f'"command": "{Path(sys.executable).parent}/' in told
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    told = run("grant", "create", "other", "--principal", "agent:bot", "--servers", "shop").out
+    assert '"command": "policylayer"' in told
+
+
+def test_no_test_of_that_name_is_a_failure(run: Runner) -> None:
+    done = run("test", "-k", "nomatch")
+    assert (done.code, "no test matches `nomatch`" in done.err) == (1, True)
+
+
+def test_a_code_as_one_object(run: Runner) -> None:
+    told = run("explain", "pl103", "--json").json
+    assert (told["code"], list(told)) == ("PL103", ["code", "title", "explanation", "example", "fix"])
+    assert run("explain", "PL103").out.startswith("PL103: ")
+
+
+def test_a_log_is_replayed_through_the_policies_here(run: Runner, home: Path) -> None:
+    assert run("audit", "export", "-o", "log.jsonl").code == 0
+    assert run("replay", "--log", "log.jsonl").code == 0
+
+
+def test_connecting_without_a_grant_is_said(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("policylayer.upstream.front.run", lambda *given: 0)
+    asked = ("connect", "--url", "http://127.0.0.1:1", "--server", "shop")
+    assert "no grant is set" in run(*asked).err
+    assert run(*asked, "--grant", "plg_x").err == ""
 
 
 def test_tokens(run: Runner) -> None:
