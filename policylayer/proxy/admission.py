@@ -49,6 +49,7 @@ async def admit(deps: Deps, scope: Mapping[str, Any], down: Downstream, server: 
     facts = deps.servers[server]
     visit = Visit(deps, caller, facts, upstream, fit.headers, down, fit.authorization, ip, length, fit.streams)
     visit.asked_at = asked_at
+    down.streams = fit.streams
     return visit
 
 

@@ -1,7 +1,8 @@
 """The agent's side of one HTTP exchange, on bare ASGI: reading the body, answering whole or as a stream, going away.
 
 An answer is whole (`reply`) until a stream has begun (`begin`); from then on a whole answer becomes the stream's last
-event, so callers need not know. `hold_back` keeps the end of an answer until `release`. Must not know what the bytes
+event, so callers need not know. A client that reads no streams (`streams` is false) gets of a stream the response
+alone, whole, when it comes. `hold_back` keeps the end of an answer until `release`. Must not know what the bytes
 mean. The peer's deadlines (slow heads, bodies, readers) are the server's (`serve/http_protocol.py`).
 """
 
@@ -12,10 +13,13 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
+import orjson
+import structlog
+
 from policylayer.proxy.load import Load
 from policylayer.proxy.patience import Patience
 from policylayer.tasks import spawn
-from policylayer.wire import sse
+from policylayer.wire import replies, sse
 from policylayer.wire.replies import Reply
 
 Event: TypeAlias = MutableMapping[str, Any]
@@ -30,6 +34,9 @@ STREAM: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
+
+
+JSON: Final = (("Content-Type", "application/json"),)
 
 
 class Oversize(Exception):
@@ -62,6 +69,7 @@ class Downstream:
         "ended",
         "gone",
         "hold_back",
+        "streams",
         "unread",
         "whose",
         "wrote_at",
@@ -84,6 +92,7 @@ class Downstream:
         self.unread = False
         self.ended = False
         self.hold_back = False
+        self.streams = True
         self.begun = False
         self.gone = False
         self.wrote_at = 0.0
@@ -156,8 +165,12 @@ class Downstream:
 
     def is_long(self) -> None:
         """It takes long: told by `patience.py`, once."""
-        for callback in self._long or ():
-            callback()
+        for callback in tuple(self._long or ()):
+            # One that fails keeps no other from being told: its client's leaving, or its caller's right, is watched so.
+            try:
+                callback()
+            except Exception:
+                structlog.get_logger().error("what takes long cannot be watched", exc_info=True)
 
     def _start_watching(self) -> None:
         if not self.ended and self._watch is None:
@@ -202,7 +215,7 @@ class Downstream:
 
     async def begin(self) -> None:
         """Begin a stream of events, unless it has begun."""
-        if self.begun or self.ended:
+        if self.begun or self.ended or not self.streams:
             return
         self.begun = True
         await self._send({"type": "http.response.start", "status": 200, "headers": STREAM + self._extra})
@@ -211,7 +224,7 @@ class Downstream:
 
     async def event(self, raw: bytes) -> None:
         """One or more whole events, as they are."""
-        if self.ended or self.gone or not raw:
+        if self.ended or self.gone or not raw or not self.streams:
             return
         await self.begin()
         self.wrote_at = asyncio.get_running_loop().time()
@@ -221,6 +234,9 @@ class Downstream:
         """The last event, and the end of the stream."""
         if self.hold_back:
             self._kept = raw
+            return
+        if not self.streams and (whole := _response_in(raw)) is not None:
+            await self.reply(Reply(200, JSON, whole))
             return
         await self.event(raw)
         await self.end()
@@ -237,6 +253,11 @@ class Downstream:
     async def end(self) -> None:
         """End the stream."""
         if self.ended:
+            return
+        if not self.begun and not self.streams:
+            # It cannot come back for the rest of a stream that it does not read.
+            failed = replies.upstream_failed(None, "its answer did not come")
+            await self.reply(Reply(502, failed.headers, failed.body))
             return
         self._finish()
         if self.begun:
@@ -255,6 +276,15 @@ class Downstream:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+
+
+def _response_in(raw: bytes) -> bytes | None:
+    """The response among whole events; what else is said there cannot be told."""
+    for event in sse.Parser(len(raw) + 1).feed(raw):
+        message = orjson.loads(event.data) if event.data else {}
+        if "result" in message or "error" in message:
+            return event.data
+    return None
 
 
 @lru_cache(maxsize=256)

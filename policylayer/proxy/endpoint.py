@@ -212,6 +212,8 @@ class McpEndpoint:
     async def _message(self, visit: Visit, message: Message) -> None:
         if passed.names_anothers_task(visit, message):
             await self._reject(visit, _no_such_task(message), message.raw)
+        elif message.method == judged.LISTENING and not visit.streams:
+            await self._refuse(visit, refused(406, "accept", "Accept must admit text/event-stream"), message.raw)
         elif message.kind == "request":
             if message.treatment in ("judged", "filtered"):
                 await self._judged(visit, message)

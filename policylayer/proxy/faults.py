@@ -18,7 +18,7 @@ from policylayer.core.commands import Outcome, OutcomeState
 from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut, UpstreamError
 from policylayer.upstream.interface import Overloaded
 from policylayer.wire import replies
-from policylayer.wire.rejection import Id
+from policylayer.wire.rejection import INVALID_REQUEST, Id
 from policylayer.wire.replies import Reply
 
 _TOLD: Final[Mapping[type[UpstreamError], tuple[OutcomeState, str]]] = {
@@ -44,6 +44,14 @@ class Unusable(Exception):
         self.state = state
 
 
+class Unread(Unusable):
+    """The server refused the message by its status, before it knew whose it was: no answer of its, but a refusal."""
+
+    def __init__(self, status: int, word: str) -> None:
+        super().__init__(f"status {status}", word, OutcomeState.UPSTREAM_REFUSED)
+        self.status = status
+
+
 def outcome_of(error: UpstreamError | Unusable) -> Outcome:
     """For the record."""
     if isinstance(error, Unusable):
@@ -53,6 +61,8 @@ def outcome_of(error: UpstreamError | Unusable) -> Outcome:
 
 def reply_of(id: Id | None, error: UpstreamError | Unusable, row_id: str | None = None) -> Reply:
     """For the agent."""
+    if isinstance(error, Unread):
+        return replies.error(id, INVALID_REQUEST, error.word, {"decision_id": row_id}, error.status)
     word = error.word if isinstance(error, Unusable) else _of(error)[1]
     reply = replies.upstream_failed(id, word, row_id)
     if isinstance(error, Overloaded):

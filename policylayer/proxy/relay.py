@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
+import orjson
+
 from policylayer.core.commands import Outcome, OutcomeState
 from policylayer.core.errors import Lost, UpstreamError
 from policylayer.proxy.downstream import LARGE
-from policylayer.proxy.faults import REFUSES_US, Unusable
+from policylayer.proxy.faults import REFUSES_US, Unread, Unusable
 from policylayer.proxy.sessions import Request
 from policylayer.proxy.sift import Sift
 from policylayer.proxy.visit import Visit
@@ -28,8 +30,12 @@ from policylayer.wire.replies import Reply
 from policylayer.wire.server_messages import ServerMessage
 
 EVENTS: Final = "text/event-stream"
-UNREAD: Final = "too many of this caller's answers have not been read"
+NOT_READ: Final = "too many of this caller's answers have not been read"
 JSON: Final = ("Content-Type", "application/json")
+
+
+UNREAD: Final = frozenset({400, 404, 413, 429})
+"""Statuses by which a server refuses what it has not read as a request."""
 
 
 class SessionOver(Exception):
@@ -71,18 +77,25 @@ class Relay:
     def _make_room(self, data: bytes) -> None:
         """A large answer is held until it is read: who reads nothing must not have ever more of them kept."""
         if len(data) > LARGE and not self.visit.down.take(len(data)):
-            raise Unusable("too many answers wait to be read", UNREAD, OutcomeState.EXECUTED)
+            raise Unusable("too many answers wait to be read", NOT_READ, OutcomeState.EXECUTED)
 
     def _response(self, status: int, body: bytes) -> ServerMessage:
         """The message, if it answers this request: a result with status 200, or an error with any."""
         message = heard(body, self.visit.deps.limits.server_message)
         if not isinstance(message, ServerMessage):
+            if status in UNREAD and _is_nobodys(body):
+                raise Unread(status, self._refused_unread(status))
             raise Unusable(f"status {status}: {message.reason}")
         if message.kind != "response" or (message.error is None and status != 200):
             raise Unusable(f"status {status} with no response in it")
         if not self._is_answer(message, status):
             raise Unusable("the response is to another request")
         return message
+
+    def _refused_unread(self, status: int) -> str:
+        sessionless = self.message.era == "handshake" and self.visit.session is None
+        wants = ": it may want a session (send `initialize` first)" if sessionless and status == 400 else ""
+        return f"the server refused the request{wants}"
 
     def _is_answer(self, message: ServerMessage, status: int) -> bool:
         """Whether the ids agree; a server that refused what it could not read does not know the id."""
@@ -142,6 +155,15 @@ class Relay:
         if came is None:
             return Outcome(OutcomeState.UNKNOWN, "the session ended before its answer")
         return ended(self.request, *came)
+
+
+def _is_nobodys(body: bytes) -> bool:
+    """Whether it is a JSON-RPC error to no request, as of a server that did not look for the id."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return type(said) is dict and said.get("id") is None and type(said.get("error")) is dict
 
 
 async def _to_the_end(answer: Answer, seconds: float) -> None:

@@ -60,7 +60,7 @@ class SessionStream:
 
     async def _exchange(self) -> None:
         visit = self._visit
-        headers = visit.server_headers(forwardable(visit.headers))
+        headers = visit.server_headers([("Accept", EVENTS), *forwardable(visit.headers)])
         answer = await visit.upstream.exchange(Exchange("GET", headers, owner=visit.process_owner, endless=True))
         try:
             if answer.status == 200 and answer.content_type == EVENTS:

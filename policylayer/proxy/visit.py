@@ -24,6 +24,7 @@ from policylayer.proxy.sessions import Owner, Session, owner_of
 from policylayer.proxy.task_owners import Task
 from policylayer.upstream.interface import Answer, Exchange, Upstream
 from policylayer.wire.fields import Headers
+from policylayer.wire.headers import ACCEPT
 
 if TYPE_CHECKING:
     from policylayer.proxy.tracing import Trace
@@ -188,7 +189,7 @@ class Visit:
         """Post a message of our own to the session; that it does not arrive is the server's loss."""
         fields = [
             ("Content-Type", "application/json"),
-            ("Accept", "application/json, text/event-stream"),
+            ACCEPT,
             ("MCP-Protocol-Version", protocol),
         ]
         with contextlib.suppress(UpstreamError):

@@ -3,8 +3,9 @@
 An allow-list, since a deny-list would have to name every credential and routing trick anyone invents. End-to-end fields
 that MCP and tracing use are forwarded; everything else - credentials, cookies, identities and addresses that the proxy
 itself vouches for, hop-by-hop fields, method overrides, `X-*` - stays here unless the server's settings name it.
-`Mcp-*` fields are dropped, and for the modern era written again from the body. The content type is written anew: a
-`charset` that is not UTF-8 would make the server read other text than was judged.
+`Mcp-*` fields are dropped, and for the modern era written again from the body. `Accept` is what the
+protocol wants. The content type is written anew: a `charset` that is not UTF-8 would make the server read other text
+than was judged.
 
 Must not know a credential (`upstream/` adds the server's own) or a connection.
 """
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from policylayer.wire.message import Message
 
 __all__ = [
+    "ACCEPT",
     "FORWARDED",
     "NEVER_FORWARDED",
     "Headers",
@@ -37,8 +39,11 @@ __all__ = [
     "outgoing",
 ]
 
+ACCEPT: Final = ("Accept", "application/json, text/event-stream")
+"""With every message, whatever the agent takes: the protocol demands both, and what a server refuses for the lack of it
+would be told as the server's failure. `proxy/downstream.py` gives an agent that reads no stream the answer whole."""
+
 FORWARDED: Final = {
-    "accept": "Accept",
     "accept-language": "Accept-Language",
     "baggage": "baggage",
     "last-event-id": "Last-Event-ID",
@@ -51,6 +56,7 @@ FORWARDED: Final = {
 
 NEVER_FORWARDED: Final = frozenset(
     {
+        "accept",
         "accept-encoding",
         "authorization",
         "connection",
@@ -96,7 +102,7 @@ def outgoing(
     `params_schema` is the tool's inputSchema, for `Mcp-Param-*`. `extra` are lower-case names that the server's
     settings allow besides. A server's session id is not among them: whoever keeps the session adds it.
     """
-    fields = [("Content-Type", "application/json"), *forwardable(inbound, extra)]
+    fields = [("Content-Type", "application/json"), ACCEPT, *forwardable(inbound, extra)]
     if message.era == "modern" and message.method is not None:
         fields.append(("Mcp-Method", encode_value(message.method)))
         if message.method in ROUTED and message.target is not None:
@@ -137,7 +143,7 @@ def _named_by_connection(inbound: Headers) -> frozenset[str]:
     if "connection" not in inbound:
         return frozenset()
     named = {token.strip().lower() for value in inbound.get_all("connection") for token in value.split(",")}
-    return frozenset(named - {"accept", "mcp-protocol-version"})
+    return frozenset(named - {"mcp-protocol-version"})
 
 
 def is_json(headers: Headers) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from policylayer.proxy.downstream import Downstream, Gone, Oversize
 from policylayer.proxy.patience import LONG
+from policylayer.wire import sse
 from policylayer.wire.replies import Reply
 
 pytestmark = pytest.mark.anyio
@@ -49,6 +50,41 @@ async def test_a_body_up_to_the_limit() -> None:
     assert await Wire(piece(b"abc")).down.body("3", 3, 1) == b"abc"
     assert await Wire(piece(b"a", True), piece(b"bc")).down.body(None, 3, 1) == b"abc"
     assert await Wire(piece(b"")).down.body(None, 3, 1) == b""
+
+
+async def test_a_client_that_reads_no_stream_gets_its_response_whole() -> None:
+    wire = Wire()
+    wire.down.streams = False
+    await wire.down.begin()
+    await wire.down.event(sse.comment("ping"))
+    told = sse.encode(b'{"jsonrpc":"2.0","method":"notifications/progress"}', event="message")
+    await wire.down.event(told)
+    assert wire.sent == []
+    await wire.down.last(told + sse.encode(b'{"jsonrpc":"2.0","id":1,"result":{}}', id="7") + told)
+    assert (wire.sent[0]["status"], wire.body) == (200, b'{"jsonrpc":"2.0","id":1,"result":{}}')
+    assert (b"content-type", b"application/json") in [(k.lower(), v) for k, v in wire.sent[0]["headers"]]
+
+
+async def test_a_client_that_reads_no_stream_is_told_that_it_ended() -> None:
+    wire = Wire()
+    wire.down.streams = False
+    await wire.down.begin()
+    await wire.down.end()
+    assert wire.sent[0]["status"] == 502
+
+
+async def test_of_those_who_wait_for_it_to_be_long_each_is_told() -> None:
+    told = []
+    down = Wire().down
+
+    def fails() -> None:
+        raise RuntimeError("broken")
+
+    for callback in (lambda: told.append(1), fails, lambda: told.append(2)):
+        down.when_long(callback)
+    down.is_long()
+    assert told == [1, 2]
+    down.close()
 
 
 @pytest.mark.parametrize("length", ["4", "-1", "1e1", "+3", "999999999999999999999"])

@@ -12,9 +12,9 @@ import pytest
 from policylayer.core.decision import Obligations
 from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut
 from policylayer.proxy.limits import Limits
-from policylayer.upstream.interface import Overloaded
+from policylayer.upstream.interface import Exchange, Overloaded
 from tests.proxy.fakes import ALLOW, DONE, TOOLS, FakeAnswer, event, result, stream
-from tests.proxy.rig import Rig, call, modern_call
+from tests.proxy.rig import Rig, call, modern, modern_call
 
 pytestmark = pytest.mark.anyio
 CALLS = pytest.mark.parametrize("made", [call, modern_call], ids=["handshake", "modern"])
@@ -267,3 +267,52 @@ async def test_what_a_call_earns_is_recorded_before_its_answer_leaves(rig: Rig) 
         await opened.whole()
         assert json.loads(result(call())) in (opened.messages or [opened.json])
     assert seen == [False, False]
+
+
+# --- clients that read no stream, servers that want a session ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("accept", ["application/json", None])
+@CALLS
+async def test_who_reads_no_stream_is_answered_whole(rig: Rig, made: Any, accept: str | None) -> None:
+    def answer(exchange: Exchange, message: dict[str, Any]) -> FakeAnswer:
+        assert dict(exchange.headers)["Accept"] == "application/json, text/event-stream"
+        progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
+        return stream(event(json.dumps(progress).encode()), event(result(message)), None)[0]
+
+    rig.upstream.answer = answer
+    answered = await rig.post(made(), Accept=accept)
+    assert answered.status == 200
+    if accept is None:
+        assert answered.headers["content-type"] == "text/event-stream"
+        return
+    assert answered.headers["content-type"] == "application/json"
+    assert answered.json["result"]["content"][0]["text"] == "done"
+    assert rig.recorder.states == ["executed"]
+
+
+async def test_who_reads_no_stream_may_not_listen(rig: Rig) -> None:
+    listen = modern("subscriptions/listen", {"notifications": {}})
+    answered = await rig.post(listen, Accept="application/json")
+    assert answered.status == 406
+    assert rig.upstream.sent == []
+
+
+@pytest.mark.parametrize("id", [None, "server-error"])
+async def test_a_server_that_wants_a_session_is_heard(rig: Rig, id: str | None) -> None:
+    error = {"code": -32600, "message": "Bad Request: Missing session ID"}
+    body = json.dumps({"jsonrpc": "2.0", "id": id, "error": error}).encode()
+    rig.upstream.answer = lambda exchange, message: FakeAnswer(400, body)
+    answered = await rig.post(call())
+    assert answered.status == 400
+    assert "session" in answered.json["error"]["message"].lower()
+    assert rig.recorder.states == ["upstream_refused"]
+    if id is None:
+        assert answered.json["id"] == 1
+        assert (await rig.post(modern_call())).status == 400
+
+
+async def test_a_page_that_says_no_is_the_servers_failure(rig: Rig) -> None:
+    rig.upstream.answer = lambda exchange, message: FakeAnswer(400, b"<html>", kind="text/html")
+    answered = await rig.post(call())
+    assert (answered.status, answered.json["error"]["code"]) == (200, 40502)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from policylayer.wire import headers as wire_headers
-from policylayer.wire.headers import Headers, forwardable, is_json, may_travel, outgoing
+from policylayer.wire.headers import ACCEPT, Headers, forwardable, is_json, may_travel, outgoing
 from policylayer.wire.methods import MODERN
 from tests.wire.samples import NOVEMBER, accepted, handshake, modern
 
@@ -76,6 +76,7 @@ def test_modern_routing_fields_are_written_from_the_body() -> None:
     message = accepted(modern("tools/call", {"name": "n\u00e4me", "arguments": {"tenant": "b"}}))
     assert outgoing(message, inbound, schema) == [
         ("Content-Type", "application/json"),
+        ACCEPT,
         ("MCP-Protocol-Version", MODERN),
         ("Mcp-Method", "tools/call"),
         ("Mcp-Name", "=?base64?bsOkbWU=?="),
@@ -87,7 +88,7 @@ def test_modern_routing_fields_are_written_from_the_body() -> None:
 
 def test_only_methods_with_a_name_have_one() -> None:
     sent = outgoing(accepted(modern("tools/list")), Headers())
-    assert sent == [("Content-Type", "application/json"), ("Mcp-Method", "tools/list")]
+    assert sent == [("Content-Type", "application/json"), ACCEPT, ("Mcp-Method", "tools/list")]
     sent = outgoing(accepted(modern("resources/read", {"uri": "file:///a"})), Headers())
     assert ("Mcp-Name", "file:///a") in sent
 
@@ -106,7 +107,12 @@ def test_settings_may_name_more() -> None:
 
 def test_values_that_another_parser_could_split_are_dropped() -> None:
     inbound = Headers(
-        [("accept", "a\r\nX: y"), ("user-agent", "caf\u00e9"), ("baggage", "x" * 8193), ("tracestate", "a\x00")]
+        [
+            ("accept-language", "a\r\nX: y"),
+            ("user-agent", "caf\u00e9"),
+            ("baggage", "x" * 8193),
+            ("tracestate", "a\x00"),
+        ]
     )
     assert forwardable(inbound) == []
 
@@ -115,7 +121,16 @@ def test_the_protocols_own_fields_are_not_hop_by_hop() -> None:
     inbound = Headers(
         [("Connection", "accept, MCP-Protocol-Version , close"), ("Accept", "a"), ("mcp-protocol-version", NOVEMBER)]
     )
-    assert forwardable(inbound) == [("Accept", "a"), ("MCP-Protocol-Version", NOVEMBER)]
+    assert forwardable(inbound) == [("MCP-Protocol-Version", NOVEMBER)]
+    assert ACCEPT in outgoing(accepted(handshake("tools/list")), inbound)
+
+
+@pytest.mark.parametrize("accept", [None, "application/json", "*/*", "application/json;q=0.1"])
+def test_a_server_is_always_told_what_the_protocol_wants_it_told(accept: str | None) -> None:
+    inbound = Headers([("accept", accept)] if accept else [])
+    for message in (accepted(modern("tools/list")), accepted(handshake("tools/list"))):
+        said = [field for field in outgoing(message, inbound, extra=["accept"]) if field[0].lower() == "accept"]
+        assert said == [("Accept", "application/json, text/event-stream")]
 
 
 @pytest.mark.parametrize(
