@@ -162,7 +162,14 @@ class Service:
 
 def hosts_of(config: Config) -> Hosts:
     """Which Host and Origin are allowed."""
-    return Hosts.of(config.hosts, config.origins, config.public_url, loopback=config.listen.loopback)
+    return Hosts.of(
+        config.hosts,
+        config.origins,
+        config.public_url,
+        loopback=config.listen.loopback,
+        tls=config.tls is not None,
+        fronted=bool(config.behind_proxy),
+    )
 
 
 def restart_of(config: Config) -> list[str]:

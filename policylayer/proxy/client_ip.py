@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, TypeAlias
 
+_WITH_PORT: Final = re.compile(r"([0-9.]{7,15}):[0-9]{1,5}|\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?")
 LONGEST: Final = 64
 """Characters of an address, with its zone. What is longer is none, and is not remembered as such."""
 
@@ -16,7 +18,8 @@ Network: TypeAlias = "IPv4Network | IPv6Network"
 
 
 def client_ip(peer: str | None, forwarded: tuple[str, ...], proxies: tuple[Network, ...]) -> str | None:
-    """The nearest address that is not a proxy's of ours; an unreadable entry ends the belief before it."""
+    """The nearest address that is not a proxy's of ours. Behind an entry that cannot be read it is not known: to take
+    our own proxy's for it would let in whoever rules let in from there."""
     if not proxies:
         return _plain(peer or "")
     address = _read(peer or "")
@@ -25,11 +28,17 @@ def client_ip(peer: str | None, forwarded: tuple[str, ...], proxies: tuple[Netwo
     hops = [hop.strip() for line in forwarded for hop in line.split(",")]
     while hops and any(address in network for network in proxies if network.version == address.version):
         hop = hops.pop()
-        before = _read(hop) if len(hop) <= LONGEST else None
+        before = _read(_without_port(hop)) if len(hop) <= LONGEST else None
         if before is None:
-            break
+            return None
         address = before
     return str(address)
+
+
+def _without_port(hop: str) -> str:
+    """An entry as some proxies write it: `1.2.3.4:5555`, `[2001:db8::1]:443`, `[2001:db8::1]`."""
+    found = _WITH_PORT.fullmatch(hop)
+    return hop if found is None else found[1] or found[2]
 
 
 @lru_cache(maxsize=1024)

@@ -20,11 +20,17 @@ _PORTS: Final = {"http": "80", "https": "443"}
 
 @immutable
 class Hosts:
-    """What is allowed. A host without a port stands for that name at any port; origins are exact."""
+    """What is allowed. A host without a port stands for that name at any port; origins are exact.
+
+    Pages of the Host that a request names are our own where their scheme is one that we are reached by: `near` by
+    loopback names, which no front serves, and `far` by all others.
+    """
 
     names: frozenset[str]
     authorities: frozenset[tuple[str, str]]
     origins: frozenset[tuple[str, str, str]]
+    near: frozenset[str]
+    far: frozenset[str]
 
     @classmethod
     def of(
@@ -33,8 +39,13 @@ class Hosts:
         origins: Iterable[str] = (),
         public_url: str | None = None,
         loopback: bool = False,
+        tls: bool = False,
+        fronted: bool = False,
     ) -> Hosts:
-        """From the configuration: `hosts` and `origins` as written, and what `public_url` and the listener add."""
+        """From the configuration: `hosts` and `origins` as written, and what `public_url` and the listener add.
+
+        `tls`: the listener's own; `fronted`: a proxy in front may end it, and only `public_url` says whether it does.
+        """
         names = set(LOOPBACK) if loopback else set()
         authorities: set[tuple[str, str]] = set()
         known = {found for found in map(origin_of, origins) if found is not None}
@@ -49,7 +60,9 @@ class Hosts:
                 authorities.add((name, port))
             else:
                 names.add(name)
-        return cls(frozenset(names), frozenset(authorities), frozenset(known))
+        near = frozenset({"https" if tls else "http"})
+        far = frozenset({public[0]}) if public is not None else frozenset(_PORTS) if fronted else near
+        return cls(frozenset(names), frozenset(authorities), frozenset(known), near, far)
 
     def host_allowed(self, host: str | None) -> bool:
         """Whether a request may name this Host."""
@@ -61,9 +74,12 @@ class Hosts:
         found = origin_of(origin)
         if found is None:
             return False
-        own = authority_of(host) if host else None
-        same = own is not None and (own[0], own[1] or _PORTS[found[0]]) == found[1:]
-        return same or found in self.origins
+        return found in self.origins or self._own(found, authority_of(host) if host else None)
+
+    def _own(self, origin: tuple[str, str, str], host: tuple[str, str] | None) -> bool:
+        if host is None or origin[0] not in (self.near if host[0] in LOOPBACK else self.far):
+            return False
+        return (host[0], host[1] or _PORTS[origin[0]]) == origin[1:]
 
 
 def authority_of(text: str) -> tuple[str, str] | None:

@@ -190,20 +190,25 @@ class StrictHttpProtocol(asyncio.Protocol):
 
     async def _run(self, exchange: Exchange) -> None:
         """Have the app answer; what it leaves unanswered ends the connection."""
+        failed: Refusal | None = FAILED
         try:
             await self._app(exchange.scope(self._client, self._scheme), exchange.receive, exchange.send)
         except Exception:
             structlog.get_logger().error("an app failed", exc_info=True)
+        except asyncio.CancelledError:
+            # The program ends without waiting: the request did not fail, and nobody knows what became of it.
+            failed = None
+            raise
         finally:
             if not (exchange.complete or exchange.gone):
-                self._fail(exchange)
+                self._fail(exchange, failed)
 
-    def _fail(self, exchange: Exchange) -> None:
-        """No whole answer came: it is told where nothing has been sent yet, else cut off."""
-        if exchange.started:
+    def _fail(self, exchange: Exchange, failed: Refusal | None) -> None:
+        """No whole answer came: it is told where nothing has been sent yet and there is a word for it, else cut off."""
+        if exchange.started or failed is None:
             self._drop()
         elif exchange is self._exchange and self._transport is not None:
-            self._transport.write(_refusal_bytes(FAILED))
+            self._transport.write(_refusal_bytes(failed))
             self._close(linger=True)
 
     def _refuse(self, refusal: Refusal) -> None:

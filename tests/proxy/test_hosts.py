@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from policylayer.proxy.hosts import Hosts
 
 
@@ -34,6 +38,25 @@ def test_an_origin_is_ours_where_it_names_the_host_itself() -> None:
     assert not hosts.origin_allowed("http://localhost:8081", "localhost:8080")
     assert not hosts.origin_allowed("http://127.0.0.1:8080", "localhost:8080")
     assert not hosts.origin_allowed("http://localhost", "localhost:8080")
+
+
+@pytest.mark.parametrize(
+    ("how", "host", "schemes"),
+    [
+        ({}, "localhost:8080", {"http"}),
+        ({"tls": True}, "localhost:8080", {"https"}),
+        ({}, "proxy.example.com", {"http"}),
+        ({"tls": True}, "proxy.example.com", {"https"}),
+        ({"public_url": "https://other.example.com"}, "proxy.example.com", {"https"}),
+        ({"public_url": "https://other.example.com"}, "localhost:8080", {"http"}),
+        ({"public_url": "https://other.example.com"}, "other.example.com", {"https"}),
+        ({"fronted": True, "public_url": "http://other.example.com"}, "proxy.example.com", {"http"}),
+        ({"fronted": True}, "proxy.example.com", {"http", "https"}),
+    ],
+)
+def test_an_origin_of_another_scheme_is_not_ours(how: dict[str, Any], host: str, schemes: set[str]) -> None:
+    hosts = Hosts.of(["proxy.example.com"], loopback=True, **how)
+    assert {each for each in ("http", "https") if hosts.origin_allowed(f"{each}://{host}", host)} == schemes
 
 
 def test_configured_origins_are_exact() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -195,6 +196,19 @@ async def test_slow_requests_are_ended(part: bytes) -> None:
     async with serving(app, QUICK) as server:
         await refused(server, part, 408)
     assert [path for path, _ in app.seen] == ["/good"]
+
+
+async def test_a_request_that_the_programs_end_cuts_off_is_not_said_to_have_failed() -> None:
+    app = Echo()
+    async with serving(app) as server, server.connect() as raw:
+        await raw.send(post("/slow"))
+        async with asyncio.timeout(5):
+            while not app.seen:
+                await asyncio.sleep(0.01)
+        for task in tuple(server.server.server_state.tasks):
+            task.cancel()
+        with contextlib.suppress(ConnectionResetError):
+            assert await raw.ended() == b""
 
 
 async def test_a_silent_connection_is_dropped() -> None:
