@@ -28,6 +28,7 @@ from policylayer.wire.replies import Reply
 from policylayer.wire.server_messages import ServerMessage
 
 CANCELLED: Final = "notifications/cancelled"
+PROGRESS: Final = "notifications/progress"
 TASK_STATUS: Final = "notifications/tasks/status"
 RELATED: Final = "io.modelcontextprotocol/related-task"
 
@@ -80,6 +81,8 @@ def _is_own(visit: Visit, message: Message) -> bool:
     if message.method == CANCELLED:
         id = message.params.get("requestId")
         return visit.session is not None and isinstance(id, int | str) and visit.session.under_way(id)
+    if message.method == PROGRESS:
+        return visit.session is not None
     if message.method == TASK_STATUS:
         return visit.session is not None and not visit.deps.tasks.is_anothers(
             visit.server.name, message.params.get("taskId"), visit.caller

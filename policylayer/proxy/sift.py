@@ -193,7 +193,7 @@ class Sift:
             return None
         if message.method == LIST_CHANGED:
             self._visit.deps.tools.changed(self._visit.server.name)
-        if message.method in OF_TASKS and not await self._may_know_task(message):
+        if message.method in OF_TASKS and (_ends_in_a_question(message) or not await self._may_know_task(message)):
             self._drop("task_update")
             return None
         if message.method == CANCELLED and self._visit.session is not None:
@@ -240,6 +240,12 @@ class Sift:
             visit.deps.metrics.count("failures", "decide")
             return False
         return decision.enforced is not Effect.DENY
+
+
+def _ends_in_a_question(message: ServerMessage) -> bool:
+    """Whether what it tells of a task holds a result that asks for input, as no task's may."""
+    inner = message.params.get("result")
+    return type(inner) is dict and server_requests.asks(inner)
 
 
 def _id(value: object) -> Id | None:

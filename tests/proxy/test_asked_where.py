@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 
-from tests.proxy.fakes import TOOLS, FakeAnswer, event, result, stream
-from tests.proxy.rig import Rig, call, modern, modern_call, request
+from policylayer.core.call import Call
+from tests.proxy.fakes import ALICE, TOOLS, FakeAnswer, event, result, stream
+from tests.proxy.rig import MODERN, Rig, call, modern, modern_call, request
 
 pytestmark = pytest.mark.anyio
 
@@ -59,3 +61,22 @@ async def test_answers_go_only_where_a_server_may_ask(rig: Rig) -> None:
             answer = await rig.post(each)
             assert (answer.status, answer.json["error"]["code"]) == (400, -32602)
     assert rig.upstream.sent == []
+
+
+@pytest.mark.shows("proxy.5")
+async def test_what_is_told_of_a_task_does_not_end_in_a_question(rig: Rig) -> None:
+    rig.deps.tasks.keep("t1", ALICE, Call("shop", "tools/call", "safe", {}, b"", b"", MODERN), "row-0", frozenset())
+    inner = {"resultType": "input_required", "inputRequests": {"name": ELICIT}}
+    state = {"taskId": "t1", "status": "completed", "result": inner}
+    rig.upstream.answer = lambda exchange, message: FakeAnswer(
+        body=result(message, {"resultType": "complete", **state})
+    )
+    answer = await rig.post(modern("tasks/get", {"taskId": "t1"}))
+    assert answer.json["error"]["code"] == 40502
+    told = [
+        event(orjson.dumps({"jsonrpc": "2.0", "method": "notifications/tasks", "params": each}))
+        for each in (state, {**state, "result": {"content": []}})
+    ]
+    rig.upstream.answer = lambda exchange, message: stream(*told, None)[0]
+    answer = await rig.post(modern("subscriptions/listen", {"notifications": {"taskIds": ["t1"]}}))
+    assert [message["params"]["result"] for message in answer.messages] == [{"content": []}]

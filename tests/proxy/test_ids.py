@@ -135,8 +135,9 @@ async def test_anothers_task_is_not_named(rig: Rig) -> None:
         assert (answer.status, answer.json["error"]["code"]) == (400, -32602)
         assert len(rig.upstream.sent) == sent
     rig.session = None
-    assert (await rig.post(status, token="bob")).status == 202
-    assert "notifications/tasks/status" not in rig.upstream.methods
+    for each in (status, notified("notifications/progress", progressToken=1, progress=1)):
+        assert (await rig.post(each, token="bob")).status == 202
+        assert each["method"] not in rig.upstream.methods
 
 
 async def test_ones_own_task_is(rig: Rig) -> None:
@@ -146,3 +147,6 @@ async def test_ones_own_task_is(rig: Rig) -> None:
     own = notified("notifications/tasks/status", taskId="of the client's own", status="working")
     assert (await rig.post(own)).status == 202
     assert rig.upstream.bodies("notifications/tasks/status") == [own]
+    told = notified("notifications/progress", progressToken=1, progress=1)
+    assert (await rig.post(told)).status == 202
+    assert rig.upstream.bodies("notifications/progress") == [told]
