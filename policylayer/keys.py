@@ -212,7 +212,9 @@ def _read(path: Path) -> bytes:
         # Not blocking: a FIFO in its place must not hang the start.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        raise ConfigError(f"the key file `{path}` is missing", "restore it: the database's chain needs it") from None
+        make = f"openssl rand -hex 32 > {path} && chmod 600 {path}"
+        help = f"restore it, if the database was begun with it, since its chain needs it; for a new database: {make}"
+        raise ConfigError(f"the key file `{path}` is missing", help) from None
     except OSError as error:
         raise ConfigError(f"the key file `{path}` cannot be read: {error.strerror}") from None
     try:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from policylayer.cli.application import new
+from policylayer.cli.exits import CommandError
 from policylayer.cli.output import emit, say
+from policylayer.core.errors import ConfigError
 
 app = new("Bring a database to this version's schema.")
 
@@ -30,12 +34,11 @@ def migrate(
     loaded = load(config)
     from policylayer.store.migrate import migrate as run
 
-    before, after = run(loaded.database)
+    with _told():
+        before, after = run(loaded.database)
     granted = {}
     if role is not None:
-        from policylayer.store.migrate import grant
-
-        granted = {"role": role, "statements": grant(loaded.database, role)}
+        granted = {"role": role, "statements": _grant(loaded.database, role)}
     if json:
         emit({"before": before, "after": after, **granted})
         return
@@ -45,3 +48,28 @@ def migrate(
         say(f"The database is at schema `{after}` already.")
     else:
         say(f"The database went from {f'schema `{before}`' if before else 'nothing'} to schema `{after}`.")
+
+
+def _grant(database: str, role: str) -> list[str]:
+    from policylayer.store.migrate import grant
+
+    try:
+        return grant(database, role)
+    except ConfigError as error:
+        if "does not exist" not in error.message:
+            raise
+        help = f"make it first, as a superuser: CREATE ROLE \"{role}\" LOGIN PASSWORD '…'"
+        raise CommandError(error.message, help) from None
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What PostgreSQL, or the way to it, says is no fault of ours."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        why = getattr(getattr(error, "orig", None), "__cause__", None) or getattr(error, "orig", None) or error
+        help = "does the server run, and are user, password and database in `database` there? It must own the tables"
+        raise CommandError(f"the database cannot be migrated: {why or type(error).__name__}", help) from None

@@ -75,3 +75,22 @@ def test_a_grant_on_a_server_that_is_observed(run: Runner, home: Path) -> None:
     config.write_text(config.read_text().replace('/mcp"}', '/mcp", mode: observe}'))
     told = run("grant", "create", "a", "--principal", "user:bto", "--servers", "shop").err
     assert "its calls pass while the server is in observe mode" in told
+
+
+def test_roles_that_there_are_not(run: Runner, home: Path, postgres_url: str) -> None:
+    configure(home, f"database: {postgres_url}")
+    done = run("migrate", "--role", "nobody")
+    assert (done.code, 'CREATE ROLE "nobody"' in done.err) == (1, True)
+    config = home / "policylayer.yaml"
+    config.write_text(config.read_text().replace("://postgres@", "://nobody@"))
+    done = run("migrate")
+    assert done.code == 1
+    assert 'cannot be migrated: role "nobody" does not exist' in done.err
+    assert "internal error" not in done.err
+
+
+def test_a_new_postgresql_wants_a_key_that_someone_makes(run: Runner, home: Path, postgres_url: str) -> None:
+    configure(home, f"database: {postgres_url}")
+    done = run("grant", "list")
+    assert done.code == 3
+    assert "for a new database: openssl rand -hex 32 >" in done.err
