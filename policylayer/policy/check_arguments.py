@@ -13,8 +13,8 @@ from itertools import takewhile
 from policylayer.policy import ast
 from policylayer.policy.check_matchers import check_matcher, check_ref
 from policylayer.policy.codes import Code
-from policylayer.policy.conditions import refs_in
 from policylayer.policy.diagnostics import did_you_mean, nearest, quote
+from policylayer.policy.references import refs_in
 from policylayer.policy.tool_truth import SCALARS
 from policylayer.policy.tool_words import (
     ABOUT_ARGUMENTS,
@@ -65,7 +65,7 @@ def check_condition_within(
 
 def check_counted(limit: ast.Limit, spots: Sequence[Spot], asking: Asking) -> None:
     """What a limit counts and what it counts by: without it every call is denied."""
-    asking = replace(asking, counts=True, blames=lambda tool, test: True)
+    asking = replace(asking, counts=True, blames=lambda tool, test, path: True)
     if limit.sum is not None:
         _check_read(limit.sum, frozenset(("string" if limit.decimal else "number",)), limit, spots, asking)
     for path in limit.by:
@@ -107,7 +107,8 @@ def _path(path: ast.Path, span: ast.Span, spots: Sequence[Spot], asking: Asking,
     if lost and len(lost) == len(found) and asking.only_tools:
         _say_unknown(path, span, lost, asking, asked)
     elif lost and asking.guards and not asked:
-        _say_missing(path, span, [each for each in lost if asking.blames(each[0].tool, outer)], asking)
+        blamed = [(spot, at) for spot, at in lost if asking.blames(spot.tool, outer, path[: at.lost + 1])]
+        _say_missing(path, span, blamed, asking)
     return [(spot, place) for spot, place in found if place.standing in ("declared", "unsure")]
 
 

@@ -13,9 +13,9 @@ from policylayer.core.call import Question
 from policylayer.policy import ast, testing
 from policylayer.policy.check_rule import tests_of
 from policylayer.policy.codes import Code
-from policylayer.policy.conditions import refs_in
 from policylayer.policy.diagnostics import Diagnostic, error, quote
 from policylayer.policy.directory import GROUP, People
+from policylayer.policy.references import refs_in
 from policylayer.policy.selectors import Names, compile_target
 
 _GROUPS: Final = frozenset((("principal", "groups"), ("for", "groups")))

@@ -15,7 +15,7 @@ from policylayer.policy.diagnostics import Diagnostic, did_you_mean, nearest, qu
 from policylayer.policy.known import Known
 from policylayer.policy.selectors import TOOLS
 from policylayer.policy.tool_reach import FIRES, Servers, Tool, outside
-from policylayer.policy.tool_truth import EITHER, FALSE, MISSING, TRUE
+from policylayer.policy.tool_truth import EITHER, FALSE, MISSING, TRUE, of_missing
 from policylayer.policy.tool_words import Asking, Spot, listed, tools_named
 
 NOWHERE = ast.Span(".", 1, 1)
@@ -39,7 +39,7 @@ def _check_file(policy: ast.Policy, servers: Servers, sink: list[Diagnostic]) ->
     if policy.redact:
         tools = [tool for server in servers.of_policy(policy) for tool in servers.tools[server].values()]
         anyone = ast.Rule("", policy.span, ast.Selection(), None)
-        asking = Asking(anyone, sink, lambda tool, test: False)
+        asking = Asking(anyone, sink, lambda tool, test, path: False)
         check_redacted(policy.redact, [Spot(tool, tool.scene) for tool in tools], asking)
 
 
@@ -78,14 +78,21 @@ class _Rule:
                 check_counted(limit, spots, asking)
         check_redacted(rule.redact, spots, asking)
 
-    def blames(self, tool: Tool, test: ast.Test) -> bool:
-        """Whether the rule may be an error because this test's value is missing, all else being there."""
+    def blames(self, tool: Tool, test: ast.Test, path: ast.Path) -> bool:
+        """Whether the rule may be an error because a path that this test reads is missing, all else being there.
+
+        What else the rule asks of that path, or below it, is asked of nothing as well: `exists` may make it false.
+        """
         if not self.reach.sure:
             return False
         others = outside(tool.leaf, EITHER)
-        return bool(
-            self.servers.outcome(self.rule, tool, lambda each: MISSING if each is test else others(each)) & MISSING
-        )
+
+        def leaf(each: ast.Test) -> int:
+            if each is test:
+                return MISSING
+            return of_missing(each) if path[0] == "args" and each.path[: len(path)] == path else others(each)
+
+        return bool(self.servers.outcome(self.rule, tool, leaf) & MISSING)
 
     # --- tools ---
 
@@ -108,7 +115,7 @@ class _Rule:
         known = {name for server in servers for name in self.servers.tools[server]}
         message = f"{listed(servers)} {'lists' if len(servers) == 1 else 'list'} no tool {quote(pattern.text)}"
         is_slip = nearest(pattern.text, known) is not None
-        asking = Asking(self.rule, self.sink, lambda tool, test: False)
+        asking = Asking(self.rule, self.sink, lambda tool, test, path: False)
         asking.say(is_slip, Code.UNKNOWN_TOOL, pattern.span, message, did_you_mean(pattern.text, known))
 
     # --- rules that never match ---

@@ -24,6 +24,7 @@ from policylayer.policy.codes import Code
 from policylayer.policy.condition_nodes import Node, any_part, every_part, inverse
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.matchers import BUILDERS, Check, Refused, Site, build, ref_problem
+from policylayer.policy.references import typed_refs
 from policylayer.policy.truth import Problem, Truth, conjunction, disjunction
 from policylayer.policy.values import BROKEN, NOT_ARRIVED, UNKNOWN_ROOTS, Context, reader, target_readings, text_of
 
@@ -268,7 +269,7 @@ def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> Compiled:
         check, reads = _each(matcher, site, missing)
         return check, missing, reads
     check = build(matcher, site)
-    refs = _typed_refs(matcher)
+    refs = typed_refs(matcher)
     if not refs:
         return check, missing, frozenset()
     problems = tuple(ref_problem(ref, taken, site) for ref, taken in refs)
@@ -279,25 +280,6 @@ def _matcher(matcher: ast.Matcher, site: Site, missing: Truth) -> Compiled:
         return conjunction([*own, *found]) if found else missing
 
     return check, when_missing, frozenset(ref.path for ref, _ in refs)
-
-
-def refs_in(matcher: ast.Matcher) -> list[ast.Ref]:
-    """The paths that a matcher compares with."""
-    return [ref for ref, _ in _typed_refs(matcher)]
-
-
-def _typed_refs(matcher: ast.Matcher, numeric: bool = False) -> list[tuple[ast.Ref, tuple[type, ...]]]:
-    """The same, each with the types that it must lead to."""
-    if isinstance(matcher.value, ast.Ref):
-        return [(matcher.value, _taken(matcher.name, numeric))]
-    nested = matcher.value if isinstance(matcher.value, tuple) else ()
-    return [found for part in nested if isinstance(part, ast.Matcher) for found in _typed_refs(part, True)]
-
-
-def _taken(name: str, numeric: bool) -> tuple[type, ...]:
-    if name in ("in", "not_in"):
-        return (list, tuple)
-    return (int, float) if numeric or name not in ("eq", "neq") else (int, float, str, bool)
 
 
 # --- every, some ------------------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from typing import Any, Final
 from policylayer.core.call import Call, Json, Question, ServerFacts, Subject
 from policylayer.policy import ast, outcomes
 from policylayer.policy.check_rule import tests_of
-from policylayer.policy.conditions import judge_all, reads_files, refs_in
+from policylayer.policy.conditions import judge_all, reads_files
 from policylayer.policy.directory import People
 from policylayer.policy.matchers import Refused, Site
+from policylayer.policy.references import refs_in
 from policylayer.policy.selectors import TOOLS
 from policylayer.policy.times import EPOCH
 from policylayer.policy.tool_places import Place, anywhere, root_of

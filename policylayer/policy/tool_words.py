@@ -52,11 +52,11 @@ class Spot:
 
 @immutable
 class Asking:
-    """Whose condition it is. `blames` tells whether a missing value of the test makes the rule fire on the tool."""
+    """Whose condition it is. `blames` tells whether the rule fires on the tool where a path of the test is missing."""
 
     rule: ast.Rule
     sink: list[Diagnostic]
-    blames: Callable[[Tool, ast.Test], bool]
+    blames: Callable[[Tool, ast.Test, ast.Path], bool]
 
     only_tools: bool = True
     """Whether it is about nothing but tools: what else it is about may have other arguments."""

@@ -215,3 +215,34 @@ def test_a_schema_is_taken_apart_once_however_many_rules_there_are(monkeypatch: 
         rules = [f'id: r{n}, tools: ["*"], effect: allow, when: {{args.amount: {{gt: {n}}}}}' for n in range(count)]
         assert codes("\n".join(rules), known, "[shop]") == []
     assert counted[0] == counted[1] <= 20 * 2 + 10
+
+
+GUARDED = [
+    "when: {all: [{args.query: {exists: true}}, {args.query: {within: /etc}}]}",
+    "when: {any: [{all: [{args.query: {exists: true}}, {args.query: x}]}, {args.amount: {gt: 5, absent: no_match}}]}",
+    "when: {not: {any: [{args.query: {exists: false}}, {args.query: {neq: x}}]}}",
+    "when: {args.query: x}, except: [{when: {args.query: {exists: false}}}]",
+    "when: {all: [{args.query: {exists: true}}, {principal.id: {eq: {ref: args.query}}}]}",
+    "when: {all: [{args.query: {exists: true}}, {args.query.a: x}]}",
+]
+UNGUARDED = [
+    "when: {all: [{args.amount: {exists: true}}, {args.query: {within: /etc}}]}",
+    "when: {any: [{args.query: {exists: true}}, {args.query: x}]}",
+    "when: {all: [{args.query: {exists: false}}, {args.query: x}]}",
+    "when: {args.query: x}, except: [{when: {args.query: {exists: true}}}]",
+]
+
+
+@pytest.mark.shows("proxy.9")
+@pytest.mark.parametrize("effect", ["effect: deny, reason: r", "effect: require_approval"])
+@pytest.mark.parametrize("rest", GUARDED + UNGUARDED)
+def test_a_rule_fires_for_want_of_an_argument_where_it_is_said_to(effect: str, rest: str) -> None:
+    text = f"id: r, tools: ['*'], {effect}, {rest}"
+    named = {"search": {"type": "object", "properties": {"query": {"type": ["string", "object"]}}}}
+    found = codes(text, Known(tools={"shop": {**SHOP, **named}}))
+    assert ("PL405" in found) is (rest in UNGUARDED)
+    policy = f"policy: p\napplies_to: {{principals: ['*'], servers: ['*']}}\nrules:\n  - {{{text}}}\n"
+    loaded = load({"p.yaml": policy.encode()}, not_enforced=frozenset()).policy_set
+    assert loaded is not None
+    decision = loaded.decide(question("refund", {"amount": 1}))
+    assert ("p/r" in {ref.name for ref in decision.rules}) is (rest in UNGUARDED)
