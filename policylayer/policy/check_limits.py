@@ -6,7 +6,7 @@ a counter per value of an argument is no bound where the rule lets the caller ch
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policylayer.core.decision import Effect
@@ -17,6 +17,7 @@ from policylayer.policy.directory import GROUP
 from policylayer.policy.selectors import PROMPTS, TOOLS
 
 CONFINING: Final = frozenset({"eq", "in"})
+CLIENT: Final = ("request", "client")
 CALLED_BY: Final = {"tools": (TOOLS,), "prompts": (PROMPTS,), "resources": tuple(resources.METHODS)}
 """The methods by which each kind of target is called."""
 
@@ -39,15 +40,52 @@ def check_limits(policies: Sequence[ast.Policy], sink: list[Diagnostic]) -> None
 
 
 def _check_by(rule: ast.Rule, limit: ast.Limit, sink: list[Diagnostic]) -> None:
-    parts = rule.selection.when.parts if isinstance(rule.selection.when, ast.All) else ()
-    confined = {
-        part.path for part in parts if isinstance(part, ast.Test) and any(m.name in CONFINING for m in part.matchers)
-    }
+    confined = _confined(rule.selection.when)
     for path in limit.by:
-        if path[0] in ("args", "input") and path not in confined:
+        if _is_free(path) and path not in confined:
             message = f"rule {quote(rule.id)} counts by {quote('.'.join(path))}, which the caller may choose freely"
             help_ = "say in `when` which values it may have: every new value begins a new counter"
             sink.append(warning(Code.UNCONFINED_BY, rule.span, message, help_))
+
+
+def _is_free(path: ast.Path) -> bool:
+    """Whether whoever calls may put any value there."""
+    return path[0] in ("args", "input") or path == CLIENT
+
+
+def _confined(condition: ast.Condition | None) -> set[ast.Path]:
+    """Paths that are equal to one of some literals, or to a path that is, or that the caller does not choose."""
+    tests = list(_conjoined(condition))
+    found: set[ast.Path] = set()
+    while more := {test.path for test in tests if test.path not in found and _confines(test, found)}:
+        found |= more
+    return found
+
+
+def _conjoined(condition: ast.Condition | None) -> Iterator[ast.Test]:
+    """The tests that all must hold."""
+    if isinstance(condition, ast.Test):
+        yield condition
+    for part in condition.parts if isinstance(condition, ast.All) else ():
+        yield from _conjoined(part)
+
+
+def _confines(test: ast.Test, confined: set[ast.Path]) -> bool:
+    for matcher in test.matchers:
+        if matcher.name in CONFINING:
+            value = matcher.value
+            if isinstance(value, ast.Ref):
+                holds = not _is_free(value.path) or value.path in confined
+            else:
+                # Keys are told apart by case: each spelling of a text would begin a counter of its own.
+                holds = not (test.ignore_case and any(_has_case(literal) for literal, _ in matcher.placed()))
+            if holds:
+                return True
+    return False
+
+
+def _has_case(literal: object) -> bool:
+    return isinstance(literal, str) and any(char.isascii() and char.isalpha() for char in literal)
 
 
 def _check_avoidable(placed: Placed, allows: Sequence[Placed], sink: list[Diagnostic]) -> None:

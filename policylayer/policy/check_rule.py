@@ -6,16 +6,21 @@ The keys are in `parse_policy`; what needs other files is in `check_names` and `
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 from policylayer.core.decision import Effect
 from policylayer.policy.ast import All, Any_, Condition, Not, Rule, Test
-from policylayer.policy.check_time import check_time
+from policylayer.policy.check_time import check_time, leaves
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import quote
 from policylayer.policy.parse_selection import ENOUGH
+from policylayer.policy.references import refs_in
 from policylayer.policy.shapes import Reading, Values
 
+_CLIENT: Final = ("request", "client")
+_OTHER: Final = ("neq", "not_in")
+"""Matchers that one name makes false and all others true."""
 DUTIES: Final = ("limits", "label", "earn", "redact", "mask", "cap")
 
 
@@ -69,10 +74,20 @@ def tests_of(condition: Condition | None) -> Iterator[Test]:
 
 
 def _check_client(rule: Rule, reading: Reading) -> None:
-    """An allow that reads it, or an exception of any other rule that does, lets whoever claims the name through."""
+    """Whoever claims the name passes: an allow or an exception that reads it, and what else is left by claiming one."""
     blocks = (rule.selection, *rule.except_) if rule.effect is Effect.ALLOW else rule.except_
-    for block in blocks:
-        for test in tests_of(block.when):
-            if test.path == ("request", "client"):
-                message = "`request.client` is whatever the client calls itself"
-                reading.warn(Code.CLIENT_CLAIM, test.span, message, "do not allow by it: any client can claim any name")
+    found = [test for block in blocks for test in tests_of(block.when) if any(_by_claim(test))]
+    if rule.effect is not Effect.ALLOW:
+        for leaf, odd in leaves(replace(rule, except_=())):
+            # A name that makes it true is harmless where that denies: nobody claims it.
+            found += [test for test in tests_of(leaf) if any((name in _OTHER) is not odd for name in _by_claim(test))]
+    for test in found:
+        message = "`request.client` is whatever the client calls itself"
+        reading.warn(Code.CLIENT_CLAIM, test.span, message, "do not allow by it: any client can claim any name")
+
+
+def _by_claim(test: Test) -> Iterator[str]:
+    """The matchers that look at what the client calls itself."""
+    for matcher in test.matchers:
+        if test.path == _CLIENT or any(ref.path == _CLIENT for ref in refs_in(matcher)):
+            yield matcher.name
