@@ -332,7 +332,7 @@ async def test_a_database_that_is_gone_is_not_ready(rig: Rig) -> None:
     assert (await rig.ask("GET", "/me", "viewer")).status == 503
 
 
-@pytest.mark.shows("proxy.9")
+@pytest.mark.shows("audit.3")
 async def test_a_database_that_cannot_be_written_is_not_ready_until_it_can(rig: Rig, tmp_path: Path) -> None:
     """Though it can be read, and though nobody calls meanwhile."""
 
