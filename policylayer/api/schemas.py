@@ -78,6 +78,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "enforced": _or_null({"enum": [str(effect) for effect in Effect]}),
             "would": _or_null({"enum": [str(effect) for effect in Effect]}),
             "reason_code": _or_null({"anyOf": [{"enum": [str(code) for code in ReasonCode]}, STRING]}),
+            "told": _or_null({"enum": [str(code) for code in ReasonCode]}),
             "reason": _or_null(STRING),
             "rules": _list(RULE),
             "revision": _or_null(STRING),

@@ -30,7 +30,7 @@ FILTERS: Final = (
     Parameter("target", "a tool, prompt or resource"),
     Parameter("effect", "what policy said", {"enum": [*map(str, Effect)]}),
     Parameter("enforced", "what was done, by people too", {"enum": [*map(str, Effect)]}),
-    Parameter("reason_code", "why", {"enum": [*map(str, ReasonCode)]}),
+    Parameter("reason_code", "why it was so decided, or how its hold ended", {"enum": [*map(str, ReasonCode)]}),
     Parameter("rule", "`policy/rule`"),
     SINCE,
     UNTIL,

@@ -4,8 +4,8 @@ Plain functions over a SQLAlchemy connection, for `Store.read`. What a row looks
 know who may read. A page goes by the id after which it begins, never by an offset.
 
 Filters that an index answers find any row at once, however large the log is. A text or a rule stands anywhere in a
-row, and what was enforced is in no index: of those, one page looks at so many rows (`LOOKED`), and says where the next
-one is to go on.
+row, what was enforced in no index, and how a hold ended in another row: of those, one page looks at so many rows
+(`LOOKED`), and says where the next one is to go on.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, or_, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, or_, select
 
 from policylayer.audit.shown import Family, decision_json, event_json
 from policylayer.clock import uuid7
 from policylayer.core.commands import Kind
+from policylayer.core.decision import Effect, ReasonCode
 from policylayer.core.immutable import immutable
 from policylayer.store.tables import equals, is_event, records
 
@@ -28,6 +29,11 @@ EXACT: Final = ("principal", "server", "method", "target", "effect", "reason_cod
 
 NARROW: Final = ("principal", "target", "approval_id")
 """Those of them that leave little of a log."""
+
+ENDS: Final = frozenset(
+    code.value for code in (ReasonCode.PENDING, ReasonCode.APPROVAL_DENIED, ReasonCode.APPROVAL_EXPIRED)
+)
+"""Reason codes of calls that policy wanted approved: the row of a hold that ended so has `rule`, its outcome this."""
 
 SLACK_US: Final = 3_600_000_000
 """Ids never go back where the clock does, so an id may be later than its row's time; by no more than this, say."""
@@ -43,8 +49,9 @@ LOOKED: Final = 10_000
 
 @immutable
 class Filters:
-    """Which decisions. `rule` is `policy/rule`; times in microseconds, `until` exclusive; `q` is looked for in targets,
-    reasons, rules, kept arguments and the calls inside calls, whatever the case."""
+    """Which decisions. `reason_code` is why it was so decided, or how its hold ended; `rule` is `policy/rule`; times in
+    microseconds, `until` exclusive; `q` is looked for in targets, reasons, rules, kept arguments and the calls inside
+    calls, whatever the case."""
 
     principal: str | None = None
     server: str | None = None
@@ -131,6 +138,8 @@ def where(filters: Filters) -> Select[Any]:
     query = select(records).where(records.c.kind.in_(CALLS), *_indexed(filters))
     if filters.enforced is not None:
         query = query.where(records.c.enforced == filters.enforced)
+    if filters.reason_code in ENDS:
+        query = query.where(_ended_so(filters.reason_code))
     if filters.rule is not None:
         query = query.where(_names_rule(filters.rule))
     if filters.q:
@@ -146,6 +155,8 @@ def _indexed(filters: Filters) -> list[ColumnElement[bool]]:
     narrow = any(getattr(filters, name) is not None for name in NARROW)
     for name in EXACT:
         value = getattr(filters, name)
+        if name == "reason_code" and value in ENDS:
+            name, value = "effect", Effect.REQUIRE_APPROVAL.value
         if value is not None:
             found += [records.c[name] == value] if narrow else equals(name, value)
     return found + _in_time(filters.since, filters.until)
@@ -161,7 +172,8 @@ def _in_time(since: int | None, until: int | None) -> list[ColumnElement[bool]]:
 
 
 def _is_indexed(filters: Filters) -> bool:
-    return filters.rule is None and filters.enforced is None and not filters.q
+    other = filters.rule is not None or filters.enforced is not None or bool(filters.q)
+    return not other and filters.reason_code not in ENDS
 
 
 def far(
@@ -193,6 +205,15 @@ def relatives(connection: Connection, ids: Collection[str]) -> Family:
 def first_id(time_us: int) -> str:
     """The smallest id of this time."""
     return uuid7(max(time_us, 0) * 4)
+
+
+def _ended_so(code: str) -> ColumnElement[bool]:
+    """Whether a call was refused so, or held until it was told so."""
+    outcome = records.alias("outcome")
+    end = exists().where(
+        outcome.c.parent == records.c.id, outcome.c.kind == Kind.OUTCOME.value, outcome.c.reason == code
+    )
+    return or_(records.c.reason_code == code, end)
 
 
 def _names_rule(name: str) -> ColumnElement[bool]:

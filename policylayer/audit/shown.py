@@ -14,9 +14,10 @@ from typing import Any, Final
 import orjson
 
 from policylayer.core.commands import Kind, OutcomeState
-from policylayer.core.decision import Effect
+from policylayer.core.decision import Effect, ReasonCode
 
 Stored = Mapping[Any, Any]
+CODES: Final = frozenset(map(str, ReasonCode))
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,6 +63,7 @@ def decision_json(row: Stored, family: Family) -> dict[str, Any]:
         "enforced": row["enforced"],
         "would": row["would"],
         "reason_code": row["reason_code"],
+        "told": told(row, outcome),
         "reason": row["reason"],
         "rules": loaded(row["rules"]) or [],
         "observed": loaded(row["observed"]) or [],
@@ -84,6 +86,16 @@ def decision_json(row: Stored, family: Family) -> dict[str, Any]:
         "chain": row["chain"],
         "seq": row["seq"],
     }
+
+
+def told(row: Stored, outcome: Stored | None) -> str | None:
+    """The reason code that the agent was told of this row: of a hold, how it ended. None: its call was let through, or
+    is held, or went on in another row."""
+    if row["enforced"] == Effect.DENY.value:
+        code: str | None = row["reason_code"]
+        return code
+    held = row["enforced"] == Effect.REQUIRE_APPROVAL.value
+    return outcome["reason"] if held and outcome is not None and outcome["reason"] in CODES else None
 
 
 def outcome_json(row: Stored, family: Family) -> dict[str, Any] | None:

@@ -245,6 +245,29 @@ async def plan(store: SqliteStore, read: Any) -> str:
     return await store.read(explained)
 
 
+@pytest.mark.shows("audit.7")
+@pytest.mark.parametrize("code", ["pending", "approval_denied", "approval_expired"])
+async def test_a_held_call_is_found_by_how_its_hold_ended(store: SqliteStore, recorder: Recorder, code: str) -> None:
+    """As its agent was told, though what policy said stays what it was."""
+    held = [await written(recorder, Effect.REQUIRE_APPROVAL) for _ in range(3)]
+    ends = (code, "the proxy ended while the call was held")
+    for row_id, end in zip(held, ends, strict=False):
+        await recorder.outcome(RecordOutcome(row_id, Outcome(OutcomeState.NEVER_SENT, end), decision()))
+    again = await written(
+        recorder, Effect.REQUIRE_APPROVAL, enforced=Effect.DENY, reason_code=ReasonCode(code), kind=Kind.DECISION
+    )
+    allowed, denied = await written(recorder), await written(recorder, Effect.DENY)
+    await recorder.drained()
+    assert await found(store, reason_code=code) == [again, held[0]]
+    assert await found(store, reason_code=code, principal="agent:refund-bot") == [again, held[0]]
+    assert await found(store, reason_code=code, effect="deny") == []
+    assert await found(store, reason_code="rule") == [denied, allowed, *reversed(held)]
+    told = [(await one(store, row_id))["told"] for row_id in (*held, again, allowed, denied)]
+    assert told == [code, None, None, code, None, "rule"]
+    assert (await one(store, held[0]))["reason_code"] == "rule"
+    assert "records_effect" in await plan(store, partial(queries.decisions, filters=Filters(reason_code=code)))
+
+
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 async def test_a_page_looks_at_so_many_rows_for_a_text_and_says_where_to_go_on(
     store: SqliteStore, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, order: str
