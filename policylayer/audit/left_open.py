@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
+from policylayer.audit.queries import first_id, time_of
 from policylayer.audit.rows import RowMaker, Stamp
 from policylayer.clock import Clock
 from policylayer.core.commands import Kind, Outcome, OutcomeState
@@ -25,6 +26,9 @@ from policylayer.tasks import spawn
 
 WATCH: Final = 10.0
 """Seconds between looks for replicas that ended without a word."""
+
+WAITED_US: Final = 3_600_000_000
+"""No row waits so long for its chain."""
 
 PAGE: Final = 500
 CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
@@ -91,8 +95,12 @@ def close_chains(connection: Connection, ids: tuple[str, ...], now_us: int) -> N
 
 
 def first_open(connection: Connection, chain: str) -> int | None:
-    """The number of the first row of a chain that is not over, if there is one."""
-    found: int | None = connection.scalar(select(func.min(records.c.seq)).where(*_is_open(connection, chain)))
+    """The number of the first row of a chain that is not over, if there is one.
+
+    Ids of a chain's rows are no older than its own, by more than a row may wait: the log before is not looked at.
+    """
+    since = records.c.id >= first_id(time_of(chain) - WAITED_US)
+    found: int | None = connection.scalar(select(func.min(records.c.seq)).where(since, *_is_open(connection, chain)))
     return found
 
 

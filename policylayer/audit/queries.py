@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any, Final
+from uuid import UUID
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, or_, select
@@ -205,6 +206,11 @@ def relatives(connection: Connection, ids: Collection[str]) -> Family:
 def first_id(time_us: int) -> str:
     """The smallest id of this time."""
     return uuid7(max(time_us, 0) * 4)
+
+
+def time_of(row_id: str) -> int:
+    """The time of an id, to the millisecond."""
+    return (UUID(row_id).int >> 80) * 1000
 
 
 def _ended_so(code: str) -> ColumnElement[bool]:
