@@ -15,6 +15,7 @@ import jsonschema_rs
 import orjson
 
 from policylayer.core.call import Json
+from policylayer.wire.schema_cost import ENDLESS, Cost
 from policylayer.wire.splice import Path
 
 TEXTS: Final = (
@@ -27,6 +28,13 @@ NUMBERS: Final = (1, -1, 100)
 COMPLAINTS: Final = 1000
 """Complaints that are looked at in one round."""
 
+MOST_WORK: Final = 8_000_000
+"""Checks that all validating of one value may make. A schema that could make more at one go says nothing, as one that
+cannot be read."""
+
+EXPRESSION: Final = 1 << 20
+"""Bytes that one compiled expression of a schema may take."""
+
 Validator = jsonschema_rs.Draft202012Validator
 
 
@@ -35,12 +43,13 @@ def fitting(schema: bytes, before: Json, after: Json, masked: Mapping[Path, Json
 
     Where the schema cannot be read, or the server's own value (`before`) does not fit it, anything does.
     """
-    validator = _validator(schema)
+    rounds = MOST_WORK // _work(schema, before)
+    validator = _validator(schema) if rounds else None
     if validator is None or not _fits(validator, before):
         return dict(masked)
     chosen, holder = dict(masked), [after]
     left = {path: iter(_others(value)) for path, value in masked.items()}
-    while True:
+    for _ in range(rounds):
         blamed = _blamed(validator, holder[0], chosen)
         if not blamed:
             return None if blamed is None else chosen
@@ -51,7 +60,8 @@ def fitting(schema: bytes, before: Json, after: Json, masked: Mapping[Path, Json
                 tried, chosen[path] = True, other
                 _put(holder, (0, *path), other)
         if not tried:
-            return None
+            break
+    return None
 
 
 def _others(value: Json) -> Iterable[Json]:
@@ -74,7 +84,21 @@ def _put(value: Any, path: Path, new: Json) -> None:
     value[path[-1]] = new
 
 
-@lru_cache(maxsize=256)
+def _work(schema: bytes, value: Json) -> int:
+    """What validating takes at most: servers write schemas and values, and everybody waits for it."""
+    try:
+        cost = _cost(schema)
+        return max(cost.work(value, len(orjson.dumps(value))), 1)
+    except (TypeError, ValueError):
+        return ENDLESS
+
+
+@lru_cache(maxsize=64)
+def _cost(schema: bytes) -> Cost:
+    return Cost(orjson.loads(schema))
+
+
+@lru_cache(maxsize=64)
 def _validator(schema: bytes) -> Validator | None:
     """The schema's validator, as strict as a client's; nothing is fetched, and expressions take linear time."""
     try:
@@ -82,7 +106,7 @@ def _validator(schema: bytes) -> Validator | None:
             orjson.loads(schema),
             retriever=_refuse_to_fetch,
             validate_formats=True,
-            pattern_options=jsonschema_rs.RegexOptions(),
+            pattern_options=jsonschema_rs.RegexOptions(size_limit=EXPRESSION),
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, TypeError, RecursionError):
         return None
