@@ -17,7 +17,17 @@ import orjson
 
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
-from policylayer.core.secret_shapes import decoded, is_secret_key, mask_spans, names_secret, plain, squeeze
+from policylayer.core.secret_shapes import (
+    LONGEST_REMEMBERED,
+    decoded,
+    is_secret_key,
+    mask_spans,
+    names_secret,
+    plain,
+    short_names_secret,
+    short_plain_key,
+    squeeze,
+)
 
 Mode: TypeAlias = Literal["none", "digest", "read", "redacted", "full"]
 Mark: TypeAlias = Callable[[Json], str]
@@ -147,7 +157,8 @@ class Redactor:
             item = stack.pop()
             if isinstance(item, dict):
                 for key, below in item.items():
-                    if names_secret(key, extra) and is_secret_key(key, below, extra):
+                    named = short_names_secret if len(key) <= LONGEST_REMEMBERED else names_secret
+                    if named(key, extra) and is_secret_key(key, below, extra):
                         return True
                     kind = type(below)
                     if kind is dict or kind is list:
@@ -215,7 +226,7 @@ class _Walk:
 
         Where a name is not what it was, the whole object is not.
         """
-        if plain(key.encode()) and len(key) <= self._redactor.sizes.value:
+        if len(key) <= LONGEST_REMEMBERED and short_plain_key(key):
             return key
         name = self._string(key)
         if name != key:

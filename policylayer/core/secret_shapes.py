@@ -76,7 +76,7 @@ def is_secret_key(key: str, value: object, extra: frozenset[str] = frozenset()) 
 
 def names_secret(key: str, extra: frozenset[str]) -> bool:
     """Whether a key names a secret, but for counts of tokens."""
-    return _short_names_secret(key, extra) if len(key) <= LONGEST_REMEMBERED else _names_secret(key, extra)
+    return short_names_secret(key, extra) if len(key) <= LONGEST_REMEMBERED else _names_secret(key, extra)
 
 
 def _names_secret(key: str, extra: frozenset[str]) -> bool:
@@ -91,7 +91,8 @@ def _names_secret(key: str, extra: frozenset[str]) -> bool:
     )
 
 
-_short_names_secret = lru_cache(maxsize=4096)(_names_secret)
+short_names_secret = lru_cache(maxsize=4096)(_names_secret)
+"""The same of keys that are no longer than `LONGEST_REMEMBERED`: for whoever asks of many."""
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -199,6 +200,14 @@ def mask_spans(text: str, replace: Callable[[str], str]) -> str | None:
         if any(hint in lower for hint in hints):
             masked = pattern.sub(lambda match: _replaced(match, replace), masked)
     return None if masked == text else masked
+
+
+def _plain_key(key: str) -> bool:
+    return plain(key.encode())
+
+
+short_plain_key = lru_cache(maxsize=4096)(_plain_key)
+"""The same of keys that are no longer than `LONGEST_REMEMBERED`, which most calls share."""
 
 
 def _replaced(match: re.Match[str], replace: Callable[[str], str]) -> str:

@@ -68,7 +68,8 @@ class Relay:
         body = await answer.read(self.visit.deps.limits.answer)
         message = self._response(answer.status, body)
         data = message.raw if self.request.take is None else await self.request.take(message)
-        self._make_room(data)
+        if len(data) > LARGE:
+            self._make_room(data)
         await self.visit.down.reply(Reply(answer.status, (JSON,), data))
         if self.visit.session is not None and self.message.id is not None:
             self.visit.session.answered_whole(self.message.id, self.request)
@@ -76,7 +77,7 @@ class Relay:
 
     def _make_room(self, data: bytes) -> None:
         """A large answer is held until it is read: who reads nothing must not have ever more of them kept."""
-        if len(data) > LARGE and not self.visit.down.take(len(data)):
+        if not self.visit.down.take(len(data)):
             raise Unusable("too many answers wait to be read", NOT_READ, OutcomeState.EXECUTED)
 
     def _response(self, status: int, body: bytes) -> ServerMessage:
@@ -136,7 +137,8 @@ class Relay:
                 raise Unusable("an event is too large") from None
             out = [await sift.event(event) for event in events]
             if sift.answer is not None:
-                self._make_room(out[-1])
+                if len(out[-1]) > LARGE:
+                    self._make_room(out[-1])
                 await self.visit.down.last(b"".join(out))
                 await _to_the_end(answer, self.visit.deps.limits.linger)
                 return

@@ -14,6 +14,7 @@ import pytest
 import policylayer
 from policylayer.core import secret_shapes
 from policylayer.core.call import Call, Question, ServerFacts, Subject
+from policylayer.core.redact import Redactor
 from policylayer.policy.load import load
 from policylayer.proxy import client_ip
 
@@ -24,7 +25,7 @@ SHORT = "asked only for short keys: see below"
 BOUNDED = {
     "core/masking.py": {"masker": OURS},
     "core/redact.py": {"parse_path": OURS},
-    "core/secret_shapes.py": {"_names_secret": SHORT},
+    "core/secret_shapes.py": {"_names_secret": SHORT, "_plain_key": SHORT},
     "identity/credential.py": {"presented": HEAD},
     "policy/check_beaten.py": {"_covers": OURS, "_covers_who": OURS},
     "policy/directory.py": {"self._work_out": "keyed by principals, whose names credentials bound"},
@@ -81,7 +82,12 @@ def keys() -> list[tuple[str, Any, Callable[[str], object]]]:
     made = policy_set()
     proxies = (ip_network("10.0.0.0/8"),)
     return [
-        ("keys of arguments", secret_shapes._short_names_secret, lambda t: secret_shapes.names_secret(t, frozenset())),
+        ("keys of arguments", secret_shapes.short_names_secret, lambda t: secret_shapes.names_secret(t, frozenset())),
+        (
+            "plain keys",
+            secret_shapes.short_plain_key,
+            lambda t: Redactor(lambda _: "").view("redacted", {t: "%41" * 9}),
+        ),
         ("decided targets", made._remembered, asks(made)),
         ("read targets", made._read, lambda text: made.reads("s", "resources/read", text)),
         ("read methods", made._read, lambda text: made.reads("s", text, None)),
