@@ -80,13 +80,14 @@ def asks(made: Any) -> Callable[[str], object]:
 
 def keys() -> list[tuple[str, Any, Callable[[str], object]]]:
     made = policy_set()
+    redactor = Redactor(lambda _: "")
     proxies = (ip_network("10.0.0.0/8"),)
     return [
         ("keys of arguments", secret_shapes.short_names_secret, lambda t: secret_shapes.names_secret(t, frozenset())),
         (
             "plain keys",
             secret_shapes.short_plain_key,
-            lambda t: Redactor(lambda _: "").view("redacted", {t: "%41" * 9}),
+            lambda text: redactor.view("redacted", {text: "%41" * 9}),
         ),
         ("decided targets", made._remembered, asks(made)),
         ("read targets", made._read, lambda text: made.reads("s", "resources/read", text)),
