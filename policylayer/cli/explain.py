@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 CODE: Final = re.compile(r"PL\d{3}", re.IGNORECASE)
 CALLED: Final = ("tool", "prompt", "resource", "method")
+OF_METHOD: Final = {"tools/call": "--tool", "prompts/get": "--prompt", "resources/read": "--resource"}
+"""How what these methods name is given."""
 
 
 def run(arguments: list[str]) -> int:
@@ -183,9 +185,22 @@ def _request(given: argparse.Namespace) -> Mapping[str, Any]:
         named = {name: getattr(given, name) for name in CALLED if getattr(given, name) is not None}
         if given.server is None or not named:
             raise UsageError("which call?", "give --server, and --tool, --prompt, --resource or --method")
+        _check_named(given, named)
         request = {"principal": given.principal, "server": given.server, **named, **_options(given, named)}
     _check(request)
     return request
+
+
+def _check_named(given: argparse.Namespace, named: Mapping[str, str]) -> None:
+    """Who calls has a name; what has a target is named by an option of its own, not in the params of its method."""
+    for option, name in (("--principal", given.principal), ("--for", given.user)):
+        if name is not None and (name.startswith("group:") or not name.rpartition(":")[2] or ":" not in name):
+            help_ = "say who calls, as in agent:refund-bot; what groups a token brings is said by --group"
+            raise UsageError(f"{option} {name!r} is nobody's name", help_)
+    of_method = OF_METHOD.get(named.get("method", ""))
+    if of_method is not None:
+        message = f"--method {named['method']} does not say which"
+        raise UsageError(message, f"give {of_method} NAME in its place, and the arguments alone as --args")
 
 
 def _options(given: argparse.Namespace, named: Mapping[str, str]) -> dict[str, Any]:

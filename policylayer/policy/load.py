@@ -21,6 +21,7 @@ from policylayer.policy.check_limits import check_limits
 from policylayer.policy.check_names import check_names
 from policylayer.policy.check_targets import check_targets
 from policylayer.policy.check_tests import REGO, check_tests
+from policylayer.policy.check_types import check_types
 from policylayer.policy.codes import Code
 from policylayer.policy.compile import compile as compile_policies
 from policylayer.policy.diagnostics import Diagnostic, error, ordered, quote, warning
@@ -124,6 +125,7 @@ class _Folder:
             check_tests(tests, policies, directory, self.sink, rego)
             check_at(tests, policies, directory, self.sink)
             self.check_tools(policies, directory, rego)
+        check_types(policies, directory, self.sink)
         policy_set = self.compile(policies, directory, revision)
         found = ordered(self.sink)
         if any(finding.is_error for finding in found):

@@ -185,6 +185,14 @@ def check_glob(text: str, span: Span, reading: Reading) -> bool:
     return True
 
 
+def check_text(text: str, span: Span, reading: Reading) -> bool:
+    """Whether a text says something: every text contains, begins and ends with the empty one."""
+    if not text:
+        help_ = 'to compare with the empty text, write `eq: ""`; to ask whether it is there, `exists: true`'
+        reading.error(Code.EMPTY_COLLECTION, span, "an empty text", help_)
+    return bool(text)
+
+
 def check_directory(text: str, span: Span, reading: Reading) -> bool:
     """Whether a directory of `within` is absolute and says one thing."""
     if not text.startswith("/"):
@@ -268,12 +276,12 @@ def operands(item: bool, each: Shape) -> dict[str, Shape]:
         "gt": One(item, numeric=True),
         "gte": One(item, numeric=True),
         "decimal": Numeric(item),
-        "contains": Texts(),
-        "starts_with": Texts(),
-        "ends_with": Texts(),
+        "contains": Texts(check_text),
+        "starts_with": Texts(check_text),
+        "ends_with": Texts(check_text),
         "glob": Texts(check_glob),
-        "matches": Texts(),
-        "finds": Texts(),
+        "matches": Texts(check_text),
+        "finds": Texts(check_text),
         "length": Numeric(item),
         "exists": Flag(),
         "type": Choice(TYPES, "a JSON type"),

@@ -2,7 +2,7 @@ r"""Pure: RE2 expressions: linear time, `.` includes newline, captures off; and 
 
 Case is folded in the expression, not by RE2's own flag, because that folds all of Unicode: `(?i)k` matches the Kelvin
 sign. With `ignore_case` each literal letter and letter range is written in both cases and escapes stay as they are, so
-the escapes that could spell letters (`\p`, `\P`, `\x`, `\Q`, `\C`) are refused with it.
+the escapes that could spell letters (`\p`, `\P`, `\x`, `\Q`, `\C`, and octal ones, `\141`) are refused with it.
 
 RE2 itself takes a class of exactly the two cases of a letter for a folded literal, and where such a literal is an
 alternative it adds all that Unicode folds to it: `[yY]|[kK]` matches the Kelvin sign. `apart` keeps it from that.
@@ -21,6 +21,7 @@ TextCheck = Callable[[str], bool]
 MAX_LENGTH: Final = 10_000
 _FLAGS: Final = _re.compile(r"\(\?([a-zA-Z]*)(?:-([a-zA-Z]*))?[:)]")
 _UNFOLDABLE: Final = frozenset("pPxQC")
+_OCTAL: Final = frozenset("01234567")
 _FUSED: Final = frozenset("kKsS\\")
 _CONTROL: Final = {"a": 7, "f": 12, "t": 9, "n": 10, "r": 13, "v": 11}
 
@@ -38,7 +39,11 @@ def compile_regex(pattern: str, whole: bool, ignore_case: bool = False) -> TextC
     if len(pattern) > MAX_LENGTH:
         raise BadRegex(f"the expression is longer than {MAX_LENGTH} characters")
     _refuse_case_flag(pattern)
-    program = _compile(apart(fold(pattern) if ignore_case else pattern))
+    try:
+        program = _compile(apart(fold(pattern) if ignore_case else pattern))
+    except BadRegex:
+        _compile(pattern)  # What is wrong is said of what was written, not of what was made of it.
+        raise
     run = program.fullmatch if whole else program.search
 
     def check(text: str) -> bool:
@@ -133,6 +138,8 @@ def fold(pattern: str) -> str:
         char = pattern[position]
         if char == "\\":
             end = _foldable_escape(pattern, position)
+            if pattern[position + 1 : end] in _OCTAL:
+                raise BadRegex("octal escapes are refused together with `ignore_case`", "write the letter itself")
             out.append(pattern[position:end])
         elif char == "[":
             end = _after_class(pattern, position)

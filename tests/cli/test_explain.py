@@ -91,6 +91,16 @@ class TestACallThatNobodyMade:
             ((*CALL, "--for", "agent:bot"), "nobody acts for themselves"),
             (("--principal", "agent:bot", "--server", "shop"), "which call?"),
             (("--principal", "agent:bot", "--tool", "refund"), "which call?"),
+            (("--principal", "group:ops", "--server", "shop", "--tool", "refund"), "is nobody's name"),
+            (("--principal", "", "--server", "shop", "--tool", "refund"), "is nobody's name"),
+            ((*CALL, "--for", "alice"), "is nobody's name"),
+            (
+                (
+                    *["--principal", "agent:bot", "--server", "shop", "--method", "tools/call", "--args"],
+                    '{"name": "refund"}',
+                ),
+                "give --tool NAME in its place",
+            ),
         ],
     )
     def test_what_is_no_call(self, run: Runner, arguments: tuple[str, ...], said: str) -> None:

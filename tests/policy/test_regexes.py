@@ -126,7 +126,7 @@ def test_what_only_looks_like_it(pattern: str) -> None:
     assert compile_regex(pattern, whole=False)
 
 
-@pytest.mark.parametrize("pattern", [r"\pL", r"\PL", r"\x41", r"\x{41}", r"\Qa\E", r"[\x41]", r"\C"])
+@pytest.mark.parametrize("pattern", [r"\pL", r"\PL", r"\x41", r"\x{41}", r"\Qa\E", r"[\x41]", r"\C", r"\141", r"a\101"])
 def test_escapes_that_may_spell_letters_are_refused_with_folding(pattern: str) -> None:
     with pytest.raises(BadRegex, match="ignore_case"):
         compile_regex(pattern, whole=False, ignore_case=True)
