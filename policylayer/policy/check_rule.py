@@ -40,6 +40,8 @@ def check_rule(rule: Rule, values: Values, reading: Reading) -> None:
         reading.error(Code.NEVER_APPLIES, values.spans["approval"], "nothing in this rule asks for approval", help_)
     check_time(rule, reading)
     _check_client(rule, reading)
+    if rule.effect in (Effect.DENY, Effect.REQUIRE_APPROVAL):
+        _check_queries(rule, reading)
 
 
 def _check_deny(values: Values, reading: Reading) -> None:
@@ -71,6 +73,17 @@ def tests_of(condition: Condition | None) -> Iterator[Test]:
     elif isinstance(condition, All | Any_):
         for part in condition.parts:
             yield from tests_of(part)
+
+
+def _check_queries(rule: Rule, reading: Reading) -> None:
+    """A pattern without a query matches no URL that has one: a deny or a hold by it is left by adding `?`."""
+    for leaf, odd in leaves(rule):
+        for test in tests_of(leaf) if isinstance(leaf, Test) and not odd else ():
+            for matcher in test.matchers:
+                for text, span in matcher.placed() if matcher.name == "url_glob" else ():
+                    if isinstance(text, str) and "?" not in text:
+                        message = f"{quote(text)} matches only URLs without a query: this rule is left by adding one"
+                        reading.warn(Code.LEFT_BY_QUERY, span, message, f"write {quote(text + '?**')}")
 
 
 def _check_client(rule: Rule, reading: Reading) -> None:

@@ -69,6 +69,7 @@ class Code(StrEnum):
     CLIENT_CLAIM = "PL156"
     QUORUM = "PL157"
     ALWAYS_BEATEN = "PL158"
+    LEFT_BY_QUERY = "PL159"
 
     BAD_PATH = "PL160"
     UNKNOWN_PATH = "PL161"

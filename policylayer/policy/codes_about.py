@@ -241,6 +241,10 @@ A deny beats everything and a hold every allow: where one without conditions cov
 - {id: clean-up, tools: [delete_draft], effect: allow}
 - {id: no-deletes, tools: ["delete_*"], effect: deny}
 + {id: no-deletes, tools: ["delete_*"], effect: deny, except: [{tools: [delete_draft]}]}
+PL159 a URL glob that a query leaves
+A pattern without `?` matches only URLs without a query, so a deny or hold by it is left by adding one. A warning.
+- url_glob: "https://a.com/admin/**"
++ url_glob: "https://a.com/admin/**?**"
 PL160 not a path
 Segments are letters, digits, `_` and `-`, anything else in double quotes; no indices, no wildcards.
 - args.items[0]: x

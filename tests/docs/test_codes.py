@@ -182,6 +182,7 @@ FRAMES: Final[Mapping[str, Frame]] = {
     "PL156": rule(),
     "PL157": approval(),
     "PL158": Frame(HEAD + "rules:\n  @\n"),
+    "PL159": Frame(HEAD + "rules:\n  - id: r\n    tools: [t]\n    effect: deny\n    when:\n      args.x:\n        @\n"),
     "PL160": when(),
     "PL161": when(),
     "PL162": matchers(),

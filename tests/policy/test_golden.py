@@ -51,6 +51,7 @@ LISTED = Known(servers=frozenset({"shop", "stripe"}), tools={"stripe": tools_of(
 WITHOUT_ERRORS = {"hidden-direction", "no-reason", "client-claim", "limit-warnings", "opens-with-membership"} | {
     "configuration",
     "beaten",
+    "left-by-query",
     "tool-fine",
     "tool-never",
     "tool-uncovered",
