@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -278,7 +279,8 @@ class Revisions:
         return refused
 
     async def _tell(self, type_: str, detail: Mapping[str, Any]) -> None:
-        structlog.get_logger().info(type_.replace("_", " "), **detail)
+        level = logging.WARNING if type_ == "policy_refused" else logging.INFO
+        structlog.get_logger().log(level, type_.replace("_", " "), **detail)
         if self._on_event is None:
             return
         try:

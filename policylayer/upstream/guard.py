@@ -7,15 +7,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from policylayer.core.errors import UpstreamError
+import structlog
+
+from policylayer.core.errors import Lost, NotSent, UpstreamError
 from policylayer.core.immutable import immutable
 from policylayer.core.shares import Shares
 from policylayer.upstream.breaker import Breaker, State
 from policylayer.upstream.interface import Answer, CircuitOpen, Exchange, Overloaded, Upstream
 from policylayer.upstream.settings import Limits
 
+log = structlog.get_logger()
+
 GATEWAY_FAILURES = frozenset({502, 503, 504})
 """Statuses that a gateway before a dead server gives: failures, as far as the breaker is concerned."""
+
+
+QUIET = 60.0
+"""Seconds between two lines in the log that a server is away: one that comes and goes does not flood it."""
 
 
 @immutable
@@ -40,6 +48,8 @@ class Guarded:
         self._calls = Shares(limits.max_calls)
         self._streams = Shares(limits.max_streams)
         self._last_failure = ""
+        self._away = False
+        self._quiet_until = 0.0
 
     @property
     def name(self) -> str:
@@ -93,15 +103,25 @@ class Guarded:
     def _judge(self, how: BaseException | int) -> None:
         """Tell the breaker. A caller that went away says nothing of the server, and neither does our own limit."""
         if isinstance(how, UpstreamError) and not isinstance(how, Overloaded):
-            self._last_failure = how.message
-            self._breaker.failed(self._monotonic())
+            self._failed(how.message, isinstance(how, NotSent | Lost))
         elif isinstance(how, int) and how in GATEWAY_FAILURES:
-            self._last_failure = f"it answered {how}"
-            self._breaker.failed(self._monotonic())
+            self._failed(f"it answered {how}", True)
         elif isinstance(how, int):
             self._breaker.succeeded()
+            if self._away:
+                self._away = False
+                log.warning("server answers again", server=self.name)
         else:
             self._breaker.abandoned()
+
+    def _failed(self, why: str, away: bool) -> None:
+        """Logged once for as long as it is away, and not again within a minute of the last time."""
+        now = self._monotonic()
+        self._last_failure = why
+        self._breaker.failed(now)
+        if away and not self._away and now >= self._quiet_until:
+            self._away, self._quiet_until = True, now + QUIET
+            log.warning("server cannot be reached", server=self.name, error=why)
 
 
 class _GuardedAnswer:

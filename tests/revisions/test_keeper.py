@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from policylayer.clock import Clock
 from policylayer.core.call import Call, Question, ServerFacts, Subject
@@ -116,6 +117,12 @@ BROKEN = {
 async def test_a_broken_change_is_refused_and_the_last_good_one_stays(tmp_path: Path, name: str) -> None:
     told = Told()
     write(tmp_path, {"shop.yaml": ALLOW})
+    with capture_logs() as said:
+        await _broken(tmp_path, told, name)
+    assert [each["log_level"] for each in said if each["event"] == "policy refused"] == ["warning"]
+
+
+async def _broken(tmp_path: Path, told: Told, name: str) -> None:
     async with kept(tmp_path, told) as revisions:
         good = revisions.current
         replace(tmp_path / "shop.yaml", BROKEN[name])

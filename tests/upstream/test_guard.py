@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
+from structlog.testing import capture_logs
 
 from policylayer.core.errors import Lost, NotSent, TimedOut
 from policylayer.upstream import CircuitOpen, Exchange, Limits, Overloaded
@@ -111,3 +112,29 @@ async def test_an_error_status_of_the_server_itself_is_no_failure() -> None:
     guard.inner.next = 401
     await whole(guard.guarded, post(call()))
     assert guard.guarded.condition.breaker == "closed"
+
+
+@pytest.mark.shows("proxy.1")
+async def test_a_server_that_is_away_is_logged_once_and_again_when_it_is_back() -> None:
+    guard = Guard()
+    with capture_logs() as said:
+        for now, next in (
+            (0, NotSent("cannot connect")),
+            (1, Lost("its process ended")),
+            (2, 503),
+            (3, 200),
+            (4, 200),
+            (5, 502),  # within a minute: one that comes and goes does not flood the log
+            (6, 200),
+            (70, TimedOut("slow")),  # of one call
+            (80, Lost("its process ended")),
+        ):
+            guard.now, guard.inner.next = now, next
+            with suppress(NotSent, TimedOut, Lost):
+                await whole(guard.guarded, post(call()))
+    assert [(each["event"], each.get("error")) for each in said] == [
+        ("server cannot be reached", "cannot connect"),
+        ("server answers again", None),
+        ("server cannot be reached", "its process ended"),
+    ]
+    assert {(each["log_level"], each["server"]) for each in said} == {("warning", "scripted")}
