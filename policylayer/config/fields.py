@@ -20,7 +20,13 @@ from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, did_you_mean, error, quote
 
 T = TypeVar("T")
-_VARIABLE: Final = re.compile(r"\$(\$?)\{([^{}]*)\}")
+_VARIABLE: Final = re.compile(r"\$(\$?)\{([^{}]*)(\}|$)")
+
+_MEANT: Final = dict.fromkeys(
+    ("server", "upstream", "upstreams", "mcpServers"),
+    "write `servers: {NAME: {url: http://…}}`, or `{command: [PROGRAM, ARGUMENT]}` for one to launch",
+)
+"""What is written at the top where servers are meant, and how they are."""
 
 
 @dataclass(slots=True)
@@ -43,24 +49,34 @@ class Reading:
             nonlocal complete
             escaped, name = found[1], found[2]
             if escaped:
-                return f"${{{name}}}"
-            if not values.is_variable(name) or name not in self.environment:
+                return found[0][1:]
+            if not found[3]:
+                complete = False
+                self._broken(found[0], span, "has no closing brace", f"write `{found[0]}}}`")
+            elif not values.is_variable(name):
+                complete = False
+                help = "write `${NAME}`; there are no defaults, and nothing else between the braces"
+                self._broken(found[0], span, "is no variable's name", help)
+            elif name not in self.environment:
                 complete = False
                 self._unset(name, span)
-                return ""
-            return self.environment[name]
+            return self.environment.get(name, "")
 
         expanded = _VARIABLE.sub(put, text)
         return expanded if complete else None
+
+    def _broken(self, written: str, span: Span, why: str, help: str) -> None:
+        help = f"{help}; `$${{` where the text itself is meant"
+        self.problem(ConfigCode.UNSET_VARIABLE, span, f"{quote(written)} {why}", help)
 
     def _unset(self, name: str, span: Span) -> None:
         help = f"export {name}=… before starting, or write `$${{{name}}}` if the text itself is meant"
         self.problem(ConfigCode.UNSET_VARIABLE, span, f"the environment variable {quote(name)} is not set", help)
 
-    def text(self, node: nodes.Node, what: str) -> str | None:
-        """A node that must be non-empty text, expanded."""
+    def text(self, node: nodes.Node, what: str, help: str = "") -> str | None:
+        """A node that must be non-empty text, expanded; `help` is for what is something else."""
         if not isinstance(node, nodes.Scalar) or not isinstance(node.value, str):
-            self.wrong(node, what, "text")
+            self.wrong(node, what, "text", help)
             return None
         expanded = self.expand(node.value, node.span)
         if expanded is not None and not expanded.strip():
@@ -68,10 +84,10 @@ class Reading:
             return None
         return expanded
 
-    def wrong(self, node: nodes.Node, what: str, wanted: str) -> None:
+    def wrong(self, node: nodes.Node, what: str, wanted: str, help: str = "") -> None:
         """Say that a node is of the wrong kind; an unreadable one has been reported."""
         if not isinstance(node, nodes.Broken):
-            self.problem(Code.WRONG_KIND, node.span, f"{what} must be {wanted}, not {nodes.kind_of(node)}")
+            self.problem(Code.WRONG_KIND, node.span, f"{what} must be {wanted}, not {nodes.kind_of(node)}", help)
 
 
 class Section:
@@ -86,7 +102,9 @@ class Section:
         for key, _ in node.pairs:
             if key.text not in known:
                 message = f"unknown key {quote(key.text)} in {what}"
-                reading.problem(Code.UNKNOWN_KEY, key.span, message, did_you_mean(key.text, known))
+                help = _MEANT.get(key.text, "") if "servers" in known else ""
+                help = help or did_you_mean(key.text, known) or f"known: {', '.join(map(quote, sorted(known)))}"
+                reading.problem(Code.UNKNOWN_KEY, key.span, message, help)
 
     def has(self, key: str) -> bool:
         """Whether it is written."""
@@ -101,14 +119,14 @@ class Section:
         node = self._values.get(key)
         return quote(node.text) if isinstance(node, nodes.Scalar) else f"`{key}`"
 
-    def text(self, key: str) -> str | None:
+    def text(self, key: str, help: str = "") -> str | None:
         """A text, or None where it is absent or bad."""
         node = self._values.get(key)
-        return self.reading.text(node, f"`{key}` in {self.what}") if node is not None else None
+        return self.reading.text(node, f"`{key}` in {self.what}", help) if node is not None else None
 
     def parsed(self, key: str, parse: Callable[[str], T | None], code: str, wanted: str, default: T) -> T:
         """A text that `parse` understands."""
-        text = self.text(key)
+        text = self.text(key, f"write {wanted}")
         if text is None:
             return default
         value = parse(text)
@@ -180,7 +198,8 @@ class Section:
         if node is None:
             return ()
         if not isinstance(node, nodes.Sequence):
-            self.reading.wrong(node, f"`{key}` in {self.what}", "a list")
+            listed = ", ".join(node.text.split()) if isinstance(node, nodes.Scalar) else ""
+            self.reading.wrong(node, f"`{key}` in {self.what}", "a list", listed and f"write `{key}: [{listed}]`")
             return ()
         read = ((self.reading.text(item, f"an item of `{key}`"), item.span) for item in node.items)
         return tuple((text, span) for text, span in read if text is not None)

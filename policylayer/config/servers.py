@@ -48,13 +48,16 @@ def read_servers(top: Section, arguments: Arguments) -> tuple[Server, ...]:
             message = f"the servers {quote(other)} and {quote(key.text)} differ only in case"
             reading.problem(ConfigCode.SAME_NAME, key.span, message, "rename one of them")
         if not isinstance(node, nodes.Mapping):
-            reading.wrong(node, f"server {quote(key.text)}", "a mapping")
+            reading.wrong(node, f"server {quote(key.text)}", "a mapping", f"write {WAYS}")
             continue
         servers.append(_server(Section(reading, node, f"server {quote(key.text)}", KEYS), key.text, arguments))
     if not servers and not reading.found:
         help = "add `servers: {NAME: {url: …}}`, or let `policylayer init` write one"
         reading.problem(Code.MISSING_KEY, top.where("servers"), "no server is configured", help)
     return tuple(servers)
+
+
+WAYS: Final = "`{url: http://…}`, or `{command: [PROGRAM, ARGUMENT]}`"
 
 
 def _server(section: Section, name: str, arguments: Arguments) -> Server:

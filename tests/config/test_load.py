@@ -301,3 +301,35 @@ def test_one_meta_tool_or_a_list_of_them(tmp_path: Path) -> None:
 )
 def test_a_meta_tool_that_could_not_be_looked_into_is_refused(tmp_path: Path, written: str, said: str) -> None:
     assert problems(tmp_path, HUB + written + "\n") == [said]
+
+
+SHOP = 'servers: {shop: {url: "http://127.0.0.1:1/mcp"}}\n'
+
+
+@pytest.mark.shows("proxy.1")
+@pytest.mark.parametrize(
+    ("text", "message", "help"),
+    [
+        (f"{SHOP}approvals: {{hold: 30}}\n", "must be text, not a number", "write a duration like `30s`"),
+        (f"{SHOP}listen: 39381\n", "must be text, not a number", "write an address like `127.0.0.1:8080`"),
+        ("servers: {shop: {command: npx -y x}}\n", "must be a list, not text", "write `command: [npx, -y, x]`"),
+        ("servers: {shop: http://x}\n", "must be a mapping, not text", "write `{url: http://…}`"),
+        ("server: http://x\n", "unknown key `server`", "write `servers: {NAME: {url: http://…}}`"),
+        (f"{SHOP}zzqq: 1\n", "unknown key `zzqq`", "known: `approvals`, `audit`, "),
+        ('servers: {shop: {url: "${X"}}\n', "`${X` has no closing brace", "write `${X}`"),
+        ('servers: {shop: {url: "http://x/${}"}}\n', "`${}` is no variable's name", "write `${NAME}`"),
+        ('servers: {shop: {url: "${X:-d}"}}\n', "`${X:-d}` is no variable's name", "there are no defaults"),
+    ],
+)
+def test_a_mistake_that_is_easily_made_comes_with_what_to_write(
+    tmp_path: Path, text: str, message: str, help: str
+) -> None:
+    first = read(write(tmp_path, text), {"X": "http://x"}).diagnostics[0]
+    assert message in first.message
+    assert first.help.startswith(help) or help in first.help
+
+
+def test_a_brace_that_is_meant(tmp_path: Path) -> None:
+    env = "{A: '$${X', B: '$${X}', C: '$X', D: '${X}'}"
+    config = config_of(tmp_path, f"servers: {{shop: {{command: [x], env: {env}}}}}\n", {"X": "1"})
+    assert dict(config.servers[0].env) == {"A": "${X", "B": "${X}", "C": "$X", "D": "1"}
