@@ -69,6 +69,13 @@ class Refused:
         return any(finding.is_error and finding.code in PASSING for finding in self.diagnostics)
 
 
+LOGGED: Final = {
+    "policy_activated": (logging.INFO, "policy activated"),
+    "policy_refused": (logging.WARNING, "policy refused"),
+}
+"""How loudly each event is told, and in which words."""
+
+
 class PolicyRefused(PolicyError):
     """The first revision cannot be activated. `str()` is the first problem; `rendered` all of them, for people."""
 
@@ -279,8 +286,8 @@ class Revisions:
         return refused
 
     async def _tell(self, type_: str, detail: Mapping[str, Any]) -> None:
-        level = logging.WARNING if type_ == "policy_refused" else logging.INFO
-        structlog.get_logger().log(level, type_.replace("_", " "), **detail)
+        level, event = LOGGED[type_]
+        structlog.get_logger().log(level, event, **detail)
         if self._on_event is None:
             return
         try:
