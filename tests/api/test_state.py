@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,40 +11,12 @@ import pytest
 
 from policylayer.api.services import Part
 from policylayer.api.table import ROUTES
-from policylayer.audit.context import CallContext
-from policylayer.core.call import Call, Caller, Subject
-from policylayer.core.commands import Kind, Record, Recorded
-from policylayer.core.decision import Decision, Effect, HoldRule, ReasonCode, RuleRef
+from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable
-from tests.api.rig import Rig, api
+from tests.api.rig import Rig
+from tests.api.written import row
 
 pytestmark = pytest.mark.anyio
-RULE = RuleRef("shop", "refunds", "shop.yaml", 7)
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    async with api(tmp_path) as made:
-        await made.backstage.approvals.start()
-        await made.backstage.freezes.start()
-        yield made
-        await made.backstage.freezes.close()
-        await made.backstage.approvals.close()
-
-
-async def row(
-    rig: Rig, effect: Effect = Effect.ALLOW, target: str = "refund", principal: str = "agent:bot", **arguments: Any
-) -> Recorded:
-    """One decision, written as `serve` writes it."""
-    holds = (HoldRule(RULE, approvers=("group:leads",)),) if effect is Effect.REQUIRE_APPROVAL else ()
-    decision = Decision(effect, ReasonCode.RULE, effect, "sha256:00", reason="why", rules=(RULE,), holds=holds)
-    digest = target.encode() * 4
-    call = Call("shop", "tools/call", target, arguments, digest, digest, "2025-11-25")
-    context = CallContext(call, Caller(Subject(principal)), ip="10.0.0.9")
-    command = Record(Kind.DECISION, decision, hold=effect is Effect.REQUIRE_APPROVAL)
-    recorded = await rig.backstage.recorder.record(command, context)
-    assert isinstance(recorded, Recorded)
-    return recorded
 
 
 async def test_decisions_are_paged_filtered_and_redacted(rig: Rig) -> None:
@@ -185,24 +156,6 @@ async def test_a_waiver_is_ended_by_who_may_vote_on_its_rule_or_operates(rig: Ri
         answer = await rig.ask("POST", f"/waivers/{given['id']}/revoke", who)
         assert answer.status == status
     assert len((await rig.ask("GET", "/waivers")).json["items"]) == 1
-
-
-@pytest.mark.parametrize("cursor", ["zzz", "1", "1.", ".apr_x", "x.apr_x", "1.apr x", "1234567890123456789.apr_x"])
-async def test_a_cursor_that_no_page_gave_is_not_the_first_page(rig: Rig, cursor: str) -> None:
-    bad = await rig.ask("GET", "/approvals", "viewer", query={"cursor": cursor})
-    assert (bad.status, bad.json["code"]) == (400, "bad_cursor")
-
-
-async def test_approvals_have_pages(rig: Rig) -> None:
-    made = [(await row(rig, Effect.REQUIRE_APPROVAL, principal=f"agent:{n}")).approval_id for n in range(3)]
-    found, query = [], {"limit": "1"}
-    while True:
-        page = (await rig.ask("GET", "/approvals", "viewer", query=query)).json
-        found += [each["id"] for each in page["items"]]
-        if page["next"] is None:
-            break
-        query["cursor"] = page["next"]
-    assert found == made[::-1]
 
 
 async def test_nobody_approves_a_call_of_their_own(rig: Rig) -> None:

@@ -81,11 +81,11 @@ def test_an_export_that_follows_gives_what_is_there_and_what_comes(run: Runner, 
 
 
 def test_tail_begins_now(run: Runner, home: Path) -> None:
-    write(home, [decided("old", age_us=3_600_000_000)])
+    write(home, [decided("before", age_us=3_600_000_000)])
     with Command("audit", "tail", "--json", "--since", "10m", cwd=home) as tail:
         write(home, [decided("new")])
         assert "new" in tail.line("new")
-        assert "old" not in tail.output()
+        assert "before" not in tail.output()
 
 
 def test_what_has_no_end_has_no_format_that_needs_one(run: Runner) -> None:

@@ -13,6 +13,7 @@ from policylayer.cli.audit_files import Format, write
 from tests.cli.runner import Runner
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.shows("audit.1")
 def test_without_pyarrow_the_file_of_last_year_stays(run: Runner, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = home / "log.parquet"
@@ -41,6 +42,7 @@ def test_an_export_that_breaks_off_leaves_the_file_as_it_was(home: Path, format:
     assert not [*home.glob(".log*")]
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_file_keeps_its_mode_and_a_link_its_place(run: Runner, home: Path) -> None:
     kept, link = home / "log", home / "link"
     kept.touch(0o600)

@@ -17,7 +17,9 @@ from tests.support.ports import free_port
 
 def found(run: Runner, what: str) -> dict[str, str]:
     """One finding."""
-    return next(line for line in run("doctor", "--json").lines if line["what"] == what)
+    lines = run("doctor", "--json").lines
+    (line,) = [line for line in lines if line["what"] == what]
+    return line
 
 
 def configure(home: Path, line: str) -> None:
@@ -45,21 +47,26 @@ def test_a_postgresql_says_whom_it_takes_us_for(run: Runner, home: Path, postgre
 def test_an_opa_that_is_not_there(run: Runner, home: Path) -> None:
     configure(home, f'opa: {{url: "http://127.0.0.1:{free_port()}"}}')
     told = found(run, "opa")
-    assert (told["state"], "cannot be asked" in told["message"]) == ("bad", True)
+    assert (told["state"], "failed: ClientConnectorError" in told["message"]) == ("bad", True)
 
 
-async def _with_opa(run: Runner, home: Path) -> dict[str, str]:
+async def _with_opa(run: Runner, home: Path, more: str) -> dict[str, str]:
     async with opa() as server:
-        configure(home, f'opa: {{url: "{server.url}"}}')
+        configure(home, f'opa: {{url: "{server.url}"{more}}}')
         return await asyncio.to_thread(found, run, "opa")
 
 
 def test_an_opa_that_answers(run: Runner, home: Path) -> None:
-    assert asyncio.run(_with_opa(run, home))["state"] == "ok"
+    assert asyncio.run(_with_opa(run, home, ", push: true"))["state"] == "ok"
 
 
+def test_an_opa_without_the_document_that_is_asked_for(run: Runner, home: Path) -> None:
+    told = asyncio.run(_with_opa(run, home, ""))
+    assert (told["state"], "holds no such rule" in told["message"]) == ("bad", True)
+
+
+@pytest.mark.usefixtures("begun")
 def test_a_file_that_cannot_be_written(run: Runner, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run("freeze", "--all", "--reason", "x")
     path = home / "policylayer.db"
     path.chmod(stat.S_IRUSR)
     # Root may write everything.

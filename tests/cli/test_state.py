@@ -122,6 +122,7 @@ def test_what_does_not_fit_is_said_of_the_option(run: Runner, command: list[str]
     assert said in done.err
 
 
+@pytest.mark.usefixtures("begun")
 def test_the_url_of_the_environment_is_no_second_way(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POLICYLAYER_URL", "http://127.0.0.1:1")
     assert run("grant", "list", "-c", "policylayer.yaml").code == 0
@@ -153,6 +154,7 @@ def test_a_code_as_one_object(run: Runner) -> None:
     assert run("explain", "PL103").out.startswith("PL103: ")
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_log_is_replayed_through_the_policies_here(run: Runner, home: Path) -> None:
     assert run("audit", "export", "-o", "log.jsonl").code == 0
     assert run("replay", "--log", "log.jsonl").code == 0
@@ -188,6 +190,7 @@ def test_freezing_and_thawing(run: Runner) -> None:
     assert run("thaw", "--json").out == ""
 
 
+@pytest.mark.usefixtures("begun")
 def test_what_freezes_nobody_is_said(run: Runner) -> None:
     near = run("freeze", "--principal", "agent:bott", "--reason", "odd")
     assert (near.code, near.out.split(" (")[0]) == (0, "Frozen: agent:bott")

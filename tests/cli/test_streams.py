@@ -22,6 +22,7 @@ def shell(home: Path, line: str, **more: str) -> subprocess.CompletedProcess[byt
     return subprocess.run(["sh", "-c", f"{SHELL} {line}"], cwd=home, capture_output=True, env=clean | more, check=False)
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.shows("proxy.1")
 @pytest.mark.parametrize("where", [">&-", "> /dev/full"])
 @pytest.mark.parametrize("command", ["explain PL103", "access", "grant list", "check", "--version", "doctor --json"])
@@ -34,12 +35,14 @@ def test_an_output_that_takes_nothing(home: Path, command: str, where: str) -> N
     assert "Exception ignored" not in said
 
 
+@pytest.mark.usefixtures("begun")
 @pytest.mark.parametrize("command", ["access 2>&-", "access <&-", "grant list 2>&- <&-", "nonsense 2>/dev/full"])
 def test_what_is_not_needed_may_be_closed(home: Path, command: str) -> None:
     done = shell(home, command)
     assert (done.returncode, done.stderr) == (2 if "nonsense" in command else 0, b"")
 
 
+@pytest.mark.usefixtures("begun")
 def test_a_file_is_not_taken_for_a_closed_stream(home: Path) -> None:
     shell(home, "freeze --all --reason stop >&- 2>&- <&-")
     assert (home / "policylayer.db").read_bytes().startswith(b"SQLite format 3\0")
