@@ -49,10 +49,15 @@ def settable(path: Path) -> bool:
 
 
 def edited(question: Question, edits: Edits) -> Question:
-    """The question with other values in these fields."""
-    for path, value in edits.items():
-        question = _EDITORS[path[0]](question, path[1:], value)
+    """The question with other values in these fields, whatever the order in which they are named."""
+    for path in sorted(edits, key=_wholes_first):
+        question = _EDITORS[path[0]](question, path[1:], edits[path])
     return question
+
+
+def _wholes_first(path: Path) -> tuple[bool, Path]:
+    """What replaces something whole, as another name does a principal, comes before what is changed of it."""
+    return path[1:] not in ((), ("id",)), path
 
 
 def _args(question: Question, path: Path, value: Any) -> Question:
