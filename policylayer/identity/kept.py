@@ -18,8 +18,8 @@ from policylayer.store.once import insert_new
 
 Row: TypeAlias = Mapping[str, Any]
 
-MOST: Final = 500
-"""Rows on one page."""
+MOST: Final = 10_000
+"""Rows on one page, where no fewer are asked for: whoever asks for no pages has them all, but for the very largest."""
 
 _ATTEMPTS: Final = 5
 _NOBODY: Final = bytes(32)

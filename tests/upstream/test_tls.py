@@ -102,6 +102,7 @@ async def test_a_server_that_does_not_speak_tls(tmp_path: Path) -> None:
 ASK = """
 import asyncio, sys
 from policylayer.core.errors import UpstreamError
+from policylayer.serve.logs import configure
 from tests.upstream.helpers import call, upstream_to, whole, post
 
 async def main():
@@ -113,6 +114,7 @@ async def main():
             except UpstreamError as error:
                 print(error.code, error.message)
 
+configure()
 asyncio.run(main())
 """
 
