@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import Connection, Select, func, insert, select, update
 
 from policylayer.clock import Clock
 from policylayer.core.immutable import immutable
+from policylayer.core.instants import when
 from policylayer.store.followed import Followed
 from policylayer.store.rows import Row, storable
 from policylayer.store.store import Add, Store
@@ -52,17 +52,11 @@ class Freeze:
             "scope": self.scope,
             "name": self.name,
             "reason": self.reason,
-            "created_at": _when(self.created_us),
+            "created_at": when(self.created_us),
             "created_by": self.created_by,
-            "thawed_at": _when(self.thawed_us),
+            "thawed_at": when(self.thawed_us),
             "thawed_by": self.thawed_by,
         }
-
-
-def _when(us: int | None) -> str | None:
-    if us is None:
-        return None
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @immutable

@@ -6,7 +6,7 @@ Must not know how revisions are read or activated.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -14,6 +14,7 @@ import structlog
 from policylayer.api.services import Part
 from policylayer.core.call import Question
 from policylayer.core.decision import Decision
+from policylayer.core.instants import when
 from policylayer.core.redact import Path
 from policylayer.policy.diagnostics import as_json
 from policylayer.policy.directory import principals_of
@@ -73,7 +74,7 @@ class Policies:
         """`{revision, activated_at, commit, refused, restart}`."""
         return {
             "revision": self.revision,
-            "activated_at": _when(self._revisions.activated_us),
+            "activated_at": when(self._revisions.activated_us),
             "commit": self._revisions.commit,
             "refused": [_refused(each) for each in (self._revisions.pending,) if each is not None],
             "restart": self._restart(),
@@ -101,10 +102,6 @@ class Policies:
         pending = self._revisions.pending
         detail = {"revision": self.revision, "commit": self._revisions.commit}
         return Part("policy", True, {**detail, "refused": pending.revision if pending else None})
-
-
-def _when(us: int) -> str:
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _refused(refused: Refused) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from policylayer.api.problem import CODES, Problem
 from policylayer.api.route import Asked
-from policylayer.approvals.listing import CURSOR
+from policylayer.approvals.rows import CURSOR
 from policylayer.approvals.waivers import USES, Similar
 from policylayer.config.values import duration
 from policylayer.core.errors import ApprovalError
@@ -31,7 +31,7 @@ async def listing(asked: Asked) -> Any:
 
 
 def _place(cursor: str | None) -> str | None:
-    """A cursor as pages of approvals give it; any other is refused, so that a mistake is not the first page again."""
+    """A cursor as pages of approvals and waivers give it; any other is refused, not read as page one."""
     if cursor is None or CURSOR.fullmatch(cursor):
         return cursor
     raise Problem("bad_cursor", "the cursor is not one that a page gave")
@@ -66,7 +66,7 @@ async def withdraw(asked: Asked) -> Any:
 async def waivers(asked: Asked) -> Any:
     """`GET /waivers`."""
     query = asked.query
-    found, following = await asked.services.approvals.waivers(query.get("limit", PAGE), query.get("cursor"))
+    found, following = await asked.services.approvals.waivers(query.get("limit", PAGE), _place(query.get("cursor")))
     return {"items": found, "next": following}
 
 

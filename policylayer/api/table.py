@@ -169,6 +169,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         approvals.waivers,
         "Waivers",
         query=(LIMIT, CURSOR),
+        problems=("bad_cursor",),
     ),
     Route(
         "POST",

@@ -5,7 +5,6 @@ Must not know how they are shown (`view.py`).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,9 +15,6 @@ from policylayer.approvals.rows import LIVE, Row
 from policylayer.approvals.view import Shown
 from policylayer.core.approval import State
 from policylayer.store.tables import approvals
-
-CURSOR: Final = re.compile(r"([0-9]{1,18})\.([0-9a-zA-Z_-]{1,64})")
-"""Where a page ended: the time and the id of its last approval."""
 
 MOST: Final = 500
 """Approvals on one page."""
@@ -65,8 +61,5 @@ def _in_state(state: str | None, now_us: int) -> ColumnElement[bool]:
 
 
 def _after(cursor: str | None) -> ColumnElement[bool]:
-    """Those behind a cursor; the API refuses one that is none."""
-    found = CURSOR.fullmatch(cursor or "")
-    if found is None:
-        return true()
-    return tuple_(approvals.c.created_us, approvals.c.id) < tuple_(int(found[1]), found[2])
+    place = rows.place(cursor)
+    return true() if place is None else tuple_(approvals.c.created_us, approvals.c.id) < tuple_(*place)

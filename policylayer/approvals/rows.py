@@ -7,8 +7,8 @@ connection of the transaction that they are part of.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -31,6 +31,9 @@ SYSTEM: Final = "policylayer"
 
 ALTERED: Final = "the stored approval was altered"
 """The note of one whose row does not fit what was sealed with it."""
+
+CURSOR: Final = re.compile(r"([0-9]{1,18})\.([0-9a-zA-Z_-]{1,64})")
+"""Where a page of approvals or waivers ended: the time by which they are listed, and the id, of its last."""
 
 LIVE: Final = (State.PENDING, State.APPROVED)
 
@@ -177,8 +180,7 @@ def storable_note(note: str | None) -> str | None:
     return storable(note.strip()) if note and note.strip() else None
 
 
-def when(us: int | None) -> str | None:
-    """A time as the interface writes it."""
-    if us is None:
-        return None
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def place(cursor: str | None) -> tuple[int, str] | None:
+    """Time and id behind which a page begins; None for the first. The API refuses a cursor that is none."""
+    found = CURSOR.fullmatch(cursor or "")
+    return None if found is None else (int(found[1]), found[2])

@@ -13,10 +13,11 @@ import orjson
 
 from policylayer.approvals import rows, waiver_rows, waivers
 from policylayer.approvals.binding import open_arguments
-from policylayer.approvals.rows import LIVE, Row, when
+from policylayer.approvals.rows import LIVE, Row
 from policylayer.core.approval import State
 from policylayer.core.decision import HoldRule
 from policylayer.core.immutable import immutable
+from policylayer.core.instants import when
 from policylayer.keys import Keys
 
 

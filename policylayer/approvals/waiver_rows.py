@@ -14,10 +14,11 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, and_, exists, select, true, tuple_, update
 
 from policylayer.approvals import rows, voters
-from policylayer.approvals.rows import Desk, Row, when
+from policylayer.approvals.rows import Desk, Row
 from policylayer.approvals.voters import Directory, Parties
 from policylayer.core.errors import WAIVERS, ApprovalError
 from policylayer.core.immutable import immutable
+from policylayer.core.instants import when
 from policylayer.identity.person import Person, Role
 from policylayer.store.tables import approvals, tokens, votes, waivers
 
@@ -144,8 +145,5 @@ def _may_end(conn: Connection, row: Row, wish: Wish) -> bool:
 
 
 def _behind(cursor: str | None) -> ColumnElement[bool]:
-    """Those behind a cursor; one that is none begins at the beginning."""
-    expires, _, waiver_id = (cursor or "").partition(".")
-    if not expires.isascii() or not expires.isdigit() or len(expires) > 18:
-        return true()
-    return tuple_(waivers.c.expires_us, waivers.c.id) > tuple_(int(expires), waiver_id)
+    place = rows.place(cursor)
+    return true() if place is None else tuple_(waivers.c.expires_us, waivers.c.id) > tuple_(*place)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -26,7 +25,7 @@ from policylayer.keys import Keys, text, untext
 from policylayer.store.opening import heads
 from policylayer.store.store import Store
 from policylayer.store.tables import checkpoints
-from policylayer.tasks import spawn, to_beat
+from policylayer.tasks import beat, keep_on, spawn
 
 EVERY: Final = 60.0
 """Seconds: what an attacker with database and key could rewrite unseen, where checkpoints are kept elsewhere."""
@@ -159,16 +158,17 @@ class Checkpoints:
         self._rows_told = 0
         self._task: asyncio.Task[None] | None = None
         self._told: Heads | None = None
-        self._closing = asyncio.Event()
+        self._taken = 0.0
 
     async def start(self) -> None:
         """Begin."""
-        self._task = spawn(self._run(), "checkpoints")
+        self._taken = self._clock.monotonic()
+        self._task = spawn(keep_on(self._turn, "no checkpoint could be taken"), "checkpoints")
 
     async def close(self) -> None:
         """Take a last one, and end."""
-        self._closing.set()
         if self._task is not None:
+            self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
         await self.take()
 
@@ -188,17 +188,12 @@ class Checkpoints:
                 await self._send(sink, made.line())
         return made
 
-    async def _run(self) -> None:
-        taken = self._clock.monotonic()
-        while not self._closing.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(to_beat(min(LOOK, self._every))):
-                    await self._closing.wait()
-                return
-            waited = self._clock.monotonic() - taken
-            if waited >= self._every or self._store.meter.rows - self._rows_told >= self._rows:
-                taken = self._clock.monotonic()
-                await self.take()
+    async def _turn(self) -> None:
+        await beat(min(LOOK, self._every))
+        now = self._clock.monotonic()
+        if now - self._taken >= self._every or self._store.meter.rows - self._rows_told >= self._rows:
+            self._taken = now
+            await self.take()
 
     async def _send(self, sink: Sink, line: bytes) -> None:
         try:

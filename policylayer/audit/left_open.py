@@ -19,10 +19,9 @@ from policylayer.audit.rows import RowMaker, Stamp
 from policylayer.clock import Clock
 from policylayer.core.commands import Kind, Outcome, OutcomeState
 from policylayer.core.decision import Effect
-from policylayer.core.errors import AuditUnavailable
 from policylayer.store.store import Add, Store
 from policylayer.store.tables import chains, records
-from policylayer.tasks import spawn
+from policylayer.tasks import keep_on, spawn
 
 WATCH: Final = 10.0
 """Seconds between looks for replicas that ended without a word."""
@@ -49,7 +48,7 @@ class LeftOpen:
         """Settle the rows of processes that ended without settling theirs; where others may end so later, go on."""
         await self.settle()
         if self._store.dialect == "postgresql":
-            self._watching = spawn(self._watch(), "settling")
+            self._watching = spawn(keep_on(self._turn, "what others left open cannot be settled now"), "settling")
 
     async def close(self) -> None:
         """Look no more."""
@@ -78,15 +77,9 @@ class LeftOpen:
             close_chains(connection, (chain,), self._clock.time_us())
         return len(left)
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH)
-            try:
-                await self.settle()
-            except AuditUnavailable as error:
-                structlog.get_logger().warning("what others left open cannot be settled now", error=error.message)
-            except Exception:
-                structlog.get_logger().error("what others left open could not be settled", exc_info=True)
+    async def _turn(self) -> None:
+        await asyncio.sleep(WATCH)
+        await self.settle()
 
 
 def close_chains(connection: Connection, ids: tuple[str, ...], now_us: int) -> None:

@@ -119,16 +119,15 @@ class Settling:
 
     async def write(self, row: Row) -> None:
         """Write an outcome; with that of a call that was never sent, what it had charged is given back."""
-        if row.parent is None or row.state != OutcomeState.NEVER_SENT.value:
+        if row.state == OutcomeState.NEVER_SENT.value:
+            await self._store.record(partial(self._add, row=row))
+        else:
             await self._store.append((row,))
-            return
-        parent = row.parent
 
-        def work(connection: Connection, add: Add) -> None:
-            self._give_back(connection, parent)
-            add(row)
-
-        await self._store.record(work)
+    def _add(self, connection: Connection, add: Add, *, row: Row) -> None:
+        if row.parent is not None and row.state == OutcomeState.NEVER_SENT.value:
+            self._give_back(connection, row.parent)
+        add(row)
 
     def owe(self, row: Row) -> None:
         """This outcome could not be written; try until it is."""
@@ -191,11 +190,8 @@ class Settling:
 
     def _write_owed(self, connection: Connection, add: Add, *, row: Row) -> None:
         """Write it unless its row has an outcome: it came through after all, or another replica was first."""
-        if row.parent is None or connection.scalar(select(_ended(row.parent))):
-            return
-        if row.state == OutcomeState.NEVER_SENT.value:
-            self._give_back(connection, row.parent)
-        add(row)
+        if row.parent is not None and not connection.scalar(select(_ended(row.parent))):
+            self._add(connection, add, row=row)
 
     async def _note_mark(self) -> None:
         """Note how far nothing is open. Only a help: where it fails, the next start looks at more rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final
@@ -14,6 +15,8 @@ from policylayer.cli.reach import problem
 
 PREFIX: Final = "/api/v1"
 TIMEOUT: Final = 30.0
+ERRNO: Final = re.compile(r"^\[errno -?[0-9]+\] ")
+"""What the system puts before its own words, which say all of it."""
 
 
 class Remote:
@@ -45,7 +48,7 @@ class Remote:
         except httpx2.TimeoutException:
             raise CommandError(f"`{self.url}` did not answer in {TIMEOUT:g}s") from None
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            why = str(error).lower() or type(error).__name__
+            why = ERRNO.sub("", str(error).lower()) or type(error).__name__
             help = "is the proxy running (`policylayer serve`), and is --url where it listens?"
             raise CommandError(f"cannot reach `{self.url}`: {why}", help) from None
         try:

@@ -18,14 +18,12 @@ import orjson
 from policylayer.core.call import Json
 from policylayer.core.immutable import immutable
 from policylayer.core.secret_shapes import (
-    LONGEST_REMEMBERED,
     decoded,
     is_secret_key,
     mask_spans,
     names_secret,
     plain,
-    short_names_secret,
-    short_plain_key,
+    plain_key,
     squeeze,
 )
 
@@ -63,7 +61,7 @@ FULL: Final = Sizes(value=4 << 20, whole=4 << 20)
 
 
 A_VALUE: Final = 4
-"""What looking at one value costs, as a share of `Sizes.work`."""
+"""What looking at one value costs, in steps of which there are `Sizes.work`."""
 
 A_TEXT: Final = 16
 """What looking at one text or key costs besides, and besides its characters."""
@@ -157,8 +155,7 @@ class Redactor:
             item = stack.pop()
             if isinstance(item, dict):
                 for key, below in item.items():
-                    named = short_names_secret if len(key) <= LONGEST_REMEMBERED else names_secret
-                    if named(key, extra) and is_secret_key(key, below, extra):
+                    if names_secret(key, extra) and is_secret_key(key, below, extra):
                         return True
                     kind = type(below)
                     if kind is dict or kind is list:
@@ -226,7 +223,7 @@ class _Walk:
 
         Where a name is not what it was, the whole object is not.
         """
-        if len(key) <= LONGEST_REMEMBERED and short_plain_key(key):
+        if plain_key(key):
             return key
         name = self._string(key)
         if name != key:

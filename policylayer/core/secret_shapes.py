@@ -76,7 +76,7 @@ def is_secret_key(key: str, value: object, extra: frozenset[str] = frozenset()) 
 
 def names_secret(key: str, extra: frozenset[str]) -> bool:
     """Whether a key names a secret, but for counts of tokens."""
-    return short_names_secret(key, extra) if len(key) <= LONGEST_REMEMBERED else _names_secret(key, extra)
+    return _remembered_name(key, extra) if len(key) <= LONGEST_REMEMBERED else _names_secret(key, extra)
 
 
 def _names_secret(key: str, extra: frozenset[str]) -> bool:
@@ -91,8 +91,7 @@ def _names_secret(key: str, extra: frozenset[str]) -> bool:
     )
 
 
-short_names_secret = lru_cache(maxsize=4096)(_names_secret)
-"""The same of keys that are no longer than `LONGEST_REMEMBERED`: for whoever asks of many."""
+_remembered_name = lru_cache(maxsize=4096)(_names_secret)
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
@@ -202,12 +201,14 @@ def mask_spans(text: str, replace: Callable[[str], str]) -> str | None:
     return None if masked == text else masked
 
 
-def _plain_key(key: str) -> bool:
+def plain_key(key: str) -> bool:
+    """The same of a key; of long ones it is not said, since they would fill what is remembered."""
+    return len(key) <= LONGEST_REMEMBERED and _remembered_plain(key)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_plain(key: str) -> bool:
     return plain(key.encode())
-
-
-short_plain_key = lru_cache(maxsize=4096)(_plain_key)
-"""The same of keys that are no longer than `LONGEST_REMEMBERED`, which most calls share."""
 
 
 def _replaced(match: re.Match[str], replace: Callable[[str], str]) -> str:

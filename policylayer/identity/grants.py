@@ -14,9 +14,10 @@ from sqlalchemy import Connection, select, update
 
 from policylayer.clock import Clock
 from policylayer.core.errors import IdentityError
+from policylayer.core.instants import when
 from policylayer.identity import kept
 from policylayer.identity.credential import Sort, mint
-from policylayer.identity.kept import Row, when
+from policylayer.identity.kept import Row
 from policylayer.store.tables import grants
 
 NAME_LIMIT: Final = 100

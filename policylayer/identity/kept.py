@@ -6,7 +6,6 @@ Must not know what either opens. All functions are synchronous, over the connect
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, Table, select, update
@@ -103,10 +102,3 @@ def by_prefix(conn: Connection, table: Table, prefixes: Collection[str], *column
         query = select(table).where(table.c[name].in_(prefixes))
         found |= {row._asdict()[name]: row._asdict() for row in conn.execute(query)}
     return found
-
-
-def when(us: int | None) -> str | None:
-    """A time as the interface writes it."""
-    if us is None:
-        return None
-    return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 
 from policylayer.clock import Clock
 from policylayer.core.errors import IdentityError
+from policylayer.core.instants import when
 from policylayer.identity import kept
 from policylayer.identity.credential import Sort
-from policylayer.identity.kept import Row, when
+from policylayer.identity.kept import Row
 from policylayer.identity.person import Role
 from policylayer.store.tables import tokens
 

@@ -17,7 +17,7 @@ from policylayer.proxy.limits import Limits
 from policylayer.upstream.interface import Answer, Exchange, Upstream
 from policylayer.wire import server_messages, sse
 from policylayer.wire.era import CAPABILITIES, CLIENT, VERSION
-from policylayer.wire.headers import ACCEPT
+from policylayer.wire.headers import ACCEPT, JSON
 from policylayer.wire.methods import MODERN
 from policylayer.wire.server_messages import ServerMessage
 
@@ -35,7 +35,7 @@ async def ask_modern(
     """A modern request of our own; its response. Raises `UpstreamError`."""
     body = orjson.dumps({"jsonrpc": "2.0", "id": ID, "method": method, "params": {**params, "_meta": _META}})
     headers = [
-        ("Content-Type", "application/json"),
+        JSON,
         ACCEPT,
         ("MCP-Protocol-Version", MODERN),
         ("Mcp-Method", method),

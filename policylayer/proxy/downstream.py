@@ -20,6 +20,7 @@ from policylayer.proxy.load import Load
 from policylayer.proxy.patience import Patience
 from policylayer.tasks import spawn
 from policylayer.wire import replies, sse
+from policylayer.wire.headers import JSON
 from policylayer.wire.replies import Reply
 
 Event: TypeAlias = MutableMapping[str, Any]
@@ -34,9 +35,6 @@ STREAM: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-
-
-JSON: Final = (("Content-Type", "application/json"),)
 
 
 class Oversize(Exception):
@@ -236,7 +234,7 @@ class Downstream:
             self._kept = raw
             return
         if not self.streams and (whole := _response_in(raw)) is not None:
-            await self.reply(Reply(200, JSON, whole))
+            await self.reply(Reply(200, (JSON,), whole))
             return
         await self.event(raw)
         await self.end()

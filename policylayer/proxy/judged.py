@@ -23,6 +23,7 @@ from policylayer.proxy.taking import Taking
 from policylayer.proxy.visit import Visit
 from policylayer.wire import replies
 from policylayer.wire.calls import calls_of
+from policylayer.wire.headers import JSON
 from policylayer.wire.lists import LISTS
 from policylayer.wire.message import Message
 from policylayer.wire.rejection import INVALID_PARAMS
@@ -179,7 +180,7 @@ def _told(visit: Visit, tried: Attempt, verdict: Verdict) -> Reply | None:
     if decision.reason_code is ReasonCode.PENDING and message.era == "modern":
         body = rounds.wait_again(visit, tried, verdict)
         if body is not None:
-            return Reply(200, (("Content-Type", "application/json"),), body)
+            return Reply(200, (JSON,), body)
     if decision.reason_code is ReasonCode.REJECTED and (message.method or "").startswith("tasks/"):
         told = replies.told_of(decision, verdict.row_id)
         return replies.error(message.id, INVALID_PARAMS, "no such task", told)

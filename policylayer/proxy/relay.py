@@ -24,17 +24,17 @@ from policylayer.proxy.sift import Sift
 from policylayer.proxy.visit import Visit
 from policylayer.upstream.interface import Answer
 from policylayer.wire import sse
+from policylayer.wire.headers import JSON
 from policylayer.wire.message import Message
 from policylayer.wire.own_words import heard
 from policylayer.wire.replies import Reply
 from policylayer.wire.server_messages import ServerMessage
 
 EVENTS: Final = "text/event-stream"
-NOT_READ: Final = "too many of this caller's answers have not been read"
-JSON: Final = ("Content-Type", "application/json")
+UNTAKEN: Final = "too many of this caller's answers have not been read"
 
 
-UNREAD: Final = frozenset({400, 404, 413, 429})
+REFUSES_UNREAD: Final = frozenset({400, 404, 413, 429})
 """Statuses by which a server refuses what it has not read as a request."""
 
 
@@ -78,13 +78,13 @@ class Relay:
     def _make_room(self, data: bytes) -> None:
         """A large answer is held until it is read: who reads nothing must not have ever more of them kept."""
         if not self.visit.down.take(len(data)):
-            raise Unusable("too many answers wait to be read", NOT_READ, OutcomeState.EXECUTED)
+            raise Unusable("too many answers wait to be read", UNTAKEN, OutcomeState.EXECUTED)
 
     def _response(self, status: int, body: bytes) -> ServerMessage:
         """The message, if it answers this request: a result with status 200, or an error with any."""
         message = heard(body, self.visit.deps.limits.server_message)
         if not isinstance(message, ServerMessage):
-            if status in UNREAD and _is_nobodys(body):
+            if status in REFUSES_UNREAD and _is_nobodys(body):
                 raise Unread(status, self._refused_unread(status))
             raise Unusable(f"status {status}: {message.reason}")
         if message.kind != "response" or (message.error is None and status != 200):

@@ -111,10 +111,10 @@ async def first_refused(
     """
     if len(asked) > visit.deps.limits.asked:
         raise Unusable("it asks too much at one time")
-    questions = [each for each in asked if is_question(each)]
-    if len(questions) < len(asked):
+    fit = [each for each in asked if is_question(each)]
+    if len(fit) < len(asked):
         raise Unusable("what it asks is malformed")
-    for each in questions:
+    for each in fit:
         asking = Asking(visit, each["method"], each.get("params") or {}, protocol)
         verdict = await asking.run(capabilities, parent)
         if not isinstance(verdict, Relayed):

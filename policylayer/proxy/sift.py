@@ -215,9 +215,9 @@ class Sift:
             return False
         digest = asked_digest(asked)
         if not task.was_shown(digest, visit.deps.limits.rounds):
-            questions = asked.values()
-            await self._count(len(questions))
-            if await server_requests.first_refused(visit, questions, self._capabilities, self._protocol, self._row_id):
+            await self._count(len(asked))
+            entries = asked.values()
+            if await server_requests.first_refused(visit, entries, self._capabilities, self._protocol, self._row_id):
                 return False
             task.shown.add(digest)
         return True

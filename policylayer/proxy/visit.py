@@ -24,7 +24,7 @@ from policylayer.proxy.sessions import Owner, Session, owner_of
 from policylayer.proxy.task_owners import Task
 from policylayer.upstream.interface import Answer, Exchange, Upstream
 from policylayer.wire.fields import Headers
-from policylayer.wire.headers import ACCEPT
+from policylayer.wire.headers import ACCEPT, JSON
 
 if TYPE_CHECKING:
     from policylayer.proxy.tracing import Trace
@@ -52,8 +52,8 @@ class Visit:
     """One request. `session` is the handshake session it belongs to, if any; `authorization` as presented.
 
     `asked_at` is when its credential was last found good, by the monotonic clock. `length` is what the request says of
-    its body's; `client` is the client's own claim of its name; `streams` says
-    whether it reads streams of events. `trace` is there only while an operator has requests traced. `answered` is false
+    its body's; `client` is the client's own claim of its name; `streams` says whether it reads streams of events.
+    `trace` is there only while an operator has requests traced. `answered` is false
     once something was sent of which it is not known that the server is done with it.
     """
 
@@ -119,8 +119,11 @@ class Visit:
         now = self.deps.clock.monotonic()
         if now - self.asked_at < FRESH:
             return True
-        self.asked_at = now
-        return await self.known()
+        known = await self.known()
+        # Only once it is found good: an answer that did not come, or was no, is none to lean on.
+        if known:
+            self.asked_at = now
+        return known
 
     def task(self, id: str) -> Task | None:
         """The caller's task of this server and session, if it has one of this id."""
@@ -188,7 +191,7 @@ class Visit:
     async def tell_server(self, body: bytes, protocol: str) -> None:
         """Post a message of our own to the session; that it does not arrive is the server's loss."""
         fields = [
-            ("Content-Type", "application/json"),
+            JSON,
             ACCEPT,
             ("MCP-Protocol-Version", protocol),
         ]

@@ -3,13 +3,14 @@
 A replica that lives holds two kinds of locks: its own, on the connection that listens and is opened anew whenever it is
 lost, and one for each chain, on the connection that writes it. The server lets go of them when a connection ends, so
 one restart of it frees all locks of all replicas at once, each of which comes back in a second. So whoever holds none
-is taken for dead only after a while; at once where it ran on this host, and no such process is there.
+is taken for dead only after a while; at once where it ran among the processes that we see, and is not there any more.
 
 Must not know what is then done (`audit/left_open.py`), nor how rows are written (`lane.py`).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -22,7 +23,18 @@ from policylayer.store.tables import chains
 GRACE: Final = 30.0
 """Seconds without any lock after which a replica is dead."""
 
+NAMESPACE: Final = "/proc/self/ns/pid"
+"""Which processes see each other's numbers: two containers may share a host's name and have one number both."""
+
 FREE: Final = text("SELECT pg_try_advisory_xact_lock(:number)")
+
+
+def seen_from_here() -> str:
+    """What begins the life of every process whose number means here what it means there."""
+    try:
+        return os.readlink(NAMESPACE)
+    except OSError:
+        return "-"
 
 
 class Lives:
@@ -30,6 +42,7 @@ class Lives:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
+        self._here = f"{seen_from_here()} "
         self._free_since: dict[str, float] = {}
 
     def abandoned(self, connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
@@ -44,7 +57,7 @@ class Lives:
             if not _free(connection, chain, life):
                 continue
             since = self._free_since[chain] = before.get(chain, now)
-            if now - since >= GRACE or ended_here(host, pid):
+            if now - since >= GRACE or (life.startswith(self._here) and ended_here(host, pid)):
                 found.append(chain)
         return tuple(found)
 

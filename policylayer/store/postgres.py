@@ -22,7 +22,7 @@ from policylayer.keys import Keys
 from policylayer.store.backend import SCHEMA_LOCK, bare, reading_engine, writing_engine
 from policylayer.store.lane import Lane
 from policylayer.store.listening import Listening
-from policylayer.store.lives import Lives, claim
+from policylayer.store.lives import Lives, claim, seen_from_here
 from policylayer.store.meter import Meter
 from policylayer.store.opening import check_key
 from policylayer.store.partitions import ensure
@@ -49,7 +49,7 @@ class PostgresStore:
         self.meter = Meter()
         self._keys = keys
         self._clock = clock
-        self._program = replace(program or Program(), life=clock.new_id())
+        self._program = replace(program or Program(), life=f"{seen_from_here()} {clock.new_id()}")
         self._lives = Lives(clock.monotonic)
         self._writing: AsyncEngine = writing_engine(url)
         self._reading: AsyncEngine = reading_engine(url, READERS)

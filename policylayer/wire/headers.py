@@ -2,17 +2,15 @@
 
 An allow-list, since a deny-list would have to name every credential and routing trick anyone invents. End-to-end fields
 that MCP and tracing use are forwarded; everything else - credentials, cookies, identities and addresses that the proxy
-itself vouches for, hop-by-hop fields, method overrides, `X-*` - stays here unless the server's settings name it.
-`Mcp-*` fields are dropped, and for the modern era written again from the body. `Accept` is what the
-protocol wants. The content type is written anew: a `charset` that is not UTF-8 would make the server read other text
-than was judged.
+itself vouches for, hop-by-hop fields, method overrides, `X-*` - stays here. `Mcp-*` fields are dropped, and for the
+modern era written again from the body. `Accept` is what the protocol wants. The content type is written anew: a
+`charset` that is not UTF-8 would make the server read other text than was judged.
 
 Must not know a credential (`upstream/` adds the server's own) or a connection.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from policylayer.wire.fields import Headers, decode_value, encode_value
@@ -25,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACCEPT",
     "FORWARDED",
-    "NEVER_FORWARDED",
+    "JSON",
     "Headers",
     "Mirror",
     "check_params",
@@ -33,12 +31,11 @@ __all__ = [
     "decode_value",
     "encode_value",
     "forwardable",
-    "is_json",
-    "may_travel",
     "mirrors",
     "outgoing",
 ]
 
+JSON: Final = ("Content-Type", "application/json")
 ACCEPT: Final = ("Accept", "application/json, text/event-stream")
 """With every message, whatever the agent takes: the protocol demands both, and what a server refuses for the lack of it
 would be told as the server's failure. `proxy/downstream.py` gives an agent that reads no stream the answer whole."""
@@ -54,55 +51,16 @@ FORWARDED: Final = {
 }
 """What travels on, as it is written on the way out."""
 
-NEVER_FORWARDED: Final = frozenset(
-    {
-        "accept",
-        "accept-encoding",
-        "authorization",
-        "connection",
-        "content-encoding",
-        "content-length",
-        "content-type",
-        "cookie",
-        "cookie2",
-        "expect",
-        "forwarded",
-        "host",
-        "keep-alive",
-        "mcp-session-id",
-        "origin",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "via",
-        "x-http-method",
-        "x-http-method-override",
-        "x-method-override",
-        "x-real-ip",
-    }
-)
-"""What no setting can let through."""
-
 _LONGEST: Final = 8192
-_NEVER_BEGINNING: Final = ("mcp-", "x-forwarded-", "x-mcp-", "sec-", "proxy-")
 
 
-def outgoing(
-    message: Message,
-    inbound: Headers,
-    params_schema: object = None,
-    extra: Iterable[str] = (),
-) -> list[tuple[str, str]]:
+def outgoing(message: Message, inbound: Headers, params_schema: object = None) -> list[tuple[str, str]]:
     """The fields that go upstream with `message`: what travels on of `inbound`, and `Mcp-*` written from the body.
 
-    `params_schema` is the tool's inputSchema, for `Mcp-Param-*`. `extra` are lower-case names that the server's
-    settings allow besides. A server's session id is not among them: whoever keeps the session adds it.
+    `params_schema` is the tool's inputSchema, for `Mcp-Param-*`. A server's session id is not among them: whoever keeps
+    the session adds it.
     """
-    fields = [("Content-Type", "application/json"), ACCEPT, *forwardable(inbound, extra)]
+    fields = [JSON, ACCEPT, *forwardable(inbound)]
     if message.era == "modern" and message.method is not None:
         fields.append(("Mcp-Method", encode_value(message.method)))
         if message.method in ROUTED and message.target is not None:
@@ -112,30 +70,22 @@ def outgoing(
     return fields
 
 
-def forwardable(inbound: Headers, extra: Iterable[str] = ()) -> list[tuple[str, str]]:
+def forwardable(inbound: Headers) -> list[tuple[str, str]]:
     """What travels on of a request's fields, also of one without a message (GET, DELETE)."""
-    if extra:
-        return _forwardable(inbound, extra)
     if inbound.travelling is None:
-        inbound.travelling = _forwardable(inbound, ())
+        inbound.travelling = _forwardable(inbound)
     return inbound.travelling
 
 
-def _forwardable(inbound: Headers, extra: Iterable[str]) -> list[tuple[str, str]]:
+def _forwardable(inbound: Headers) -> list[tuple[str, str]]:
     dropped = _named_by_connection(inbound)
-    names = {name: written for name, written in FORWARDED.items() if name in inbound and name not in dropped}
-    names.update((name, name) for name in extra if may_travel(name) and name not in dropped)
     return [
         (written, value)
-        for name, written in names.items()
+        for name, written in FORWARDED.items()
+        if name in inbound and name not in dropped
         for value in inbound.get_all(name)
         if len(value) <= _LONGEST and value.isascii() and value.isprintable()
     ]
-
-
-def may_travel(name: str) -> bool:
-    """Whether a server's settings may name this field (in lower case) to be forwarded."""
-    return name not in NEVER_FORWARDED and not name.startswith(_NEVER_BEGINNING)
 
 
 def _named_by_connection(inbound: Headers) -> frozenset[str]:
@@ -144,15 +94,3 @@ def _named_by_connection(inbound: Headers) -> frozenset[str]:
         return frozenset()
     named = {token.strip().lower() for value in inbound.get_all("connection") for token in value.split(",")}
     return frozenset(named - {"mcp-protocol-version"})
-
-
-def is_json(headers: Headers) -> bool:
-    """Whether the content type says that the body is what it is read as: JSON in UTF-8, without a content encoding."""
-    said = headers.get_all("content-type")
-    if len(said) != 1 or any(encoding.lower() != "identity" for encoding in headers.get_all("content-encoding")):
-        return False
-    media, _, parameters = said[0].partition(";")
-    if media.strip().lower() != "application/json":
-        return False
-    charset = parameters.replace(" ", "").replace('"', "").lower()
-    return charset in ("", "charset=utf-8", "charset=utf8")

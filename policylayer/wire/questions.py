@@ -14,44 +14,28 @@ from typing import Any, Final
 
 from policylayer.core.text import fold, folds
 
-_KNOWN: Final = frozenset(
-    (
-        # params of the questions, and of what servers tell
-        *("_meta", "messages", "modelPreferences", "systemPrompt", "includeContext", "temperature", "maxTokens"),
-        *(
-            "stopSequences",
-            "metadata",
-            "tools",
-            "toolChoice",
-            "task",
-            "ttl",
-            "mode",
-            "message",
-            "requestedSchema",
-            "url",
-        ),
-        *(
-            "elicitationId",
-            "elicitations",
-            "uri",
-            "taskId",
-            "status",
-            "statusMessage",
-            "inputRequests",
-            "result",
-            "error",
-        ),
-        *("requestId", "reason", "progressToken", "progress", "total", "level", "logger", "data", "notifications"),
-        # messages, their content, and preferences
-        *("role", "content", "type", "text", "mimeType", "annotations", "resource", "blob", "name", "title", "size"),
-        *("description", "icons", "src", "sizes", "theme", "id", "input", "toolUseId", "structuredContent", "isError"),
-        *("audience", "priority", "lastModified", "hints", "costPriority", "speedPriority", "intelligencePriority"),
-        # tools, and schemas
-        *("inputSchema", "outputSchema", "execution", "taskSupport", "properties", "required", "enum", "enumNames"),
-        *("oneOf", "anyOf", "allOf", "items", "const", "default", "format", "pattern", "minimum", "maximum"),
-        *("minLength", "maxLength", "minItems", "maxItems", "uniqueItems", "additionalProperties", "$schema", "$ref"),
-    )
-)
+_PARAMS: Final = """
+    _meta messages modelPreferences systemPrompt includeContext temperature maxTokens stopSequences metadata tools
+    toolChoice task ttl mode message requestedSchema url elicitationId elicitations uri taskId status statusMessage
+    inputRequests result error requestId reason progressToken progress total level logger data notifications
+"""
+"""Of questions, and of what servers tell."""
+
+_CONTENT: Final = """
+    role content type text mimeType annotations resource blob name title size description icons src sizes theme id
+    input toolUseId structuredContent isError audience priority lastModified hints costPriority speedPriority
+    intelligencePriority
+"""
+"""Of messages, their content, and preferences."""
+
+_SCHEMAS: Final = """
+    inputSchema outputSchema execution taskSupport properties required enum enumNames oneOf anyOf allOf items const
+    default format pattern minimum maximum minLength maxLength minItems maxItems uniqueItems additionalProperties
+    $schema $ref
+"""
+"""Of tools, and of schemas."""
+
+_KNOWN: Final = frozenset((_PARAMS + _CONTENT + _SCHEMAS).split())
 _FOLDED: Final = folds(_KNOWN)
 
 _DATA: Final = frozenset(

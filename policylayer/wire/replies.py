@@ -21,6 +21,7 @@ import orjson
 
 from policylayer.core.decision import Decision, ReasonCode
 from policylayer.core.immutable import immutable
+from policylayer.wire.headers import JSON
 from policylayer.wire.message import Message
 from policylayer.wire.methods import Era
 from policylayer.wire.rejection import INTERNAL_ERROR, METHOD_NOT_FOUND, Id, Rejection
@@ -29,7 +30,6 @@ DENIED: Final = 40301
 UPSTREAM_FAILED: Final = 40502
 DECISION: Final = "io.policylayer/decision"
 
-_JSON: Final = ("Content-Type", "application/json")
 _UNAUTHENTICATED: Final = b'{"error":"unauthorized","error_description":"a valid credential is required"}'
 
 
@@ -112,12 +112,12 @@ def rejected(rejection: Rejection) -> Reply:
 def unauthenticated(resource_metadata_url: str | None) -> Reply:
     """No or bad credential, told alike."""
     said = f'Bearer resource_metadata="{resource_metadata_url}"' if resource_metadata_url else "Bearer"
-    return Reply(401, (_JSON, ("WWW-Authenticate", said)), _UNAUTHENTICATED)
+    return Reply(401, (JSON, ("WWW-Authenticate", said)), _UNAUTHENTICATED)
 
 
 def result(id: Id | None, value: Mapping[str, Any]) -> Reply:
     """A result of the proxy's own."""
-    return Reply(200, (_JSON,), orjson.dumps({"jsonrpc": "2.0", "id": id, "result": value}))
+    return Reply(200, (JSON,), orjson.dumps({"jsonrpc": "2.0", "id": id, "result": value}))
 
 
 def error(id: Id | None, code: int, message: str, data: Any = None, status: int = 200) -> Reply:
@@ -125,4 +125,4 @@ def error(id: Id | None, code: int, message: str, data: Any = None, status: int 
     told: dict[str, Any] = {"code": code, "message": message}
     if data is not None:
         told["data"] = data
-    return Reply(status, (_JSON,), orjson.dumps({"jsonrpc": "2.0", "id": id, "error": told}))
+    return Reply(status, (JSON,), orjson.dumps({"jsonrpc": "2.0", "id": id, "error": told}))

@@ -13,8 +13,9 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.parametrize("cursor", ["zzz", "1", "1.", ".apr_x", "x.apr_x", "1.apr x", "1234567890123456789.apr_x"])
 async def test_a_cursor_that_no_page_gave_is_not_the_first_page(rig: Rig, cursor: str) -> None:
-    bad = await rig.ask("GET", "/approvals", "viewer", query={"cursor": cursor})
-    assert (bad.status, bad.json["code"]) == (400, "bad_cursor")
+    for path in ("/approvals", "/waivers"):
+        bad = await rig.ask("GET", path, "viewer", query={"cursor": cursor})
+        assert (bad.status, bad.json["code"]) == (400, "bad_cursor")
 
 
 async def test_approvals_have_pages(rig: Rig) -> None:

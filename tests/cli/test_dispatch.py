@@ -75,7 +75,7 @@ def test_without_a_proxy_it_is_said_where_to_look(run: Runner, home: Path) -> No
 def test_a_proxy_that_is_not_there(run: Runner) -> None:
     done = run("grant", "list", "--url", "http://127.0.0.1:1", "--token", "plt_x")
     assert done.code == 1
-    assert "cannot reach `http://127.0.0.1:1`" in done.err
+    assert "cannot reach `http://127.0.0.1:1`: connection refused" in done.err
 
 
 def test_a_failure_of_ours_is_one_line(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:

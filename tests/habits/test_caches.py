@@ -25,7 +25,7 @@ SHORT = "asked only for short keys: see below"
 BOUNDED = {
     "core/masking.py": {"masker": OURS},
     "core/redact.py": {"parse_path": OURS},
-    "core/secret_shapes.py": {"_names_secret": SHORT, "_plain_key": SHORT},
+    "core/secret_shapes.py": {"_names_secret": SHORT, "_remembered_plain": SHORT},
     "identity/credential.py": {"presented": HEAD},
     "policy/check_beaten.py": {"_covers": OURS, "_covers_who": OURS},
     "policy/directory.py": {"self._work_out": "keyed by principals, whose names credentials bound"},
@@ -83,10 +83,10 @@ def keys() -> list[tuple[str, Any, Callable[[str], object]]]:
     redactor = Redactor(lambda _: "")
     proxies = (ip_network("10.0.0.0/8"),)
     return [
-        ("keys of arguments", secret_shapes.short_names_secret, lambda t: secret_shapes.names_secret(t, frozenset())),
+        ("keys of arguments", secret_shapes._remembered_name, lambda t: secret_shapes.names_secret(t, frozenset())),
         (
             "plain keys",
-            secret_shapes.short_plain_key,
+            secret_shapes._remembered_plain,
             lambda text: redactor.view("redacted", {text: "%41" * 9}),
         ),
         ("decided targets", made._remembered, asks(made)),

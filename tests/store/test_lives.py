@@ -137,8 +137,13 @@ async def lives_elsewhere(store: PostgresStore) -> AsyncConnection:
 async def test_a_process_of_this_host_that_is_gone_is_dead_at_once(
     pair: list[PostgresStore], pid: int, dead: bool
 ) -> None:
-    await chain_of(pair[0], host=platform.node(), pid=pid)
+    await chain_of(pair[0], host=platform.node(), pid=pid, life=f"{lives.seen_from_here()} l")
     assert await pair[0].abandoned() == (("c",) if dead else ())
+
+
+async def test_a_number_of_another_container_says_nothing(pair: list[PostgresStore]) -> None:
+    await chain_of(pair[0], host=platform.node(), pid=2**22 + 1, life="pid:[1] l")
+    assert await pair[0].abandoned() == ()
 
 
 async def test_what_others_settled_meanwhile_stays_as_they_settled_it(
