@@ -23,7 +23,8 @@ from policylayer.clock import Clock
 from policylayer.core.approval import State
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
-from policylayer.store.opening import OPENED, ended_here, heads
+from policylayer.processes import ended_here
+from policylayer.store.opening import OPENED, heads
 from policylayer.store.rows import event_row
 from policylayer.store.schema import APPEND_ONLY
 from policylayer.store.store import Add, Store

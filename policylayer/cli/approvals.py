@@ -17,7 +17,7 @@ from policylayer.cli import approvals_similar
 from policylayer.cli.application import new
 from policylayer.cli.approvals_similar import AnyOption, SameOption, SimilarOption, UsesOption
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
-from policylayer.cli.output import compact, emit, note, say, table
+from policylayer.cli.output import compact, emit, listing, note, say
 from policylayer.cli.reach import Reach, reach
 
 app = new("Held calls, and deciding about them.")
@@ -60,12 +60,8 @@ def list_(
     if page["next"]:
         note(f"There are more than these {limit}.")
     found = sorted(page["items"], key=lambda each: each["expires_at"])
-    if json:
-        for each in found:
-            emit(each)
-        return
     columns = ("id", "state", "expires_at", "principal", "server", "target", "waiters")
-    table((*columns, "rules"), [[*(each[c] for c in columns), _rules(each)] for each in found])
+    listing(json, found, (*columns, "rules"), lambda each: [*(each[c] for c in columns), _rules(each)])
 
 
 @app.command()
@@ -146,11 +142,7 @@ def waivers(
         page = proxy.ask("GET", "/waivers", {"limit": str(limit)})
     if page["next"]:
         note(f"There are more than these {limit}.")
-    if json:
-        for each in page["items"]:
-            emit(each)
-        return
-    approvals_similar.listed(page["items"])
+    listing(json, page["items"], approvals_similar.COLUMNS, approvals_similar.row)
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from policylayer.cli.exits import UsageError
-from policylayer.cli.output import say, table
+from policylayer.cli.output import say
 from policylayer.config.values import duration
 from policylayer.policy.diagnostics import quote
 
@@ -27,7 +27,7 @@ SameOption = Annotated[
 ]
 AnyOption = Annotated[bool, typer.Option("--any", help="Similar whatever the arguments.")]
 
-COLUMNS: Final = ("id", "rule", "principal", "server", "target", "uses_left", "expires_at", "created_by")
+COLUMNS: Final = ("id", "rule", "principal", "server", "target", "uses_left", "expires_at", "created_by", "with")
 
 
 def wish(similar: str | None, uses: int | None, same: Sequence[str], any: bool) -> dict[str, Any] | None:
@@ -73,6 +73,6 @@ def equal(waiver: Mapping[str, Any]) -> str:
     return f"the same {names}, whatever else" if names else "any arguments"
 
 
-def listed(waivers: Sequence[Mapping[str, Any]]) -> None:
-    """Waivers as a table."""
-    table((*COLUMNS, "with"), [[*(each[column] for column in COLUMNS), equal(each)] for each in waivers])
+def row(waiver: Mapping[str, Any]) -> list[object]:
+    """One waiver in a table of `COLUMNS`."""
+    return [*(waiver[column] for column in COLUMNS[:-1]), equal(waiver)]

@@ -18,7 +18,7 @@ from policylayer.cli.audit_keeping import mark_command, prune_command, verify_co
 from policylayer.cli.audit_pages import BEGINNING, following, newest, now, onward
 from policylayer.cli.exits import CommandError, UsageError
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
-from policylayer.cli.output import emit, fields, say, table
+from policylayer.cli.output import emit, fields, listing, say
 from policylayer.cli.reach import Reach, reach
 from policylayer.cli.times import since as ago
 from policylayer.core.commands import OutcomeState
@@ -68,11 +68,7 @@ def query(
     asked = _query(principal, server, method, target, effect, enforced, reason_code, rule, since, until, text)
     with reach(config, url, token, "audit query") as proxy:
         found = list(newest(proxy, asked, limit))
-    if json:
-        for each in found:
-            emit(each)
-    else:
-        table(COLUMNS, map(_row, found))
+    listing(json, found, COLUMNS, _row)
 
 
 @app.command()

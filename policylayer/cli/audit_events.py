@@ -11,7 +11,7 @@ import typer
 
 from policylayer.cli.audit_pages import newest
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
-from policylayer.cli.output import compact, emit, table
+from policylayer.cli.output import compact, listing
 from policylayer.cli.reach import reach
 from policylayer.cli.times import since as ago
 
@@ -33,11 +33,7 @@ def events_command(
     """What happened besides calls, the newest first: votes, credentials, freezes, revisions, refused input."""
     with reach(config, url, token, "audit events") as proxy:
         found = list(newest(proxy, asked_of(type, since, until), limit, "/events"))
-    if json:
-        for each in found:
-            emit(each)
-    else:
-        table(("time", "type", "actor", "detail"), map(_row, found))
+    listing(json, found, ("time", "type", "actor", "detail"), _row)
 
 
 def asked_of(type: str | None, since: str | None, until: str | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from policylayer.cli import wanted
 from policylayer.cli.application import new
 from policylayer.cli.exits import CommandError
 from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
-from policylayer.cli.output import emit, note, say, table
+from policylayer.cli.output import emit, listing, note, say
 from policylayer.cli.program import own_command
 from policylayer.cli.reach import Reach, every, reach
 from policylayer.cli.times import instant
@@ -56,12 +56,8 @@ def list_(
     """The grants that stand."""
     with reach(config, url, token, "grant list") as proxy:
         found = [*every(proxy, "/grants", {"revoked": "true"} if revoked else None)]
-    if json:
-        for each in found:
-            emit(each)
-        return
     columns = ("id", "name", "principal", "servers", "expires_at", "last_used_at", "revoked_at")
-    table(columns, [[_cell(each[column]) for column in columns] for each in found])
+    listing(json, found, columns, lambda each: [_cell(each[column]) for column in columns])
 
 
 @app.command()

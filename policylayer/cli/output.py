@@ -6,12 +6,14 @@ Must not know what is printed. Results go to standard output, everything else to
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import orjson
 
 from policylayer.policy.diagnostics import visible
+
+T = TypeVar("T")
 
 
 def say(text: str = "") -> None:
@@ -52,6 +54,15 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for row in [[column.upper() for column in columns], *shown]:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+def listing(json: bool, found: Iterable[T], columns: Sequence[str], row: Callable[[T], Sequence[object]]) -> None:
+    """Values one a line as JSON, or as a table with a row for each."""
+    if not json:
+        table(columns, map(row, found))
+        return
+    for each in found:
+        emit(each)
 
 
 def fields(value: Mapping[str, Any]) -> None:

@@ -7,7 +7,6 @@ Where the log cannot be looked at there is nothing to say: whoever needs it says
 from __future__ import annotations
 
 import asyncio
-import os
 import platform
 import sqlite3
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ import orjson
 from policylayer.cli.output import note
 from policylayer.config import Config
 from policylayer.core.errors import PolicyLayerError
+from policylayer.processes import ended_here
 
 SERVING: Final = "SELECT host, pid FROM chains WHERE program = 'serve' AND closed_us IS NULL"
 ACTIVATED: Final = (
@@ -63,7 +63,7 @@ def others(digest: str, serving: Iterable[tuple[str, int]], details: Iterable[st
     for text in details:
         detail = orjson.loads(text)
         began.setdefault(f"{detail.get('host')}:{detail.get('pid')}", detail.get("configuration"))
-    names = [f"{host}:{pid}" for host, pid in serving if _lives(host, pid)]
+    names = [f"{host}:{pid}" for host, pid in serving if not ended_here(host, pid)]
     return [name for name in names if began.get(name) not in (None, digest)]
 
 
@@ -91,16 +91,3 @@ async def _postgres(config: Config) -> tuple[list[Any], list[str]]:
             return await view.read(look)
         finally:
             await view.close()
-
-
-def _lives(host: str, pid: int) -> bool:
-    """Of a process here that is sure; one elsewhere is believed to."""
-    if host != platform.node():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -10,7 +10,7 @@ import typer
 from policylayer.cli import wanted
 from policylayer.cli.application import new
 from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
-from policylayer.cli.output import emit, note, say, table
+from policylayer.cli.output import emit, listing, note, say
 from policylayer.cli.reach import every, reach
 from policylayer.cli.times import instant
 
@@ -62,12 +62,8 @@ def list_(
     """The tokens that stand."""
     with reach(config, url, token, "token list") as proxy:
         found = [*every(proxy, "/tokens", {"revoked": "true"} if revoked else None)]
-    if json:
-        for each in found:
-            emit(each)
-        return
     columns = ("id", "principal", "role", "prefix", "expires_at", "last_used_at", "revoked_at")
-    table(columns, [[each[column] for column in columns] for each in found])
+    listing(json, found, columns, lambda each: [each[column] for column in columns])
 
 
 @app.command()

@@ -121,19 +121,38 @@ class Bound:
     span: Span
 
 
-Condition: TypeAlias = All | Any_ | Not | Test | During | Bound
+Leaf: TypeAlias = Test | During | Bound
+Condition: TypeAlias = All | Any_ | Not | Leaf
 
 
-def tests_of(condition: Condition) -> Iterator[Test]:
-    """The tests in a condition; those inside `every` and `some` are not looked into."""
+def leaves(condition: Condition | None, odd: bool = False) -> Iterator[tuple[Leaf, bool]]:
+    """What a condition is made of, each with whether it stands under an odd number of `not`s; `every` and `some` are
+    not looked into."""
     match condition:
+        case None:
+            return
         case All(parts) | Any_(parts):
             for part in parts:
-                yield from tests_of(part)
+                yield from leaves(part, odd)
         case Not(part):
-            yield from tests_of(part)
-        case Test():
-            yield condition
+            yield from leaves(part, not odd)
+        case _:
+            yield condition, odd
+
+
+def tests_of(condition: Condition | None) -> Iterator[Test]:
+    """The tests among the leaves."""
+    return (leaf for leaf, _ in leaves(condition) if isinstance(leaf, Test))
+
+
+def all_tests_of(condition: Condition | None) -> Iterator[Test]:
+    """The same, and behind each those on the elements of `every` and `some`."""
+    for test in tests_of(condition):
+        yield test
+        for matcher in test.matchers:
+            if isinstance(matcher.value, Each):
+                yield from all_tests_of(matcher.value.element)
+                yield from all_tests_of(matcher.value.condition)
 
 
 @immutable

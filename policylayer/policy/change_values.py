@@ -215,7 +215,7 @@ def _elements(each: ast.Each, resolve: Resolve) -> Iterator[Any]:
     if each.element is not None:
         yield from (value for value in candidates(each.element, None, resolve) if value is not REMOVED)
         return
-    tests = [] if each.condition is None else list(ast.tests_of(each.condition))
+    tests = list(ast.tests_of(each.condition))
     for pick in range(4):
         made: dict[str, Any] = {}
         for test in tests:

@@ -11,7 +11,6 @@ from typing import Final
 
 from policylayer.core.call import Question
 from policylayer.policy import ast, testing
-from policylayer.policy.check_rule import tests_of
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error, quote
 from policylayer.policy.directory import GROUP, People
@@ -62,7 +61,7 @@ def _why(policy: ast.Policy, rule: ast.Rule, ending: Iterable[tuple[str, str]]) 
     """Why the time matters to a rule."""
     name = quote(f"{policy.name}/{rule.id}")
     blocks = (rule.selection, *rule.except_)
-    parts = [part for block in blocks if block.when is not None for part in _leaves(block.when)]
+    parts = [leaf for block in blocks for leaf, _ in ast.leaves(block.when)]
     if any(isinstance(part, ast.During | ast.Bound) for part in parts):
         return f"rule {name} reads the time"
     whom = [policy.applies_to.principals, *(scope.principals for scope in policy.scopes)]
@@ -75,16 +74,6 @@ def _why(policy: ast.Policy, rule: ast.Rule, ending: Iterable[tuple[str, str]]) 
     return None
 
 
-def _leaves(condition: ast.Condition) -> Iterator[ast.Condition]:
-    match condition:
-        case ast.All(parts) | ast.Any_(parts):
-            for part in parts:
-                yield from _leaves(part)
-        case ast.Not(part):
-            yield from _leaves(part)
-        case _:
-            yield condition
-
-
 def _paths(test: ast.Test) -> set[ast.Path]:
-    return {test.path, *(ref.path for each in tests_of(test) for matcher in each.matchers for ref in refs_in(matcher))}
+    matchers = [matcher for each in ast.all_tests_of(test) for matcher in each.matchers]
+    return {test.path, *(ref.path for matcher in matchers for ref in refs_in(matcher))}

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from policylayer.policy import ast, names
 from policylayer.policy.check_groups import from_issuer
-from policylayer.policy.check_rule import tests_of
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, did_you_mean, error, quote, warning
 from policylayer.policy.dotted import SUBJECT
@@ -61,7 +60,7 @@ class _Checker:
             self.who((*(block.principals or ()), *(block.on_behalf_of or ())))
             self.servers(block.servers or ())
             self.methods(block.methods or ())
-            for test in tests_of(block.when):
+            for test in ast.all_tests_of(block.when):
                 self.test(test)
         if rule.approval is not None:
             self.who(pattern for pattern in rule.approval.approvers if pattern.text not in APPROVER_WORDS)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from policylayer.core.decision import Effect
-from policylayer.policy.ast import All, Any_, Condition, Not, Rule, Test
+from policylayer.policy.ast import Rule, Test, all_tests_of
 from policylayer.policy.check_time import check_time, leaves
 from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import quote
@@ -61,24 +61,10 @@ def _may_hold(rule: Rule, values: Values) -> bool:
     return any(isinstance(limit, str) or limit.over == "require_approval" for limit in rule.limits)
 
 
-def tests_of(condition: Condition | None) -> Iterator[Test]:
-    """Every path with its matchers in a condition, those about `item` included."""
-    if isinstance(condition, Test):
-        yield condition
-        for matcher in condition.matchers:
-            yield from tests_of(getattr(matcher.value, "element", None))
-            yield from tests_of(getattr(matcher.value, "condition", None))
-    elif isinstance(condition, Not):
-        yield from tests_of(condition.part)
-    elif isinstance(condition, All | Any_):
-        for part in condition.parts:
-            yield from tests_of(part)
-
-
 def _check_queries(rule: Rule, reading: Reading) -> None:
     """A pattern without a query matches no URL that has one: a deny or a hold by it is left by adding `?`."""
     for leaf, odd in leaves(rule):
-        for test in tests_of(leaf) if isinstance(leaf, Test) and not odd else ():
+        for test in all_tests_of(leaf) if not odd else ():
             for matcher in test.matchers:
                 for text, span in matcher.placed() if matcher.name == "url_glob" else ():
                     if isinstance(text, str) and "?" not in text:
@@ -89,11 +75,12 @@ def _check_queries(rule: Rule, reading: Reading) -> None:
 def _check_client(rule: Rule, reading: Reading) -> None:
     """Whoever claims the name passes: an allow or an exception that reads it, and what else is left by claiming one."""
     blocks = (rule.selection, *rule.except_) if rule.effect is Effect.ALLOW else rule.except_
-    found = [test for block in blocks for test in tests_of(block.when) if any(_by_claim(test))]
+    found = [test for block in blocks for test in all_tests_of(block.when) if any(_by_claim(test))]
     if rule.effect is not Effect.ALLOW:
         for leaf, odd in leaves(replace(rule, except_=())):
             # A name that makes it true is harmless where that denies: nobody claims it.
-            found += [test for test in tests_of(leaf) if any((name in _OTHER) is not odd for name in _by_claim(test))]
+            tests = all_tests_of(leaf)
+            found += [test for test in tests if any((name in _OTHER) is not odd for name in _by_claim(test))]
     for test in found:
         message = "`request.client` is whatever the client calls itself"
         reading.warn(Code.CLIENT_CLAIM, test.span, message, "do not allow by it: any client can claim any name")

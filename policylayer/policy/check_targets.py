@@ -23,7 +23,7 @@ def check_targets(policies: Sequence[ast.Policy], sink: list[Diagnostic]) -> Non
     for policy in policies:
         for rule in policy.rules:
             for block in (rule.selection, *rule.except_):
-                if block.when is not None and _is_about_resources(block, rule.selection):
+                if _is_about_resources(block, rule.selection):
                     sink.extend(_never(block.when))
 
 
@@ -37,7 +37,7 @@ def _is_about_resources(block: ast.Selection, rule: ast.Selection) -> bool:
     return (selection.resources is not None or bool(methods)) and methods <= resources.METHODS
 
 
-def _never(condition: ast.Condition) -> Iterator[Diagnostic]:
+def _never(condition: ast.Condition | None) -> Iterator[Diagnostic]:
     for test in ast.tests_of(condition):
         for matcher in test.matchers if test.path == ("target",) else ():
             for text, span in _texts(matcher):

@@ -10,26 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policylayer.core.decision import Effect
-from policylayer.policy.ast import All, Any_, Bound, Condition, Not, Rule, Test
+from policylayer.policy import ast
+from policylayer.policy.ast import Bound, Leaf, Rule
 from policylayer.policy.codes import Code
 from policylayer.policy.shapes import Reading
 
 
-def leaves(rule: Rule) -> Iterator[tuple[Test | Bound, bool]]:
-    """Every test and bound of a rule, each with whether it stands under an odd number of negations."""
-    yield from _leaves(rule.selection.when, False)
+def leaves(rule: Rule) -> Iterator[tuple[Leaf, bool]]:
+    """Every leaf of a rule's conditions; an `except` block counts as a `not`."""
+    yield from ast.leaves(rule.selection.when)
     for block in rule.except_:
-        yield from _leaves(block.when, True)
-
-
-def _leaves(condition: Condition | None, odd: bool) -> Iterator[tuple[Test | Bound, bool]]:
-    if isinstance(condition, Test | Bound):
-        yield condition, odd
-    elif isinstance(condition, Not):
-        yield from _leaves(condition.part, not odd)
-    elif isinstance(condition, All | Any_):
-        for part in condition.parts:
-            yield from _leaves(part, odd)
+        yield from ast.leaves(block.when, odd=True)
 
 
 def check_time(rule: Rule, reading: Reading) -> None:

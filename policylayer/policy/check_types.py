@@ -30,7 +30,7 @@ def check_types(policies: Sequence[ast.Policy], directory: ast.Directory, sink: 
     for policy in policies:
         for rule in policy.rules:
             for block in (rule.selection, *rule.except_):
-                for test in ast.tests_of(block.when) if block.when is not None else ():
+                for test in ast.tests_of(block.when):
                     found = (*_of_test(test, _type_of(test.path, directory)), *_never(test))
                     sink.extend(each for each in found if (each.file, each.line, each.column) not in said)
 

@@ -182,10 +182,8 @@ def reads_files(test: ast.Test) -> bool:
 
 
 def _tests_in(each: ast.Each) -> Iterable[ast.Test]:
-    if each.element is not None:
-        yield each.element
-    if each.condition is not None:
-        yield from ast.tests_of(each.condition)
+    yield from ast.tests_of(each.element)
+    yield from ast.tests_of(each.condition)
 
 
 @immutable

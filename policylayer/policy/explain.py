@@ -286,9 +286,7 @@ def block_span(block: ast.Selection) -> ast.Span | None:
     """Where a block stands: its first name or condition."""
     lists = (block.tools, block.prompts, block.resources, block.methods, block.principals, block.servers)
     found = next((patterns[0].span for patterns in (*lists, block.on_behalf_of) if patterns), None)
-    if found is None and block.when is not None:
-        return next((test.span for test in ast.tests_of(block.when)), None)
-    return found
+    return found or next((test.span for test in ast.tests_of(block.when)), None)
 
 
 def rule_span(rule: CompiledRule) -> ast.Span:

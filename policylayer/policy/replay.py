@@ -175,21 +175,5 @@ def reads_of(entry: Entry) -> frozenset[Path]:
 
 def bounds_of(rule: ast.Rule) -> Iterable[ast.Bound]:
     """Every point in time that a rule names."""
-    for block in (rule.selection, *rule.except_):
-        if block.when is not None:
-            yield from _bounds_in(block.when)
-
-
-def _bounds_in(condition: ast.Condition) -> Iterable[ast.Bound]:
-    match condition:
-        case ast.All(parts) | ast.Any_(parts):
-            for part in parts:
-                yield from _bounds_in(part)
-        case ast.Not(part):
-            yield from _bounds_in(part)
-        case ast.Bound():
-            yield condition
-        case ast.Test(matchers=matchers):
-            for matcher in matchers:
-                if isinstance(matcher.value, ast.Each) and matcher.value.condition is not None:
-                    yield from _bounds_in(matcher.value.condition)
+    blocks = (rule.selection, *rule.except_)
+    return (leaf for block in blocks for leaf, _ in ast.leaves(block.when) if isinstance(leaf, ast.Bound))

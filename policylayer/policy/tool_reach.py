@@ -140,7 +140,7 @@ class Servers:
 
     def concerned(self, rule: ast.Rule, tools: Sequence[Tool]) -> Sequence[Tool]:
         """The tools on which the rule may be more than false, whatever their arguments are."""
-        tests = () if rule.selection.when is None else ast.tests_of(rule.selection.when)
+        tests = ast.tests_of(rule.selection.when)
         if not rule.except_ and all(test.path[0] in LATER for test in tests):
             return tools
         return [tool for tool in tools if self.outcome(rule, tool, outside(tool.leaf, ANYTHING)) & FIRES]

@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from policylayer.core.call import Call, Json, Question, ServerFacts, Subject
 from policylayer.policy import ast, outcomes
-from policylayer.policy.check_rule import tests_of
 from policylayer.policy.conditions import judge_all, reads_files
 from policylayer.policy.directory import People
 from policylayer.policy.matchers import Refused, Site
@@ -79,7 +78,7 @@ class World:
 
 
 def _judge(test: ast.Test) -> Judge | None:
-    if reads_files(test) or any(refs_in(matcher) for each in tests_of(test) for matcher in each.matchers):
+    if reads_files(test) or any(refs_in(matcher) for each in ast.all_tests_of(test) for matcher in each.matchers):
         return None
     try:
         return judge_all(test, Site("", [], test.ignore_case)).judge

@@ -10,31 +10,19 @@ Must not know what is then done (`audit/left_open.py`), nor how rows are written
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, select, text
 
+from policylayer.processes import ended_here, seen_from_here
 from policylayer.store.backend import lock_number
-from policylayer.store.opening import ended_here
 from policylayer.store.tables import chains
 
 GRACE: Final = 30.0
 """Seconds without any lock after which a replica is dead."""
 
-NAMESPACE: Final = "/proc/self/ns/pid"
-"""Which processes see each other's numbers: two containers may share a host's name and have one number both."""
-
 FREE: Final = text("SELECT pg_try_advisory_xact_lock(:number)")
-
-
-def seen_from_here() -> str:
-    """What begins the life of every process whose number means here what it means there."""
-    try:
-        return os.readlink(NAMESPACE)
-    except OSError:
-        return "-"
 
 
 class Lives:

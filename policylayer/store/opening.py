@@ -86,22 +86,6 @@ def open_chain(connection: Connection, keys: Keys, clock: Clock, program: Progra
     return place, event
 
 
-def ended_here(host: str, pid: int) -> bool:
-    """Whether a chain's process was on this host and is not any more; one with our own number is an earlier
-    container's."""
-    if host != platform.node():
-        return False
-    if pid == os.getpid():
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
 def unclosed(connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
     """The chains of `serve` processes that are not closed, but our own."""
     query = select(chains.c.id).where(chains.c.program == "serve", chains.c.closed_us.is_(None))

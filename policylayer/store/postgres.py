@@ -19,10 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError, PolicyLayerError
 from policylayer.keys import Keys
+from policylayer.processes import seen_from_here
 from policylayer.store.backend import SCHEMA_LOCK, bare, reading_engine, writing_engine
 from policylayer.store.lane import Lane
 from policylayer.store.listening import Listening
-from policylayer.store.lives import Lives, claim, seen_from_here
+from policylayer.store.lives import Lives, claim
 from policylayer.store.meter import Meter
 from policylayer.store.opening import check_key
 from policylayer.store.partitions import ensure

@@ -17,6 +17,7 @@ pytest.importorskip("greenlet", reason="`greenlet` is not installed")
 from policylayer.audit.recorder import Recorder
 from policylayer.core.commands import Kind, Outcome, OutcomeState, Recorded, RecordOutcome, Unrecorded
 from policylayer.core.decision import Effect
+from policylayer.processes import seen_from_here
 from policylayer.store import lives
 from policylayer.store.backend import connect, lock_number
 from policylayer.store.postgres import PostgresStore
@@ -137,7 +138,7 @@ async def lives_elsewhere(store: PostgresStore) -> AsyncConnection:
 async def test_a_process_of_this_host_that_is_gone_is_dead_at_once(
     pair: list[PostgresStore], pid: int, dead: bool
 ) -> None:
-    await chain_of(pair[0], host=platform.node(), pid=pid, life=f"{lives.seen_from_here()} l")
+    await chain_of(pair[0], host=platform.node(), pid=pid, life=f"{seen_from_here()} l")
     assert await pair[0].abandoned() == (("c",) if dead else ())
 
 
