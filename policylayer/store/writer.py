@@ -1,10 +1,9 @@
 """The one thread that writes to a SQLite file: it takes whatever waits, in one transaction, one commit, one wake-up.
 
-No timer: while one commit is under way the next batch gathers by itself, on the loop, so that the thread is woken once
-a batch; only what nobody waits for (`Item.told`) may wait a little for company. One item's failure undoes that item
-alone; a failed transaction fails all of its items. After an I/O error nothing is retried: the connection is
-discarded, and what became of the batch is read back by id once the file answers again. Must not know what the rows
-mean.
+No timer: while one commit is under way the next batch gathers by itself, on the loop (`gathering.py`), so that the
+thread is woken once a batch. One item's failure undoes that item alone; a failed transaction fails all of its items.
+After an I/O error nothing is retried: the connection is discarded, and what became of the batch is read back by id once
+the file answers again. Must not know what the rows mean.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError
 from policylayer.keys import Keys
+from policylayer.store.gathering import Gathering
 from policylayer.store.opening import check_key, open_chain
 from policylayer.store.rows import Row
 from policylayer.store.schema import prepare
@@ -36,9 +36,6 @@ BUSY: Final = 0.8
 
 POLL: Final = 0.5
 """Seconds between looks for other processes' commits, whether or not there is something to write."""
-
-LATER: Final = 0.005
-"""Seconds that what nobody waits for may wait for company."""
 
 REOPEN: Final = 0.2
 """Seconds between attempts to open a file that failed."""
@@ -58,10 +55,7 @@ class Writer:
         self._told = told
         self._late = late
         self._queue: SimpleQueue[list[Item] | None] = SimpleQueue()
-        self._gathered: list[Item] = []
-        self._urgent = False
-        self._away = False
-        self._timed = False
+        self._gathering = Gathering(clock, program.limits.batch, self._queue.put)
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
@@ -80,49 +74,20 @@ class Writer:
 
     async def stop(self) -> None:
         """Write what waits, then end."""
-        while self._gathered:
-            self._send()
+        self._gathering.rest()
         self._queue.put(None)
         await self._ended
 
     # --- on the loop --------------------------------------------------------------------------------------------------
 
     def put(self, item: Item) -> None:
-        """Queue an item. The thread is woken once for all that the loop has gathered, never while it is at work."""
-        self._gathered.append(item)
-        if item.future is not None:
-            self._urgent = True
-            if not self._away:
-                self._away = True
-                self._loop.call_soon(self._send)
-        elif not self._timed and not self._away:
-            self._timed = True
-            self._loop.call_later(LATER, self._in_time)
-
-    def _in_time(self) -> None:
-        """What could wait has waited long enough."""
-        self._timed = False
-        if self._gathered and not self._away:
-            self._send()
-
-    def _send(self) -> None:
-        """Hand a batch to the thread."""
-        most = self._program.limits.batch
-        batch, self._gathered = self._gathered[:most], self._gathered[most:]
-        self._urgent = any(item.future is not None for item in self._gathered)
-        self._away = bool(batch)
-        if batch:
-            self._queue.put(batch)
+        """Queue an item."""
+        self._gathering.put(item)
 
     def _back(self, batch: list[Item], topics: frozenset[Topic]) -> None:
-        """A batch is done: first the next one goes, then the callers of this one are told."""
+        """A batch is done: the next one may go, and the callers of this one are told."""
         if batch:
-            self._away = False
-            if self._urgent:
-                self._send()
-            elif self._gathered and not self._timed:
-                self._timed = True
-                self._loop.call_later(LATER, self._in_time)
+            self._gathering.back()
         self._told(batch, topics)
 
     # --- in the thread ------------------------------------------------------------------------------------------------
