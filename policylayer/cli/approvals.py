@@ -201,8 +201,18 @@ def _done(found: dict[str, Any], json: bool) -> None:
     approvals_similar.tell(found["waivers"])
 
 
+def _names(found: dict[str, Any]) -> list[str]:
+    return [f"{rule['policy']}/{rule['rule']}" for rule in found["rules"]]
+
+
 def _rules(found: dict[str, Any]) -> str:
-    return ", ".join(f"{rule['policy']}/{rule['rule']}" for rule in found["rules"])
+    return ", ".join(_names(found))
+
+
+def _why(found: dict[str, Any]) -> str:
+    """The reason, which mostly names the rule; where it leaves one out, the rules stand before it."""
+    reason: str = found.get("reason") or ""
+    return reason if all(name in reason for name in _names(found)) else f"{_rules(found)}: {reason}"
 
 
 def _show(found: dict[str, Any], full: bool) -> None:
@@ -210,7 +220,7 @@ def _show(found: dict[str, Any], full: bool) -> None:
     acting = f" for {found['for']}" if found.get("for") else ""
     say(f"  who      {found['principal']}{acting}")
     say(f"  what     {found['method']} {found['target'] or ''} on {found['server']}")
-    say(f"  why      {_rules(found)}: {found.get('reason') or ''}")
+    say(f"  why      {_why(found)}")
     say(f"  who may  {', '.join(found['approvers']) or 'any approver'} (quorum {found['quorum']})")
     for vote in found["votes"]:
         say(f"  vote     {vote['principal']}: {vote['decision']} {vote['note'] or ''}")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 import uvloop
@@ -34,12 +35,18 @@ async def serve_config(config: Config, ready: Callable[[str], None], judge: Proc
         await service.start()
         try:
             _warn(config)
-            hooks = Hooks(ready=ready, stopping=service.stopping, refused=service.refused)
+            hooks = Hooks(ready=ready, stopping=partial(_stopping, service), refused=service.refused)
             await serve(service.app, listen, bound, hooks)
         finally:
             await service.close()
+        structlog.get_logger().info("stopped")
     finally:
         bound.close()
+
+
+async def _stopping(service: Service) -> None:
+    structlog.get_logger().info("stopping: no new connections, calls under way are answered")
+    await service.stopping()
 
 
 def _warn(config: Config) -> None:

@@ -75,7 +75,10 @@ def test_similar_calls_pass_until_that_is_revoked(run: Runner, url: str) -> None
     (listed,) = run("approvals", "waivers", "--json", *HERE).lines
     assert end == f"  to end it: policylayer approvals revoke {listed['id']}"
     assert (listed["approval_id"], listed["created_by"]) == (first, "user:lena")
-    assert "waiver   until" in run("approvals", "show", first, *there).out
+    shown = run("approvals", "show", first, *there).out
+    assert "waiver   until" in shown
+    (why,) = (line for line in shown.splitlines() if line.startswith("  why "))
+    assert why.count("shop/write") == 1, "the reason names its rule"
 
     passed = ask(url, grant, to="a", amount=2)
     assert passed["code"] == 40502, "it is sent, and no server is there"

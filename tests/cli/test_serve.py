@@ -104,6 +104,11 @@ def test_it_ends_at_once_when_nothing_is_under_way(home: Path) -> None:
         began = time.monotonic()
         assert proxy.end(signal.SIGTERM) == 0
         assert time.monotonic() - began < 8
+        said = [line for line in proxy.output().splitlines() if '"event":"stop' in line]
+        assert [line.partition('"event":"')[2].partition('"')[0].partition(":")[0] for line in said] == [
+            "stopping",
+            "stopped",
+        ]
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.1", port), 1)
 
