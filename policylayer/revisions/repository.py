@@ -139,23 +139,31 @@ NOTHING_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def git_folder(folder: Path) -> Path | None:
-    """The git directory that a folder's work tree belongs to, or None."""
-    for above in (folder, *folder.parents):
-        place = above / ".git"
+    """The git directory that a folder's work tree belongs to, or None. The folder's path is absolute."""
+    # Texts, not paths: this is done every second, and mostly finds nothing.
+    above, below = str(folder), ""
+    while above != below:
+        place = os.path.join(above, ".git")
         try:
             mode = os.stat(place).st_mode
         except OSError as problem:
             if problem.errno not in NOTHING_THERE:
                 raise  # it may be a repository that git is at work in
-            continue
+            mode = 0
         if stat.S_ISDIR(mode):
-            return place
+            return Path(place)
         if stat.S_ISREG(mode):
-            with open(place, encoding="utf-8", errors="replace") as file:
-                text = file.read(4096).strip()
-            linked = (above / text.removeprefix("gitdir:").strip()).resolve()
-            return linked if text.startswith("gitdir:") and linked.is_dir() else None
+            return _linked(Path(place))
+        above, below = os.path.dirname(above), above
     return None
+
+
+def _linked(place: Path) -> Path | None:
+    """The git directory that a file in its place names, as it does in a work tree beside another."""
+    with open(place, encoding="utf-8", errors="replace") as file:
+        text = file.read(4096).strip()
+    linked = (place.parent / text.removeprefix("gitdir:").strip()).resolve()
+    return linked if text.startswith("gitdir:") and linked.is_dir() else None
 
 
 def work_tree(folder: Path) -> Path | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import http
 import re
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -42,8 +42,8 @@ class Peer(Protocol):
         """Whether the peer does not read what it was sent."""
 
     @property
-    def standing(self) -> Iterable[tuple[bytes, bytes]]:
-        """Fields of every answer: the date."""
+    def date(self) -> bytes:
+        """The line of every answer that says when it was given."""
 
     def pause(self) -> None:
         """Read no more of the request for now."""
@@ -170,7 +170,7 @@ class Exchange:
             else:
                 fields.append(field)
         start, closes = answer_head(status, tuple(fields))
-        standing = b"".join([b"%b: %b\r\n" % field for field in self._peer.standing])
+        standing = self._peer.date
         if closes:
             self.keep_alive = False
         elif not (self.keep_alive and self.whole):

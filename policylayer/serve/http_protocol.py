@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import http
-from collections.abc import Iterable
 from typing import Any, ClassVar, Final, cast
 
 import orjson
@@ -20,6 +19,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from policylayer.core.immutable import immutable
+from policylayer.serve.date import Dates
 from policylayer.serve.exchange import READ_AHEAD, Exchange
 from policylayer.serve.framing import Framer
 from policylayer.serve.head import Heads, Refusal
@@ -45,6 +45,7 @@ class StrictHttpProtocol(asyncio.Protocol):
 
     deadlines: ClassVar[Deadlines] = Deadlines()
     heads: ClassVar[Heads] = Heads()
+    dates: ClassVar[Dates] = Dates()
 
     @staticmethod
     def on_refused(reason: str, peer: str | None) -> None:
@@ -221,9 +222,9 @@ class StrictHttpProtocol(asyncio.Protocol):
     # --- what an exchange calls ---------------------------------------------------------------------------------------
 
     @property
-    def standing(self) -> Iterable[tuple[bytes, bytes]]:
-        """Fields of every answer: the date, which the server sets each second."""
-        return self._state.default_headers
+    def date(self) -> bytes:
+        """The line of every answer that says when it was given."""
+        return self.dates.field()
 
     @property
     def stuck(self) -> bool:

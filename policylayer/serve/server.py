@@ -25,13 +25,9 @@ from policylayer.core.errors import ConfigError
 from policylayer.core.immutable import immutable
 from policylayer.serve.head import Heads
 from policylayer.serve.http_protocol import Deadlines, StrictHttpProtocol
-from policylayer.tasks import to_beat
 
 GRACE: Final = 10
 """Seconds that answers under way get once the end has begun."""
-
-SECOND: Final = 1.0
-"""How long the Date header stays as it is."""
 
 BACKLOG: Final = 1024
 COLLECT: Final = (20_000, 20, 20)
@@ -83,11 +79,9 @@ class _Server(uvicorn.Server):
             self._ended.clear()
 
     async def main_loop(self) -> None:
-        """uvicorn looks ten times a second whether it is to end; we are told, and the Date header needs one look."""
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(to_beat(SECOND)):
-                    await self._ended.wait()
+        """uvicorn looks ten times a second whether it is to end, and writes the date each second; we are told of the
+        end, and `date.py` writes the date when it is needed."""
+        await self._ended.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for server in self.servers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -31,8 +30,8 @@ class Peer:
         await self.readable.wait()
 
     @property
-    def standing(self) -> Iterable[tuple[bytes, bytes]]:
-        return [(b"date", b"now")]
+    def date(self) -> bytes:
+        return b"date: now\r\n"
 
     def pause(self) -> None:
         self.paused = True
