@@ -13,7 +13,7 @@ from benchmarks.figures import Figure
 
 
 def grown(*costs: float, touches: str = "", errors: int = 0) -> dict[str, Any]:
-    cells = {str(10**at): {"cpu": cost, "errors": errors} for at, cost in enumerate(costs)}
+    cells = {str(10**at): {"least": cost, "errors": errors} for at, cost in enumerate(costs)}
     return {"touches": touches, "sizes": cells, "skipped": {}}
 
 
