@@ -22,6 +22,7 @@ from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
 from policylayer.keys import Keys
 from policylayer.store.backend import AGAIN, ITEMS_OWN, LOST, bare, connect, lock_number
+from policylayer.store.gathering import LATER
 from policylayer.store.opening import open_chain
 from policylayer.store.rows import COLUMNS, Place, Row
 from policylayer.store.store import Program
@@ -32,9 +33,6 @@ GIVE_UP: Final = 5.0
 """Seconds after which a transaction that says nothing is given up; its callers have left long before."""
 
 REOPEN: Final = 0.2
-LATER: Final = 0.005
-"""Seconds that what nobody waits for may wait for company."""
-
 CHANNEL: Final = "policylayer"
 _NAMES: Final = ", ".join(COLUMNS)
 INSERT: Final = f"INSERT INTO records ({_NAMES}) VALUES ({', '.join(f'${n}' for n, _ in enumerate(COLUMNS, 1))})"
