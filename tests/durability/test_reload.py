@@ -9,6 +9,7 @@ again from that revision's files gives the same. POLICYLAYER_RELOAD_SECONDS sets
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 from policylayer.core.call import Call, Question, ServerFacts, Subject
+from policylayer.policy import testing
 from policylayer.policy.load import load, revision_of
 from policylayer.policy.policy_set import PolicySet
 from tests.attacks.rig import Rig
@@ -38,10 +40,8 @@ applies_to: {{principals: ["agent:*"], servers: "*"}}
 rules:
 {rules}
 """
-TEST = """  - name: {tool}
-    principal: agent:a-1
-    call: {{server: rec, tool: {tool}, arguments: {{word: {word}}}}}
-    expect: {{effect: {effect}, rules: [{rule}], reason_code: rule}}
+TEST = """  {{name: {tool}, principal: "agent:a-1", call: {{server: rec, tool: {tool}, arguments: {{word: {word}}}}},
+    expect: {{effect: {effect}, rules: [{rule}], reason_code: rule}}}},
 """
 
 
@@ -58,7 +58,8 @@ def files(version: int) -> dict[str, bytes]:
     made = {
         "safe.yaml": POLICY.format(name="safe", rules=safe),
         "team/danger.yaml": POLICY.format(name="danger", rules=danger),
-        "all_test.yaml": f"tests:\n{tests}",
+        # In brackets, so that half of it is nothing: with one whole test less, a mix of revisions would be a good one.
+        "all_test.yaml": f"tests: [\n{tests}]\n",
     }
     return {name: text.encode() for name, text in made.items()}
 
@@ -82,6 +83,11 @@ def broken(version: int, rng: random.Random) -> dict[str, bytes]:
     else:
         made["team/safe.yaml"] = made["safe.yaml"]
     return made
+
+
+def half(data: bytes) -> bytes:
+    """What a file holds that is being rewritten, or that was left so."""
+    return data[: len(data) // 2]
 
 
 class Folder:
@@ -137,10 +143,11 @@ class Folder:
         content = files(self._rng.randrange(GOOD))
         name = self._rng.choice(list(content))
         data = content[name]
+        begun = half(data)
         with (self.live / name).open("wb", buffering=0) as file:
-            file.write(data[: len(data) // 2])
+            file.write(begun)
             if self._rng.random() < 0.7:
-                file.write(data[len(data) // 2 :])
+                file.write(data[len(begun) :])
 
 
 @pytest.mark.slow
@@ -232,8 +239,6 @@ def _ref(ref: Any) -> dict[str, Any]:
 
 def test_the_broken_ones_are_refused_and_the_good_ones_are_not() -> None:
     """Else the test above shows nothing."""
-    from policylayer.policy import testing
-
     for version in range(GOOD):
         made = load(files(version))
         assert made.policy_set is not None
@@ -242,8 +247,24 @@ def test_the_broken_ones_are_refused_and_the_good_ones_are_not() -> None:
     rng = random.Random(5)
     for number in range(300):
         content = broken(number % GOOD, rng)
-        made = load(content)
-        passed = made.policy_set is not None and all(
-            result.passed for result in testing.run(made.policy_set, made.tests)
-        )
-        assert not passed, content
+        assert not _passes(content), content
+
+
+def test_of_what_a_rewriting_leaves_only_whole_revisions_are_good() -> None:
+    """Every mix of whole and half files of three revisions, one with a longer number: what lies there may be any."""
+    names = list(files(0))
+    pieces = [[(v, cut) for v in (4, 7, 11) for cut in (False, True)]] * len(names)
+    passing = set()
+    for mix in itertools.product(*pieces):
+        content = {}
+        for name, (version, cut) in zip(names, mix, strict=True):
+            data = files(version)[name]
+            content[name] = half(data) if cut else data
+        if _passes(content):
+            passing.add(revision_of(content))
+    assert passing == {revision_of(files(version)) for version in (4, 7, 11)}
+
+
+def _passes(content: dict[str, bytes]) -> bool:
+    made = load(content)
+    return made.policy_set is not None and all(result.passed for result in testing.run(made.policy_set, made.tests))
