@@ -10,6 +10,11 @@ NAMESPACE: Final = "/proc/self/ns/pid"
 """Which processes see each other's numbers: two containers may share a host's name and have one number both."""
 
 
+def life_of(id: str) -> str:
+    """The life of this process, under an id of its own: told to others, who see by it whether they can see us."""
+    return f"{seen_from_here()} {id}"
+
+
 def seen_from_here() -> str:
     """What begins the life of every process whose number means here what it means there."""
     try:
@@ -18,9 +23,12 @@ def seen_from_here() -> str:
         return "-"
 
 
-def ended_here(host: str, pid: int) -> bool:
-    """Whether a process was on this host and is not any more; one with our own number is an earlier container's."""
-    if host != platform.node():
+def ended(life: str, host: str, pid: int) -> bool:
+    """Whether a process was among those that we see, and is not any more; one with our own number is an earlier one.
+
+    False where that cannot be known: on another host, or in another container, whose host may have the same name.
+    """
+    if host != platform.node() or not life.startswith(f"{seen_from_here()} "):
         return False
     if pid == os.getpid():
         return True

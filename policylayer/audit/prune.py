@@ -23,7 +23,7 @@ from policylayer.clock import Clock
 from policylayer.core.approval import State
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
-from policylayer.processes import ended_here
+from policylayer.processes import ended
 from policylayer.store.opening import OPENED, heads
 from policylayer.store.rows import event_row
 from policylayer.store.schema import APPEND_ONLY
@@ -43,7 +43,7 @@ STEP: Final = 10_000
 """Rows removed in one transaction: nobody waits long behind it."""
 
 GOES_ON_US: Final = 3_600_000_000
-"""So long a command on another machine may still write."""
+"""So long a command that cannot be seen from here, on another machine or in another container, may still write."""
 
 LIVE: Final = (State.PENDING.value, State.APPROVED.value)
 """Approvals that are not over: whoever decides wants to see the call."""
@@ -102,11 +102,11 @@ def plan(connection: Connection, keys: Keys, own: tuple[str, ...], before_us: in
 
 def _going_on(connection: Connection, own: tuple[str, ...], now_us: int) -> set[str]:
     """Chains whose writers may write on: their last row stays, so that it is known where they go on."""
-    query = select(chains.c.id, chains.c.program, chains.c.host, chains.c.pid, chains.c.opened_us)
+    query = select(chains.c.id, chains.c.program, chains.c.life, chains.c.host, chains.c.pid, chains.c.opened_us)
     found = set(own)
-    for chain, program, host, pid, opened_us in connection.execute(query.where(chains.c.closed_us.is_(None))):
+    for chain, program, life, host, pid, opened_us in connection.execute(query.where(chains.c.closed_us.is_(None))):
         # Nobody closes the chain of a command. That of a `serve` that ended is closed by whoever settles its rows.
-        if program == "serve" or (opened_us > now_us - GOES_ON_US and not ended_here(host, pid)):
+        if program == "serve" or (opened_us > now_us - GOES_ON_US and not ended(life, host, pid)):
             found.add(chain)
     return found
 

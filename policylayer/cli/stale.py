@@ -19,9 +19,9 @@ import orjson
 from policylayer.cli.output import note
 from policylayer.config import Config
 from policylayer.core.errors import PolicyLayerError
-from policylayer.processes import ended_here
+from policylayer.processes import ended
 
-SERVING: Final = "SELECT host, pid FROM chains WHERE program = 'serve' AND closed_us IS NULL"
+SERVING: Final = "SELECT life, host, pid FROM chains WHERE program = 'serve' AND closed_us IS NULL"
 ACTIVATED: Final = (
     "SELECT detail FROM records WHERE kind = 'event' AND reason_code = 'policy_activated' ORDER BY id DESC LIMIT 1000"
 )
@@ -57,13 +57,13 @@ def stale(config: Config) -> list[str]:
     return others(config.digest, serving, details)
 
 
-def others(digest: str, serving: Iterable[tuple[str, int]], details: Iterable[str]) -> list[str]:
+def others(digest: str, serving: Iterable[tuple[str, str, int]], details: Iterable[str]) -> list[str]:
     """Of those that serve, whose newest activation names another digest; one that does not say is not accused."""
     began: dict[str, str | None] = {}
     for text in details:
         detail = orjson.loads(text)
         began.setdefault(f"{detail.get('host')}:{detail.get('pid')}", detail.get("configuration"))
-    names = [f"{host}:{pid}" for host, pid in serving if not ended_here(host, pid)]
+    names = [f"{host}:{pid}" for life, host, pid in serving if not ended(life, host, pid)]
     return [name for name in names if began.get(name) not in (None, digest)]
 
 
@@ -82,7 +82,7 @@ async def _postgres(config: Config) -> tuple[list[Any], list[str]]:
     from policylayer.store.viewing import open_view
 
     def look(connection: Connection) -> tuple[list[Any], list[str]]:
-        serving = [(host, pid) for host, pid in connection.execute(text(SERVING))]
+        serving = [(life, host, pid) for life, host, pid in connection.execute(text(SERVING))]
         return serving, [*connection.scalars(text(ACTIVATED))]
 
     async with asyncio.timeout(PATIENCE):

@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select, text
 
-from policylayer.processes import ended_here, seen_from_here
+from policylayer.processes import ended
 from policylayer.store.backend import lock_number
 from policylayer.store.tables import chains
 
@@ -30,7 +30,6 @@ class Lives:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._here = f"{seen_from_here()} "
         self._free_since: dict[str, float] = {}
 
     def abandoned(self, connection: Connection, own: tuple[str, ...]) -> tuple[str, ...]:
@@ -45,7 +44,7 @@ class Lives:
             if not _free(connection, chain, life):
                 continue
             since = self._free_since[chain] = before.get(chain, now)
-            if now - since >= GRACE or (life.startswith(self._here) and ended_here(host, pid)):
+            if now - since >= GRACE or ended(life, host, pid):
                 found.append(chain)
         return tuple(found)
 

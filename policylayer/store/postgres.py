@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError, PolicyLayerError
 from policylayer.keys import Keys
-from policylayer.processes import seen_from_here
+from policylayer.processes import life_of
 from policylayer.store.backend import SCHEMA_LOCK, bare, reading_engine, writing_engine
 from policylayer.store.lane import Lane
 from policylayer.store.listening import Listening
@@ -50,7 +50,7 @@ class PostgresStore:
         self.meter = Meter()
         self._keys = keys
         self._clock = clock
-        self._program = replace(program or Program(), life=f"{seen_from_here()} {clock.new_id()}")
+        self._program = replace(program or Program(), life=life_of(clock.new_id()))
         self._lives = Lives(clock.monotonic)
         self._writing: AsyncEngine = writing_engine(url)
         self._reading: AsyncEngine = reading_engine(url, READERS)

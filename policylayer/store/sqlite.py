@@ -10,6 +10,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -20,6 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable
 from policylayer.keys import Keys
+from policylayer.processes import life_of
 from policylayer.store.lock import FileLock
 from policylayer.store.meter import Meter
 from policylayer.store.opening import unclosed
@@ -49,7 +51,7 @@ class SqliteStore:
         self.meter = Meter()
         self._keys = keys
         self._clock = clock
-        self._program = program or Program()
+        self._program = replace(program or Program(), life=life_of(clock.new_id()))
         self._lock = FileLock(path) if self._program.name == "serve" else None
         self._subscribers: dict[Topic, list[Callable[[], None]]] = {topic: [] for topic in TOPICS}
         self._late: list[Callable[[tuple[Row, ...]], None]] = []

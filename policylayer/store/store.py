@@ -46,7 +46,7 @@ class Limits:
 class Program:
     """Who writes, for the event that opens its chain. Only `serve` takes the file's lock.
 
-    `life` is an id of this process among the replicas of a database.
+    `life` is an id of this process among all that write to a database; the store gives it.
     """
 
     name: str = "serve"

@@ -152,7 +152,7 @@ chains: Final = Table(
     _text("version"),  # of policylayer
     _text("host"),
     _number("pid"),
-    _text("life"),  # of the process: whose lock says that it lives; empty where one file has one process
+    _text("life"),  # of the process: whose lock, on PostgreSQL, says that it lives
     _number("opened_us"),
     _text("settled_id", null=True),  # no row of it up to here lacks its outcome
     _number("closed_us", null=True),

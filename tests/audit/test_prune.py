@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from policylayer.audit import verify as verify_module
 from policylayer.audit.checkpoints import take
@@ -23,6 +23,7 @@ from policylayer.audit.verify import Report, verify
 from policylayer.clock import Clock
 from policylayer.core.commands import Recorded, RecordOutcome
 from policylayer.core.decision import Effect
+from policylayer.processes import life_of
 from policylayer.store.rows import Row
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Program, Store, open_store
@@ -154,6 +155,22 @@ async def test_the_last_row_of_a_chain_that_may_go_on_stays(database_url: str) -
     assert report.good, report.problems
     await command.close()
     await serving.close()
+
+
+@pytest.mark.parametrize(("life", "left"), [(life_of("it"), 0), ("pid:[1] it", 1)], ids=["here", "another container"])
+async def test_a_command_that_ended_is_known_only_where_it_could_be_seen(
+    database_url: str, life: str, left: int
+) -> None:
+    """Two containers may have one name for their host; a number means something only in its own."""
+    made = await chain(database_url)
+    store = await opened(database_url)
+    away = update(chains).where(chains.c.id == made).values(life=life, pid=2**22 + 1, closed_us=None)
+    await store.write(lambda connection: connection.execute(away) and None)
+    assert await cut(store) >= ROWS
+    own = select(func.count()).select_from(records).where(records.c.chain == made)
+    assert await store.read(lambda connection: connection.scalar(own)) == left
+    assert (await verify(store, KEYS)).good
+    await store.close()
 
 
 async def test_what_is_not_over_stays(database_url: str) -> None:

@@ -41,5 +41,5 @@ def test_who_reads_the_file_says_that_the_proxy_has_not(run: Runner, home: Path)
 
 def test_one_that_does_not_say_what_it_began_with_is_not_accused() -> None:
     details = ['{"host":"a","pid":1,"configuration":"old"}', '{"host":"b","pid":2}', '{"host":"c","pid":3}']
-    assert others("new", [("a", 1), ("b", 2)], details) == ["a:1"]
+    assert others("new", [("l", "a", 1), ("l", "b", 2)], details) == ["a:1"]
     assert "on `a`" in words("x.yaml", "a:1")
