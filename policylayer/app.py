@@ -39,6 +39,7 @@ from policylayer.serve import traces
 from policylayer.tasks import spawn
 from policylayer.upstream import settings
 from policylayer.upstream.registry import Upstreams
+from policylayer.wire.credentials import Credentials
 
 if TYPE_CHECKING:
     from policylayer.proxy.tracing import Tracing
@@ -143,6 +144,7 @@ class Service:
             servers=facts_of(config),
             hosts=hosts_of(config),
             metadata_url=lambda server: f"{base_url}/.well-known/oauth-protected-resource/mcp/{server}",
+            credentials={each.name: Credentials(each.credentials) for each in config.servers if each.credentials},
             behind_proxy=config.behind_proxy,
             limits=limits_of(config),
             replicas=config.database.startswith("postgresql:"),

@@ -65,6 +65,18 @@ class Reading:
         expanded = _VARIABLE.sub(put, text)
         return expanded if complete else None
 
+    def put_in(self, node: nodes.Node) -> dict[str, str]:
+        """The variables that are put into texts anywhere in a node, with their values."""
+        if isinstance(node, nodes.Scalar):
+            names = [found[2] for found in _VARIABLE.finditer(node.text) if not found[1]]
+            return {name: self.environment[name] for name in names if name in self.environment}
+        below: Iterable[nodes.Node] = ()
+        if isinstance(node, nodes.Mapping):
+            below = (value for _, value in node.pairs)
+        elif isinstance(node, nodes.Sequence):
+            below = node.items
+        return {name: value for each in below for name, value in self.put_in(each).items()}
+
     def _broken(self, written: str, span: Span, why: str, help: str) -> None:
         help = f"{help}; `$${{` where the text itself is meant"
         self.problem(ConfigCode.UNSET_VARIABLE, span, f"{quote(written)} {why}", help)
@@ -95,6 +107,7 @@ class Section:
 
     def __init__(self, reading: Reading, node: nodes.Mapping, what: str, known: Iterable[str]) -> None:
         self.reading = reading
+        self._node = node
         self.span = node.span
         self.what = what
         self._values = {key.text: value for key, value in node.pairs}
@@ -109,6 +122,10 @@ class Section:
     def has(self, key: str) -> bool:
         """Whether it is written."""
         return key in self._values
+
+    def variables(self) -> dict[str, str]:
+        """The variables that are put into its fields, with their values."""
+        return self.reading.put_in(self._node)
 
     def where(self, key: str) -> Span:
         """Where a field's value stands, or the section."""

@@ -63,7 +63,7 @@ class Server:
     """One MCP server. Exactly one of `url` and `command` is set. `folder` is where its command runs.
 
     `arguments` is how much of calls' arguments is kept; `tools` are tools, or globs of them, with modes of their own.
-    `unwrap` are its tools that call others.
+    `unwrap` are its tools that call others; `credentials` are what its answers must not tell.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Server:
     limits: ServerLimits
     unwrap: tuple[Unwrap, ...] = ()
     tools: tuple[tuple[str, Arguments], ...] = ()
+    credentials: tuple[str, ...] = field(default=(), repr=False)
 
 
 @immutable

@@ -11,6 +11,7 @@ from typing import Final
 
 from policylayer.config import values
 from policylayer.config.codes import ConfigCode
+from policylayer.config.credentials import credentials_of
 from policylayer.config.fields import Reading, Section
 from policylayer.config.model import Arguments, Server, ServerLimits
 from policylayer.policy import nodes
@@ -21,7 +22,10 @@ from policylayer.policy.names import refused
 from policylayer.policy.parse_unwrap import UNWRAP
 
 ARGUMENTS: Final[tuple[Arguments, ...]] = ("none", "digest", "read", "redacted", "full")
-KEYS: Final = ("url", "headers", "command", "env", "cwd", "mode", "trust_annotations", "unwrap", "audit", "limits")
+KEYS: Final = (
+    *("url", "headers", "command", "env", "cwd", "mode", "trust_annotations", "hide_credentials", "unwrap", "audit"),
+    "limits",
+)
 LIMITS: Final = (
     "timeout",
     "connect_timeout",
@@ -68,12 +72,14 @@ def _server(section: Section, name: str, arguments: Arguments) -> Server:
     _check_one_way(section, command)
     mode = section.choice("mode", ("enforce", "observe"), "enforce")
     audit = section.section("audit", ("arguments", "tools"))
+    headers, env = read_headers(section), _environment(section)
+    hides = section.flag("hide_credentials", True)
     return Server(
         name=name,
         url=url,
         command=command,
-        headers=read_headers(section),
-        env=_environment(section),
+        headers=headers,
+        env=env,
         cwd=_cwd(section),
         folder=_folder(section),
         mode="observe" if mode == "observe" else "enforce",
@@ -82,6 +88,7 @@ def _server(section: Section, name: str, arguments: Arguments) -> Server:
         tools=_tools(audit),
         limits=_limits(section.section("limits", LIMITS)),
         unwrap=section.shaped("unwrap", UNWRAP, ()),
+        credentials=credentials_of(url, (*headers, *env.items()), section.variables()) if hides else (),
     )
 
 

@@ -38,6 +38,7 @@ from policylayer.proxy.streams import Streams
 from policylayer.proxy.task_owners import TaskOwners
 from policylayer.proxy.tools_seen import ToolsSeen
 from policylayer.upstream.interface import Upstream
+from policylayer.wire.credentials import Credentials
 
 if TYPE_CHECKING:
     from policylayer.proxy.tracing import Tracing
@@ -172,6 +173,7 @@ class Deps:
     metadata_url: Callable[[str], str | None] = lambda _server: None
     labels: Callable[[Caller], frozenset[str]] = no_labels
     current: Current = field(default_factory=Always)
+    credentials: Mapping[str, Credentials] = field(default_factory=dict)
     behind_proxy: tuple[IPv4Network | IPv6Network, ...] = ()
     limits: Limits = field(default_factory=Limits)
     replicas: bool = False

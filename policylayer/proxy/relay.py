@@ -66,7 +66,11 @@ class Relay:
 
     async def _whole(self, answer: Answer) -> Outcome:
         body = await answer.read(self.visit.deps.limits.answer)
-        message = self._response(answer.status, body)
+        hidden = self.visit.hidden(body)
+        if hidden is not body:
+            self.visit.deps.metrics.count("credentials_hidden", self.visit.server.name)
+            self.request.told_ours = True
+        message = self._response(answer.status, hidden)
         data = message.raw if self.request.take is None else await self.request.take(message)
         if len(data) > LARGE:
             self._make_room(data)
@@ -182,6 +186,8 @@ def ended(request: Request, message: ServerMessage, data: bytes) -> Outcome:
     """The outcome of a request that was answered; `data` is what the agent got."""
     refused = message.error is not None
     said = [f"error {message.error.get('code')}"] if message.error is not None else []
+    if request.told_ours:
+        said.append("it held the proxy's credential, which was masked")
     return Outcome(
         OutcomeState.UPSTREAM_REFUSED if refused else OutcomeState.EXECUTED,
         ", ".join([*said, *request.treated]),

@@ -56,8 +56,9 @@ class Request:
     `take` makes of the server's answer what the agent gets (None: the same bytes). `cancel` ends a wait of ours before
     the request is forwarded. `sent`: the server may have it, so it may be answered. `late` waits for an answer that
     comes on another stream, and what the agent got of it, or for None, where its session is over before; `guard` is
-    what is to be done to it, and `treated` says what was. `lists` are the filters of lists that were ever asked for
-    under this id, by the member that holds their items: an id used again lifts none of them.
+    what is to be done to it, and `treated` says what was; `told_ours`: it held the proxy's own credential. `lists` are
+    the filters of lists that were ever asked for under this id, by the member that holds their items: an id used again
+    lifts none of them.
     """
 
     method: str
@@ -67,6 +68,7 @@ class Request:
     late: asyncio.Future[tuple[ServerMessage, bytes] | None] | None = None
     guard: Guard | None = None
     treated: tuple[str, ...] = ()
+    told_ours: bool = False
     sent: bool = False
 
     def replayed(self, message: ServerMessage) -> Take | None:

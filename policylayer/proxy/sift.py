@@ -8,6 +8,7 @@ servers must not send any). What cannot be read at all is the server's failure. 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from policylayer.approvals.state import asked_digest
@@ -66,7 +67,10 @@ class Sift:
     async def event(self, event: sse.Event) -> bytes:
         """What goes to the agent for this event. Raises `Unusable`."""
         self.resumable = self.resumable or event.id is not None
-        alike = sse.reads_alike(event.raw)
+        clean = self._visit.hidden(event.raw) is event.raw
+        alike = clean and sse.reads_alike(event.raw)
+        if not clean:
+            event = self._without_ours(event)
         if not event.data:
             # Comments, ids, retry times, and the event that only carries the first id.
             return event.raw if alike else self._odd(event)
@@ -79,6 +83,15 @@ class Sift:
         if data is None:
             return b""
         return event.raw if alike and data is event.data else sse.rewritten(event, data)
+
+    def _without_ours(self, event: sse.Event) -> sse.Event:
+        """An event in whose bytes the proxy's own credential stands, as it may go on. Its comments do not."""
+        hidden, visit = self._visit.hidden, self._visit
+        visit.deps.metrics.count("credentials_hidden", visit.server.name)
+        if self._request is not None:
+            self._request.told_ours = True
+        known = event.id is None or hidden(id := event.id.encode()) is id
+        return replace(event, data=event.data and hidden(event.data), id=event.id if known else None)
 
     def _odd(self, event: sse.Event) -> bytes:
         """What is left of an event without data in whose bytes some reader might find some."""

@@ -94,6 +94,11 @@ class Visit:
         made.session, made.client, made.trace = self.session, self.client, self.trace
         return made
 
+    def hidden(self, said: bytes) -> bytes:
+        """What the server says, without the credential that we use there; the same object where it is not in there."""
+        credentials = self.deps.credentials.get(self.server.name)
+        return said if credentials is None else credentials.hidden(said)
+
     # --- the right to ask ---------------------------------------------------------------------------------------------
 
     def frozen(self) -> Decision | None:

@@ -208,6 +208,28 @@ def test_up_26_the_servers_refusal_of_us_says_nothing(rig: Rig) -> None:
         assert UPSTREAM not in repr(answer)
 
 
+@pytest.mark.parametrize("era", ERAS)
+@pytest.mark.parametrize("how", ["echo_headers", "echo_headers_error", "echo_headers_stream"])
+def test_up_26_a_server_that_repeats_our_credential(rig: Rig, era: Era, how: str) -> None:
+    """The agent gets the rest of the answer, and the outcome says what was done. (The case looks for the secret.)"""
+    with rig.case() as case:
+        body = call(b'"echo_args"', told_to(how), era)
+        answer = case.post(body, headers(case.agent.token, era, name="echo_args"))
+        assert answer.status == 200
+        assert UPSTREAM.encode() not in answer.body
+        messages = answer.events if answer.streamed else [answer.json]
+        assert len(messages) == (2 if how.endswith("stream") else 1), answer
+        for each in messages:
+            assert '"Authorization": "Bearer [masked]"' in json.dumps(each).replace("\\", ""), answer
+            assert "mcp-protocol-version" in json.dumps(each).lower()
+        case.decided()
+        row = case.decisions()[-1]
+        until(lambda: rig.ledger.outcome(row["id"]) is not None, lambda: "no outcome")
+        outcome = rig.ledger.outcome(row["id"])
+        assert outcome is not None
+        assert "credential, which was masked" in outcome["reason"]
+
+
 # --- others go on (R-07) ----------------------------------------------------------------------------------------------
 
 

@@ -149,6 +149,21 @@ async def _close_mid_stream(writer: StreamWriter, received: Received) -> None:
     writer.close()
 
 
+def _heads(received: Received) -> str:
+    """The headers that came, as a tool that shows its environment would."""
+    return json.dumps(dict(received.headers))
+
+
+async def _echo_in_stream(writer: StreamWriter, received: Received) -> None:
+    """The headers that came: in a comment, an id, a notification, and the result."""
+    heads = _heads(received)
+    said = {"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": heads}}
+    writer.write(SSE_HEAD + chunk(b": " + heads.encode() + b"\n\n"))
+    writer.write(chunk(b"id: " + heads.encode() + b"\n" + event(json.dumps(said).encode())))
+    await writer.drain()
+    writer.write(chunk(event(message(received, result=result_of(received, heads)))) + chunk(b""))
+
+
 @cache
 def _bomb() -> bytes:
     """100 MB of nothing, made piece by piece and once: the test that uses it measures memory."""
@@ -175,6 +190,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "compressed": _whole(lambda r: gzip.compress(_good(r)), extra="Content-Encoding: gzip\r\n"),
     "bomb": _whole(lambda _: _bomb(), extra="Content-Encoding: gzip\r\n"),
     "deflated": _whole(lambda r: zlib.compress(_good(r)), extra="Content-Encoding: deflate\r\n"),
+    "echo_headers": _whole(lambda r: message(r, result=result_of(r, _heads(r)))),
+    "echo_headers_error": _whole(lambda r: message(r, error={"code": -32000, "message": _heads(r)})),
+    "echo_headers_stream": _echo_in_stream,
     "error": _whole(lambda r: message(r, error={"code": -32000, "message": "the server says no"})),
     "error_code_text": _whole(lambda r: message(r, error={"code": "no", "message": "x"})),
     "garbage": _raw(lambda _: b"\x00\x01\x02 this is not HTTP\r\n\r\n"),
