@@ -29,7 +29,7 @@ from policylayer.clock import Clock
 from policylayer.core.approval import State
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Found, Round, Waited, Waived
-from policylayer.core.decision import Charge, Decision, HoldRule
+from policylayer.core.decision import Charge, HoldRule
 from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.identity.person import Person
 from policylayer.keys import Keys
@@ -134,14 +134,12 @@ class Approvals:
 
     # --- the data path ------------------------------------------------------------------------------------------------
 
-    async def seek(self, caller: Caller, call: Call, decision: Decision | None = None) -> Found | None:
-        """What is known of exactly this call. `decision` is what holds it now: an edited rule is to be asked again."""
-        asked = decision.holds if decision else ()
-        now = self._clock.time_us()
-        ask = partial(opening.seek, keys=self._keys, caller=caller, call=call, asked=asked, now_us=now)
+    async def seek(self, caller: Caller, call: Call) -> Found | None:
+        """What is known of exactly this call."""
+        ask = partial(opening.seek, keys=self._keys, caller=caller, call=call, now_us=self._clock.time_us())
         return await read_soon(self._store, ask)
 
-    async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
+    async def wait(self, approval_id: str, deadline: float) -> Waited:
         """Wait until the approval is settled, or until the monotonic deadline. Being cancelled ends only the wait."""
         row = await self._waiting.settled(approval_id, deadline)
         if row is None:
@@ -154,8 +152,7 @@ class Approvals:
             why = ending.cause(row)
             # Only what a person wrote is for the agent to read.
             return Waited(why, approval_id, note=row["note"] if why == "withdrawn" else None)
-        satisfied = rows.satisfied_by(row, decision.holds if decision else ())
-        return Waited(ENDED[state], approval_id, satisfied, row["note"])
+        return Waited(ENDED[state], approval_id, rows.satisfied_by(row), row["note"])
 
     def waiters(self, approval_id: str) -> int:
         """How many calls wait for it in this process."""

@@ -6,13 +6,11 @@ Must not know how a rule came to match (`policy/`) nor who meets the demand (`vo
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from policylayer.core.decision import Charge, HoldRule, RuleRef
-from policylayer.keys import text
 
 
 def dumps(rules: Iterable[HoldRule], limited: Collection[str] = (), exceeds: Iterable[Charge] = ()) -> str:
@@ -48,12 +46,6 @@ def exceeds(line: str) -> frozenset[str]:
 def limits_that_hold(charges: Iterable[Charge]) -> frozenset[str]:
     """The names of the rules whose limits, where exceeded, ask for approval."""
     return frozenset(charge.rule.name for charge in charges if charge.hold is not None)
-
-
-def asks(rule: HoldRule) -> str:
-    """The digest of what a rule asks of approvers, wherever it stands in its file."""
-    asked = [sorted(rule.approvers), rule.quorum, rule.note_required, rule.each_round, sorted(rule.bound)]
-    return text(sha256(orjson.dumps(asked)).digest())
 
 
 def expiry_us(rules: Iterable[HoldRule], now_us: int, default_s: int) -> int:

@@ -19,9 +19,10 @@ from policylayer.approvals.rows import LIVE, Desk, Row
 from policylayer.core.approval import Move, State
 from policylayer.core.call import Call, Caller
 from policylayer.core.commands import Found, Round
-from policylayer.core.decision import Charge, Decision, HoldRule
+from policylayer.core.decision import Charge, Decision
 from policylayer.core.errors import ApprovalError
 from policylayer.core.immutable import immutable
+from policylayer.core.satisfied import is_satisfied
 from policylayer.keys import Keys
 from policylayer.store.once import insert_new
 from policylayer.store.rows import storable
@@ -66,9 +67,7 @@ def open_or_join(conn: Connection, desk: Desk, opening: Opening, now_us: int, de
     raise ApprovalError("state", "the approval changed too often while it was opened")
 
 
-def seek(
-    conn: Connection, *, keys: Keys, caller: Caller, call: Call, asked: Sequence[HoldRule], now_us: int
-) -> Found | None:
+def seek(conn: Connection, *, keys: Keys, caller: Caller, call: Call, now_us: int) -> Found | None:
     """What is known of exactly this call: denied, approved and unused, or pending; nothing that is over."""
     for row in _known(conn, call_keys(keys, caller, call), now_us):
         state = rows.state_at(row, now_us)
@@ -76,7 +75,7 @@ def seek(
             return Found(row["id"], "denied", note=row["note"])
         if state in LIVE and open_arguments(keys, row) is not None:
             approved = state is State.APPROVED
-            return Found(row["id"], "approved" if approved else "pending", rows.satisfied_by(row, asked), row["note"])
+            return Found(row["id"], "approved" if approved else "pending", rows.satisfied_by(row), row["note"])
     return None
 
 
@@ -126,7 +125,7 @@ def _known(conn: Connection, keys: tuple[str, ...], now_us: int) -> Sequence[Row
 def _fresh(keys: Keys, opening: Opening, now_us: int, default_s: int) -> dict[str, Any]:
     """The columns of a new approval."""
     caller, call = opening.caller, opening.call
-    rules = [rule for rule in opening.decision.holds if rule.ref.name not in opening.carried]
+    rules = [rule for rule in opening.decision.holds if not is_satisfied(rule.ref.name, rule, opening.carried)]
     if not rules:
         raise ValueError("a call is held by at least one rule that is not satisfied")
     row: dict[str, Any] = {

@@ -8,7 +8,7 @@ connection of the transaction that they are part of.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 import orjson
@@ -18,6 +18,7 @@ from policylayer.approvals import demand
 from policylayer.core.approval import Move, State, after, sources
 from policylayer.core.decision import HoldRule, permission
 from policylayer.core.immutable import immutable
+from policylayer.core.satisfied import by_these
 from policylayer.keys import Keys
 from policylayer.store.rows import storable
 from policylayer.store.tables import approvals, votes
@@ -68,7 +69,7 @@ def rules_of(row: Row) -> tuple[HoldRule, ...]:
 
 
 def carried_of(row: Row) -> frozenset[str]:
-    """The names of rules that earlier approvals of this call satisfied."""
+    """The rules that earlier approvals of this call satisfied (`core.satisfied`)."""
     try:
         return frozenset(orjson.loads(row["satisfied"]))
     except (ValueError, TypeError):
@@ -83,18 +84,9 @@ def exceeded_of(row: Row) -> frozenset[str]:
         return frozenset()
 
 
-def satisfied_by(row: Row, asked: Iterable[HoldRule] = ()) -> frozenset[str]:
-    """The names of the rules that this approval, once approved, satisfies, and the limits that it may exceed.
-
-    `asked` are the rules as they hold the call now: one that asks something else of approvers than it did is not
-    satisfied by what was decided before.
-    """
-    decided = rules_of(row)
-    names = carried_of(row) | {rule.ref.name for rule in decided} | {permission(name) for name in exceeded_of(row)}
-    before = {rule.ref.name: demand.asks(rule) for rule in decided}
-    return names - {
-        rule.ref.name for rule in asked if before.get(rule.ref.name, demand.asks(rule)) != demand.asks(rule)
-    }
+def satisfied_by(row: Row) -> frozenset[str]:
+    """The rules that this approval, once approved, satisfies as they were, and the limits that it may exceed."""
+    return carried_of(row) | by_these(rules_of(row)) | {permission(name) for name in exceeded_of(row)}
 
 
 def state_at(row: Row, now_us: int) -> State:

@@ -18,6 +18,7 @@ from policylayer.core.approval import State
 from policylayer.core.decision import HoldRule
 from policylayer.core.immutable import immutable
 from policylayer.core.instants import when
+from policylayer.core.satisfied import names
 from policylayer.keys import Keys
 
 
@@ -56,7 +57,7 @@ def view(keys: Keys, shown: Shown, waiters: int, now_us: int) -> dict[str, Any]:
         "digest": row["digest"],
         "rules": [{**_rule(rule, shown.votes), "waivable": rule.ref.name in waivable} for rule in rules],
         "exceeds": sorted(rows.exceeded_of(row)),
-        "satisfied": sorted(rows.carried_of(row)),
+        "satisfied": sorted(names(rows.carried_of(row))),
         "approvers": _approvers(rules),
         "quorum": max((rule.quorum for rule in rules), default=1),
         "note_required": any(rule.note_required for rule in rules),

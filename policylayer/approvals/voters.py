@@ -19,6 +19,7 @@ from policylayer.core.call import Subject
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import ApprovalError
 from policylayer.core.immutable import immutable
+from policylayer.core.satisfied import demand
 from policylayer.identity.person import Person, Role
 
 OWNER: Final = "owner"
@@ -98,14 +99,14 @@ def open_rules(
 def satisfied(
     directory: Directory, now: datetime, parties: Parties, rules: Sequence[HoldRule], approvers: Iterable[str]
 ) -> frozenset[str]:
-    """The names of the rules whose quorum the approvers so far make up; each counts once per rule."""
+    """The rules (`core.satisfied.demand`) whose quorum the approvers so far make up; each counts once per rule."""
     counted: dict[str, set[str]] = defaultdict(set)
     for each in set(approvers):
         voter = standing(directory, now, parties, each)
         for rule in rules:
             if voter.may_vote(rule):
-                counted[rule.ref.name].add(voter.person)
-    return frozenset(rule.ref.name for rule in rules if len(counted[rule.ref.name]) >= max(rule.quorum, 1))
+                counted[demand(rule)].add(voter.person)
+    return frozenset(asked for rule in rules if len(counted[asked := demand(rule)]) >= max(rule.quorum, 1))
 
 
 def _lists(pattern: str, names: frozenset[str]) -> bool:

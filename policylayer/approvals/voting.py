@@ -21,6 +21,7 @@ from policylayer.core.approval import Move, State
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import UNKNOWN, ApprovalError
 from policylayer.core.immutable import immutable
+from policylayer.core.satisfied import demand
 from policylayer.identity.person import Person
 from policylayer.store.tables import tokens, votes
 from policylayer.store.tables import waivers as table
@@ -173,7 +174,7 @@ def _complete(conn: Connection, row: Row, at: Moment) -> bool:
     good = [vote for vote in cast_so_far if vote["token_id"] not in revoked]
     approving = [vote["principal"] for vote in good if vote["decision"] == "approve"]
     done = voters.satisfied(at.directory, at.now, _parties(row), rules, approving)
-    return done >= {rule.ref.name for rule in rules}
+    return done >= {demand(rule) for rule in rules}
 
 
 def _parties(row: Row) -> voters.Parties:

@@ -16,7 +16,8 @@ from typing import Any, Final, TypeAlias
 import orjson
 from sqlalchemy import Connection, func, insert, select, update
 
-from policylayer.approvals import demand, rows
+from policylayer.approvals import demand as demands
+from policylayer.approvals import rows
 from policylayer.approvals.binding import Kept
 from policylayer.approvals.rows import Desk, Row
 from policylayer.approvals.voters import Parties
@@ -27,6 +28,7 @@ from policylayer.core.commands import Waived
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import WAIVERS, ApprovalError
 from policylayer.core.immutable import immutable
+from policylayer.core.satisfied import asks, demand
 from policylayer.keys import Keys, text
 from policylayer.store.rows import storable
 from policylayer.store.tables import waivers
@@ -67,7 +69,7 @@ class Similar:
 def waivable(row: Row, rules: Iterable[HoldRule]) -> list[HoldRule]:
     """Those of an approval's rules that whoever may vote on them may waive."""
     rules = list(rules)
-    limited = demand.limited(row["rules"]) if rules else frozenset()
+    limited = demands.limited(row["rules"]) if rules else frozenset()
     return [rule for rule in rules if _may_waive(rule) and rule.ref.name not in limited]
 
 
@@ -105,7 +107,7 @@ def create(
             continue
         exact = similar.same is None
         same = sorted(kept.arguments if similar.same is None else {*similar.same, *rule.bound} & set(kept.arguments))
-        scope = {**{name: row[name] for name in BOUND}, "demand": demand.asks(rule), "same": same, "exact": exact}
+        scope = {**{name: row[name] for name in BOUND}, "demand": asks(rule), "same": same, "exact": exact}
         fresh = {
             "id": desk.new_id(),
             "approval_id": row["id"],
@@ -124,28 +126,32 @@ def create(
 def covering(
     conn: Connection, *, keys: Keys, caller: Caller, call: Call, holds: Sequence[HoldRule], may: Votes, now_us: int
 ) -> dict[str, list[Row]]:
-    """The waivers that cover this call, by the name of the rule that each satisfies. `may` asks of who gave them."""
-    demands = {rule.ref.name: rule for rule in holds if _may_waive(rule)}
-    if not demands:
+    """The waivers that cover this call, by the rule (`core.satisfied.demand`) that each satisfies. `may` asks of who
+    gave them."""
+    asked = [rule for rule in holds if _may_waive(rule)]
+    if not asked:
         return {}
-    query = select(waivers).where(waivers.c.rule.in_(demands), stands(now_us)).order_by(waivers.c.expires_us)
+    names = {rule.ref.name for rule in asked}
+    query = select(waivers).where(waivers.c.rule.in_(names), stands(now_us)).order_by(waivers.c.expires_us)
     parties = Parties(caller.subject.id, caller.on_behalf_of.id if caller.on_behalf_of else None)
     found: dict[str, list[Row]] = {}
     for waiver in rows.fetch(conn, query):
-        rule = demands[waiver["rule"]]
-        if not _covers(keys, waiver, parties, call, rule):
-            continue
-        if may(waiver["created_by"], parties, rule):
-            found.setdefault(waiver["rule"], []).append(waiver)
+        for rule in asked:
+            if rule.ref.name != waiver["rule"] or not _covers(keys, waiver, parties, call, rule):
+                continue
+            if may(waiver["created_by"], parties, rule):
+                found.setdefault(demand(rule), []).append(waiver)
     return found
 
 
 def spend(conn: Connection, *, covered: Mapping[str, Sequence[Row]], now_us: int) -> tuple[Waived, ...]:
     """Use one waiver for each rule, where one still has a use; those that were used."""
-    used = [
-        next((each for each in candidates if _use(conn, each["id"], now_us)), None) for candidates in covered.values()
-    ]
-    return tuple(Waived(each["rule"], each["id"], each["approval_id"]) for each in used if each is not None)
+    used = []
+    for asked, candidates in covered.items():
+        each = next((each for each in candidates if _use(conn, each["id"], now_us)), None)
+        if each is not None:
+            used.append(Waived(each["rule"], each["id"], each["approval_id"], asked))
+    return tuple(used)
 
 
 def _may_waive(rule: HoldRule) -> bool:
@@ -157,7 +163,7 @@ def _covers(keys: Keys, waiver: Row, parties: Parties, call: Call, rule: HoldRul
     scope = orjson.loads(waiver["scope"])
     target = None if call.target is None else storable(call.target)
     bound = (parties.actor, parties.on_behalf_of, call.server, call.method, target)
-    if tuple(scope[name] for name in BOUND) != bound or scope["demand"] != demand.asks(rule):
+    if tuple(scope[name] for name in BOUND) != bound or scope["demand"] != asks(rule):
         return False
     if not set(rule.bound) <= set(scope["same"]) <= set(call.arguments):
         return False

@@ -17,6 +17,7 @@ from policylayer.core.commands import Kind, Outcome, Record
 from policylayer.core.decision import Decision, Inner, RuleRef
 from policylayer.core.immutable import immutable
 from policylayer.core.redact import Redactor, View
+from policylayer.core.satisfied import names
 from policylayer.keys import Keys, text
 from policylayer.store.rows import VERSION, Row, storable
 
@@ -183,7 +184,7 @@ def _decided_by(context: CallContext) -> dict[str, object]:
     the credential adds."""
     caller, detail = context.caller, dict[str, object]()
     if context.approved:
-        detail["approved"] = sorted(context.approved)
+        detail["approved"] = sorted(names(context.approved))
     if context.waived:
         # Why nobody was asked: the approval names the person who said so.
         detail["waivers"] = [

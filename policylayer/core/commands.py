@@ -147,11 +147,13 @@ class Found:
 
 @immutable
 class Waived:
-    """A waiver that was used for this call: the hold rule that it satisfies, which one, and the approval behind it."""
+    """A waiver that was used for this call: the hold rule that it satisfies, which one, the approval behind it, and
+    what the rule asks (`satisfied.demand`)."""
 
     rule: str
     waiver_id: str
     approval_id: str
+    demand: str
 
 
 @immutable

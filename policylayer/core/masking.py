@@ -134,7 +134,9 @@ NAMED: Final[dict[str, Finder]] = {
     "jwt": _found(_JWT),
     "ip": _addresses,
 }
-"""Where each named pattern occurs; `secret` is another matter, since what names a secret is not masked."""
+"""Where each named pattern occurs; `SECRET` is another matter, since what names a secret is not masked."""
+
+SECRET: Final = "secret"
 
 
 def without(text: str, spans: Iterable[Span]) -> str:
@@ -193,13 +195,15 @@ def _without_secrets(text: str) -> str:
 
 @lru_cache(maxsize=512)
 def masker(masks: tuple[Mask, ...]) -> Masker:
-    """What these masks come to."""
+    """What these masks come to. Raises `ValueError` for a pattern that there is not: nothing may pass for it."""
     named = [mask.pattern for mask in masks if mask.pattern is not None]
+    if unknown := set(named) - NAMED.keys() - {SECRET}:
+        raise ValueError(f"no pattern is called {min(unknown)}")
     written = tuple(_found(_compile(mask.regex)) for mask in masks if mask.regex is not None)
     finders = tuple(NAMED[name] for name in named if name in NAMED)
     return Masker(
         paths=tuple(parse_path(mask.path)[1:] for mask in masks if mask.path is not None),
         finders=(*finders, *written),
         numbers=(*(NAMED[name] for name in named if name == "card"), *written),
-        secrets="secret" in named,
+        secrets=SECRET in named,
     )

@@ -44,6 +44,7 @@ from policylayer.core.commands import (
 )
 from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.core.endings import ended
+from policylayer.core.satisfied import without
 
 Steps: TypeAlias = Generator[Command, Any, Verdict]
 
@@ -87,7 +88,7 @@ class _Life:
 
     def ask_again(self, decision: Decision) -> None:
         """These rules are to be approved, once more where they were: nobody was told of the limits now exceeded."""
-        self.approved -= {hold.ref.name for hold in decision.holds}
+        self.approved = without(self.approved, (hold.ref.name for hold in decision.holds))
 
     def take(self, settled: Found | Waited) -> None:
         """An approver released the call."""
@@ -154,7 +155,7 @@ def _hold(decision: Decision, life: _Life) -> Generator[Command, Any, Verdict | 
 def _forward(row: Recorded, decision: Decision, life: _Life) -> Steps:
     """Send what a durable row allows, and write down how it ended."""
     approval = life.approval or (life.resumed.approval_id if life.resumed else None)
-    outcome = yield Forward(row.row_id, decision, approval, life.approved - life.every_round)
+    outcome = yield Forward(row.row_id, decision, approval, without(life.approved, life.every_round))
     yield RecordOutcome(row.row_id, outcome, decision)
     return Relayed(row.row_id, outcome)
 

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, select
 
 from policylayer.audit.hooks import Charged, Charging
 from policylayer.core.decision import Charge
+from policylayer.core.satisfied import is_satisfied
 from policylayer.limits import counters, mark, rebuild
 from policylayer.limits.counters import Name
 from policylayer.limits.steady import Steady
@@ -184,4 +185,6 @@ def _name(charge: Charge) -> Name:
 
 def _permitted(charge: Charge, approved: frozenset[str]) -> bool:
     """Whether approvers of its rule were told that this limit is exceeded."""
-    return charge.hold is not None and charge.rule.name in approved and charge.permission in approved
+    if charge.hold is None or charge.permission not in approved:
+        return False
+    return is_satisfied(charge.rule.name, charge.hold, approved)

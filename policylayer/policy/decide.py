@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from policylayer.core.decision import Charge, Decision, Effect, HoldRule, Obligations, ReasonCode, Retry, RuleRef
+from policylayer.core.satisfied import is_satisfied
 from policylayer.policy import foreign, texts
 from policylayer.policy.denials import denial, telling, uncountable
 from policylayer.policy.engine import Entry, Groups
@@ -54,15 +55,15 @@ def _combine(entry: Entry, sifted: Sifted, ctx: Context, revision: str) -> Decis
     findings = ctx.question.findings or ()
     failed = foreign.failure(findings)
     if failed is not None and not sifted.denies:
-        return _redacted(foreign.denied_by(failed, revision), entry, sifted)
+        return _redacted(foreign.denied_by(failed, revision), entry, sifted, True)
     effect = sifted.effect(approved)
     if effect is Effect.DENY:
-        return _redacted(denial(entry, sifted, ctx, revision), entry, sifted)
+        return _redacted(denial(entry, sifted, ctx, revision), entry, sifted, bool(findings))
     charges: tuple[Charge, ...] = ()
     if entry.limits:
         charges, unreadable = _charges(sifted, ctx)
         if unreadable:
-            return _redacted(uncountable(unreadable, revision), entry, sifted)
+            return _redacted(uncountable(unreadable, revision), entry, sifted, bool(findings))
     obligations = _obligations(entry, sifted, bool(findings))
     if effect is Effect.ALLOW:
         return _permission(sifted, charges, obligations, revision)
@@ -129,9 +130,9 @@ def _obligations(entry: Entry, sifted: Sifted, foreign_too: bool) -> Obligations
     return _more_redacted(made, sifted)
 
 
-def _redacted(decision: Decision, entry: Entry, sifted: Sifted) -> Decision:
+def _redacted(decision: Decision, entry: Entry, sifted: Sifted, foreign_too: bool) -> Decision:
     """Of a denied call only the record is left to be redacted."""
-    if not entry.redact and not entry.redacts:
+    if not entry.redact and not entry.redacts and not foreign_too:
         return decision
     made = redaction(entry.redact, (candidate.rule.duties for candidate in (*sifted.matched(), *sifted.denying())))
     return replace(decision, obligations=_more_redacted(made, sifted))
@@ -178,7 +179,11 @@ def over_limit(
     (`approved`): then the decision stands and is charged beyond the maximum. `retry_after` is None where waiting does
     not help, since the call alone is too much.
     """
-    over = [charge for charge in exceeded if charge.hold is None or charge.rule.name not in approved]
+    over = [
+        charge
+        for charge in exceeded
+        if charge.hold is None or not is_satisfied(charge.rule.name, charge.hold, approved)
+    ]
     if not over:
         return decision
     rules = tuple(sorted({charge.rule for charge in over}, key=lambda ref: (ref.policy, ref.rule)))

@@ -12,6 +12,7 @@ from typing import Final
 
 from policylayer.core.decision import Effect, RuleRef
 from policylayer.core.immutable import immutable
+from policylayer.core.satisfied import is_satisfied
 from policylayer.policy import outcomes
 from policylayer.policy.ast import Path
 from policylayer.policy.engine import Candidate, Entry
@@ -155,7 +156,7 @@ def _of_rules(entry: Entry, ctx: Context) -> Iterator[_Bearing]:
         yield _bearing(candidate, Effect.DENY, candidate.possible(ctx), FIRES)
     for candidate in groups.holds:
         possible = candidate.possible(ctx)
-        satisfied = candidate.rule.name in approved
+        satisfied = is_satisfied(candidate.rule.name, candidate.rule.hold, approved)
         yield _bearing(candidate, Effect.DENY, possible, outcomes.WRONG)
         yield _bearing(candidate, Effect.ALLOW if satisfied else Effect.REQUIRE_APPROVAL, possible, HOLDS)
     for candidate in groups.allows:
@@ -174,7 +175,8 @@ def _of_findings(ctx: Context) -> Iterator[_Bearing]:
         return
     for finding in ctx.question.findings or ():
         effect = finding.effect or Effect.DENY
-        satisfied = effect is Effect.REQUIRE_APPROVAL and finding.rule.name in ctx.question.approved
+        approved = ctx.question.approved
+        satisfied = effect is Effect.REQUIRE_APPROVAL and is_satisfied(finding.rule.name, finding.hold, approved)
         yield _Bearing(finding.rule, Effect.ALLOW if satisfied else effect, ALWAYS, ())
 
 

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Final
 
 from policylayer.core.decision import Effect, RuleRef
+from policylayer.core.satisfied import is_satisfied
 from policylayer.policy.engine import Candidate, Groups
 from policylayer.policy.truth import Problem
 from policylayer.policy.values import Context
@@ -55,7 +56,11 @@ class Sifted:
 
     def waiting(self, approved: frozenset[str]) -> list[Candidate]:
         """The holds that nobody has satisfied yet."""
-        return in_order(candidate for candidate in self.holds if candidate.rule.name not in approved)
+        return in_order(
+            candidate
+            for candidate in self.holds
+            if not is_satisfied(candidate.rule.name, candidate.rule.hold, approved)
+        )
 
     def matched(self) -> list[Candidate]:
         """What limits and obligations come from: allows, holds and rules without effect."""

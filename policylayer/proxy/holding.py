@@ -81,7 +81,7 @@ class Holding:
         while True:
             await self._beat()
             until = min(deps.clock.monotonic() + deps.limits.beat, deadline)
-            waited = await deps.approvals.wait(hold.approval_id, until, hold.decision)
+            waited = await deps.approvals.wait(hold.approval_id, until)
             if waited.state != "pending" or deps.clock.monotonic() >= deadline:
                 return waited
 

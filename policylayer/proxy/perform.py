@@ -134,11 +134,11 @@ class Performer:
 
     async def _seek(self, command: Seek) -> Found | None:
         approvals, caller, decision = self.visit.deps.approvals, self.visit.caller, command.decision
-        found = await approvals.seek(caller, self.call, decision)
+        found = await approvals.seek(caller, self.call)
         if found is not None:
             return found
         self._waived = await approvals.waived(caller, self.call, decision.holds, decision.charges)
-        rules = frozenset(each.rule for each in self._waived)
+        rules = frozenset(text for each in self._waived for text in (each.rule, each.demand))
         return Found(None, "approved", rules) if rules else None
 
     async def _record(self, command: Record) -> Recorded | OverLimit | AlreadyConsumed | Unrecorded:

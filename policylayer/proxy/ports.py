@@ -90,15 +90,15 @@ class Recorder(Protocol):
 class Approvals(Protocol):
     """Held calls and their approvals."""
 
-    async def seek(self, caller: Caller, call: Call, decision: Decision | None = None) -> Found | None:
-        """What is known of exactly this call, which `decision` holds."""
+    async def seek(self, caller: Caller, call: Call) -> Found | None:
+        """What is known of exactly this call."""
 
     async def waived(
         self, caller: Caller, call: Call, holds: Sequence[HoldRule], charges: Sequence[Charge] = ()
     ) -> tuple[Waived, ...]:
         """The waivers that satisfy rules which hold this call, which is to charge these; each is used once."""
 
-    async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
+    async def wait(self, approval_id: str, deadline: float) -> Waited:
         """Wait until it is settled, or until the monotonic deadline."""
 
 

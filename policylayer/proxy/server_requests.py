@@ -98,7 +98,7 @@ class Asking:
     async def _wait(self, command: Hold) -> Waited:
         deps = self.visit.deps
         until = deps.clock.monotonic() + deps.limits.hold
-        return await deps.approvals.wait(command.approval_id, until, command.decision)
+        return await deps.approvals.wait(command.approval_id, until)
 
 
 async def first_refused(

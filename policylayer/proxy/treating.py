@@ -35,9 +35,9 @@ async def treated_by(
     visit: Visit, answer: ServerMessage, guard: Guard, schema: bytes | None = None
 ) -> tuple[ServerMessage, tuple[str, ...]]:
     """The answer as it may go on, and what was done to it. Raises `Unusable`."""
-    treatment = Treatment(masker(guard.mask) if guard.mask else None, guard.cap, schema)
-    work = partial(treat, answer, treatment)
     try:
+        treatment = Treatment(masker(guard.mask) if guard.mask else None, guard.cap, schema)
+        work = partial(treat, answer, treatment)
         done = work() if len(answer.raw) <= INLINE else await asyncio.to_thread(work)
     except CannotCut:
         raise Unusable("larger than policy lets pass", TOO_LARGE, OutcomeState.EXECUTED) from None

@@ -11,12 +11,16 @@ from typing import Any, Final
 
 from policylayer.core.decision import Effect, HoldRule, Mask, Obligations, RuleRef
 from policylayer.core.finding import Finding
+from policylayer.policy.dotted import cut
+from policylayer.policy.parse_obligations import PATTERNS
 from policylayer.rego.durations import seconds
 
 KEYS: Final = frozenset({"effect", "reason", "rule", "obligations"})
 OBLIGATIONS: Final = frozenset({"redact", "mask", "cap", "label", "earn", "approval"})
 APPROVAL: Final = frozenset({"approvers", "quorum", "expires", "note", "each_round"})
-PATTERNS: Final = frozenset({"secrets", "cards", "emails"})
+ARGUMENTS: Final = frozenset({"args", "input"})
+RESULT: Final = frozenset({"result"})
+"""What paths of `redact` and of `mask` begin with, as in YAML: another would protect nothing."""
 
 Locate = Callable[[str | None], RuleRef]
 """Where a named rule stands; None asks for the `decision` rule itself."""
@@ -71,7 +75,7 @@ def _obligations(written: Any) -> Obligations:
     if not isinstance(earn, dict):
         raise Unreadable("has an `earn` that is no object")
     return Obligations(
-        redact=_texts(written, "redact"),
+        redact=tuple(_path(each, "redact", ARGUMENTS) for each in _texts(written, "redact")),
         mask=tuple(_mask(each) for each in _list(written, "mask")),
         cap=_positive(written, "cap"),
         label=frozenset(_texts(written, "label")),
@@ -98,10 +102,20 @@ def _hold(ref: RuleRef, obligations: Any) -> HoldRule:
 
 def _mask(written: Any) -> Mask:
     if isinstance(written, str):
-        return Mask(path=written)
+        return Mask(path=_path(written, "mask", RESULT))
     if isinstance(written, dict) and set(written) == {"pattern"} and written["pattern"] in PATTERNS:
         return Mask(pattern=written["pattern"])
-    raise Unreadable("has a `mask` that is neither a path nor a known pattern")
+    known = ", ".join(f"`{pattern}`" for pattern in PATTERNS)
+    raise Unreadable(f"has a `mask` that is neither a path nor `{{pattern: …}}` of {known}")
+
+
+def _path(text: str, key: str, roots: frozenset[str]) -> str:
+    """A path that can protect something."""
+    path = cut(text, wild=True)
+    if path is None or path[0] not in roots:
+        begins = " or ".join(f"`{root}`" for root in sorted(roots))
+        raise Unreadable(f"has a `{key}` with what is no path that begins with {begins}")
+    return text
 
 
 def _text(written: Mapping[str, Any], key: str) -> str | None:

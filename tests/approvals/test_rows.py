@@ -58,7 +58,7 @@ def test_where_two_stand_a_denial_holds(conn: Connection) -> None:
         update(approvals).where(approvals.c.id == second).values(call_key=call_keys(KEYS, caller(), call())[0])
     )
     assert opened(conn) == second != first
-    found = opening.seek(conn, keys=KEYS, caller=caller(), call=call(), asked=(), now_us=NOW)
+    found = opening.seek(conn, keys=KEYS, caller=caller(), call=call(), now_us=NOW)
     assert found is not None
     assert (found.approval_id, found.state) == (second, "denied")
 
@@ -78,4 +78,3 @@ def test_demands_survive_their_storing() -> None:
     rules = (hold("a", "group:x", "owner", quorum=2, expires=5, note_required=True), hold("b", each_round=True))
     assert demand.loads(demand.dumps(rules)) == rules
     assert demand.limited(demand.dumps(rules, {"p/b"})) == {"p/b"}
-    assert demand.asks(hold("a", "x", "y")) == demand.asks(hold("other", "y", "x", expires=9))

@@ -159,9 +159,7 @@ class Lives(RuleBasedStateMachine):
     @invariant()
     def what_is_known_of_a_call_is_what_stands(self) -> None:
         for number in range(3):
-            found = opening.seek(
-                self.conn, keys=KEYS, caller=caller(), call=call(number=number), asked=(), now_us=self.now_us
-            )
+            found = opening.seek(self.conn, keys=KEYS, caller=caller(), call=call(number=number), now_us=self.now_us)
             standing = {
                 each: model.state
                 for each, model in self.models.items()

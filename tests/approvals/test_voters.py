@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from policylayer.approvals.voters import Parties, open_rules, satisfied, standing
 from policylayer.core.decision import HoldRule
 from policylayer.core.errors import ApprovalError
+from policylayer.core.satisfied import demand
 from policylayer.identity.person import Role
 from tests.approvals.desk import People, hold, person
 from tests.support.hand_clock import START
@@ -92,7 +93,8 @@ def test_each_rule_needs_its_own_quorum_and_one_human_counts_once() -> None:
     who.owners["agent:helper"] = "user:lea"
 
     def done(*approvers: str) -> set[str]:
-        return {name[2:] for name in satisfied(who, START, BOT, rules, approvers)}
+        made = satisfied(who, START, BOT, rules, approvers)
+        return {rule.ref.rule for rule in rules if demand(rule) in made}
 
     assert done() == set()
     assert done("user:lea") == {"one", "none"}

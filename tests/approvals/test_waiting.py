@@ -14,6 +14,7 @@ from policylayer.approvals.approvals import Approvals
 from policylayer.clock import Clock
 from policylayer.core.commands import Waited
 from policylayer.core.errors import AuditUnavailable
+from policylayer.core.satisfied import by_these
 from policylayer.store.sqlite import SqliteStore
 from tests.approvals.desk import KEYS, PATIENT, Bench, call, caller, hold, make_event, person
 
@@ -110,7 +111,7 @@ async def test_another_process_that_decides_wakes_us(bench: Bench) -> None:
     await until(lambda: bench.approvals.waiters(approval) == 1)
     assert (await other.vote(approval, LEA, "deny", "no"))["state"] == "denied"
     async with asyncio.timeout(20):
-        assert await wait == Waited("denied", approval, frozenset({"p/hold"}), "no")
+        assert await wait == Waited("denied", approval, by_these([hold()]), "no")
     await store.close()
 
 

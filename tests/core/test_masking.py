@@ -91,3 +91,8 @@ def test_no_text_takes_long(piece: str) -> None:
     text, begun = piece * (200_000 // len(piece)), time.process_time()
     masker(tuple(Mask(pattern=name) for name in (*NAMED, "secret"))).text(text)
     assert time.process_time() - begun < 60
+
+
+def test_a_pattern_that_there_is_not_lets_nothing_pass() -> None:
+    with pytest.raises(ValueError, match="no pattern is called cards"):
+        masker((Mask(pattern="cards"),))

@@ -73,6 +73,16 @@ def test_effects_combine(
     assert (decision.effect, decision.enforced, decision.reason_code) == (effect, effect, code)
 
 
+@pytest.mark.parametrize("findings", [[finding(Effect.ALLOW)], [finding(Effect.DENY)], [finding(Effect.ALLOW), BROKEN]])
+@pytest.mark.parametrize("target", ["read", "drop", "odd"])
+def test_what_an_engine_redacts_is_redacted_whatever_becomes_of_the_call(
+    policies: PolicySet, target: str, findings: list[Finding]
+) -> None:
+    first, *others = findings
+    redacting = replace(first, obligations=Obligations(redact=("args.text",)))
+    assert policies.decide(question(target, redacting, *others)).obligations.redact == ("args.text",)
+
+
 def test_both_engines_rules_are_listed(policies: PolicySet) -> None:
     decision = policies.decide(question("drop", finding(Effect.DENY)))
     assert [rule.name for rule in decision.rules] == ["a/never", "rego/r"]

@@ -169,7 +169,7 @@ class FakeApprovals:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    async def seek(self, caller: Caller, call: Call, decision: Decision | None = None) -> Found | None:
+    async def seek(self, caller: Caller, call: Call) -> Found | None:
         found = self._of(caller, call, "pending", "approved", "denied")
         if found is None:
             return None
@@ -181,7 +181,7 @@ class FakeApprovals:
     ) -> tuple[Waived, ...]:
         return self.waivers
 
-    async def wait(self, approval_id: str, deadline: float, decision: Decision | None = None) -> Waited:
+    async def wait(self, approval_id: str, deadline: float) -> Waited:
         self.waits += 1
         try:
             async with asyncio.timeout(max(0, deadline - Clock().monotonic())):

@@ -28,12 +28,20 @@ def test_a_set_is_as_many_findings_and_an_empty_one_none() -> None:
 
 def test_obligations_and_approval_are_read() -> None:
     approval = {"approvers": ["group:leads"], "quorum": 2, "expires": "30m", "note": "required"}
-    asked = {"redact": ["args.card.**"], "mask": ["content.*.text", {"pattern": "cards"}], "cap": 10, "label": ["u"]}
-    written = {"effect": "require_approval", "obligations": {**asked, "earn": {"t": "5m"}, "approval": approval}}
+    asked = {
+        "redact": ["args.card.**"],
+        "mask": ["result.content.*.text", {"pattern": "card"}],
+        "cap": 10,
+        "label": ["u"],
+    }
+    written = {
+        "effect": "require_approval",
+        "obligations": {**asked, "label": ["u"], "earn": {"t": "5m"}, "approval": approval},
+    }
     (found,) = findings(written, locate)
     assert found.hold is not None
     assert (found.hold.quorum, found.hold.expires, found.hold.note_required) == (2, 1800, True)
-    assert found.obligations.mask == (Mask(path="content.*.text"), Mask(pattern="cards"))
+    assert found.obligations.mask == (Mask(path="result.content.*.text"), Mask(pattern="card"))
     assert (found.obligations.cap, found.obligations.earn) == (10, {"t": 300})
 
 
@@ -69,6 +77,13 @@ UNREADABLE: list[Any] = [
     {"effect": "require_approval", "obligations": {"approval": {"note": "yes"}}},
     {"effect": "require_approval", "obligations": {"approval": {"expires": "soon"}}},
     {"effect": "allow", "obligations": {"mask": [{"pattern": "nothing"}]}},
+    {"effect": "allow", "obligations": {"mask": [{"pattern": "cards"}]}},
+    {"effect": "allow", "obligations": {"mask": ["content.*.text"]}},
+    {"effect": "allow", "obligations": {"mask": ["args.card"]}},
+    {"effect": "allow", "obligations": {"mask": [""]}},
+    {"effect": "allow", "obligations": {"redact": ["patient"]}},
+    {"effect": "allow", "obligations": {"redact": ["result.patient"]}},
+    {"effect": "allow", "obligations": {"redact": ["args..patient"]}},
 ]
 
 

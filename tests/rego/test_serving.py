@@ -118,6 +118,35 @@ def test_whether_other_arguments_may_pass_is_told(tmp_path: Path) -> None:
         assert both["retry"] == "never"
 
 
+OBLIGES = """package policylayer
+
+decision contains {
+	"effect": "allow",
+	"rule": "masked",
+	"obligations": {"mask": [{"pattern": "email"}, "result.structuredContent.**.name"]},
+} if input.target == "list_customers"
+
+decision contains {"effect": "deny", "rule": "quiet", "obligations": {"redact": ["args.text"]}} if {
+	input.target == "write_file"
+}
+"""
+
+
+def test_what_rego_obliges_to_is_done(tmp_path: Path) -> None:
+    """Also where the call is denied: then its record is still redacted."""
+    pytest.importorskip("regorus", reason="the extra `rego` is not installed")
+    with serving(tmp_path, {"a.rego": OBLIGES}) as (proxy, agent):
+        status, told = agent.call("list_customers")
+        assert status == 200
+        assert "@" not in orjson.dumps(told["result"]).decode()
+        assert "[masked]" in told["result"]["content"][0]["text"]
+        assert agent.decision("write_file", path="notes/a.txt", text="between us") is not None
+        rows = proxy.ask("GET", "/decisions?limit=1", None, proxy.person("user:v", "viewer"))["items"]
+        assert rows[0]["rules"][0]["rule"] == "quiet"
+        assert rows[0]["arguments"]["path"] == "notes/a.txt"
+        assert rows[0]["arguments"]["text"].startswith("[redacted:")
+
+
 @pytest.mark.shows("rego.2", "rego.3")
 def test_a_runaway_is_denied_and_recorded_and_the_next_call_served(tmp_path: Path) -> None:
     pytest.importorskip("regorus", reason="the extra `rego` is not installed")
