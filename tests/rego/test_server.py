@@ -18,6 +18,7 @@ from policylayer.rego.server import OpaServer, OpaSettings
 from tests.rego.test_embedded import HEAD, RULES, describe, question
 from tests.support.opa import opa
 from tests.support.ports import free_port
+from tests.support.processes import freeze
 
 pytest.importorskip("opa_client", reason="the extra `opa` is not installed")
 pytestmark = pytest.mark.anyio
@@ -89,7 +90,7 @@ async def test_a_stopped_and_a_frozen_server_deny_and_recover(tmp_path: Path) ->
     (tmp_path / "a.rego").write_text(RULES)
     async with opa(str(tmp_path)) as running, engine(running.url, deadline=1.0) as server:
         await _until_allowed(server)
-        running.process.send_signal(signal.SIGSTOP)
+        freeze(running.process.pid)
         (frozen,) = await server.findings(question(arguments={"amount": 1}), describe)
         assert (frozen.failure, frozen.reason) == ("engine_error", "the Rego engine timed out")
         running.process.send_signal(signal.SIGCONT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from asyncio.subprocess import Process
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from tests.support.opa import opa
 from tests.support.ports import free_port
+from tests.support.processes import freeze
 from tests.support.running import Running
 from tests.support.shop import shop
 
@@ -184,24 +186,24 @@ def test_an_opa_server_beside_the_files(tmp_path: Path) -> None:
     async def with_opa() -> None:
         async with opa(str(folder)) as running:
             config = {"opa": {"url": running.url, "deadline_ms": 1000}}
-            await asyncio.to_thread(_against_opa, tmp_path / "proxy", config, running.process.send_signal)
+            await asyncio.to_thread(_against_opa, tmp_path / "proxy", config, running.process)
 
     asyncio.run(with_opa())
 
 
-def _against_opa(folder: Path, config: dict[str, Any], send_signal: Any) -> None:
+def _against_opa(folder: Path, config: dict[str, Any], process: Process) -> None:
     with serving(folder, {}, **config) as (proxy, agent):
         assert agent.decision("list_customers") is None
         denied = agent.decision("write_file", path="private/a.txt", text="x")
         assert denied is not None
         assert denied["rule"] == "rego/private"
-        send_signal(signal.SIGSTOP)
+        freeze(process.pid)
         status, body = agent.call("list_customers")
         assert (status, body["error"]["data"]["reason_code"]) == (503, "engine_error")
         never = agent.decision("delete_customer", id="cus_1")
         assert never is not None
         assert never["reason_code"] == "rule"
-        send_signal(signal.SIGCONT)
+        process.send_signal(signal.SIGCONT)
         while agent.call("list_customers")[0] != 200:
             pass
         assert httpx2.get(f"{proxy.url}/readyz", trust_env=False).status_code == 200

@@ -7,12 +7,29 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def freeze(pid: int) -> None:
+    """Stop a process, and wait until each of its threads has stopped: the signal alone only asks for it."""
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + 10
+    while any(_state(task) not in "TZ" for task in Path(f"/proc/{pid}/task").iterdir()):
+        assert time.monotonic() < until, "it does not stop"
+        time.sleep(0.001)
+
+
+def _state(task: Path) -> str:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "Z"
 
 
 class Program:
