@@ -60,7 +60,7 @@ class Backstage:
         )
         self.freezes = freezes.Freezes(self.store)
         steady = Steady(self.clock)
-        self.limits = Limits(self.store, steady)
+        self.limits = Limits(self.store, steady, self.keys)
         self.labels = Labels(self.store, steady, config.session_window)
         self.current = Together([self.freezes.followed, self.labels.followed])
         self.recorder.hooks = Hooks(

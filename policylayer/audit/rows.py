@@ -102,7 +102,7 @@ class RowMaker:
             None,  # is_error
             None,  # result_digest
             orjson.dumps(sorted(context.labels)).decode() if context.labels else None,
-            _charges(decision) if cmd.charge and decision.charges else None,
+            _charges(decision, self._keys) if cmd.charge and decision.charges else None,
             redeemed.nonce if redeemed else None,
         )
         return _NEW(Row, columns)
@@ -153,10 +153,12 @@ def _inner(inner: Inner) -> dict[str, object]:
     return {"target": inner.target, "effect": inner.effect, "reason_code": inner.reason_code, "rules": rules}
 
 
-def _charges(decision: Decision) -> str:
-    return orjson.dumps(
-        [{"counter": each.counter, "key": each.key, "amount": str(each.amount)} for each in decision.charges]
-    ).decode()
+def _charges(decision: Decision, keys: Keys) -> str:
+    said = [
+        {"counter": each.counter, "key": marks.key_of(keys, each), "amount": str(each.amount)}
+        for each in decision.charges
+    ]
+    return orjson.dumps(said).decode()
 
 
 def _detail(

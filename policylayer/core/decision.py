@@ -80,6 +80,7 @@ class Charge:
     """One counter that a call charges when it is forwarded.
 
     `counter` is `policy/limit` or `policy/rule#n`; `key` the canonical text of its `by` values; `window` seconds.
+    `private`: some of these come from the call itself, so that the key is kept as a keyed digest.
     `hold` is the rule's own approval where the limit says `over: require_approval`, else None (over is a denial).
     Charges of one decision with equal `counter` and `key` are one counter that several rules name: it is charged once.
     """
@@ -91,6 +92,7 @@ class Charge:
     window: int
     rule: RuleRef
     hold: HoldRule | None = None
+    private: bool = False
 
     @property
     def permission(self) -> str:

@@ -17,8 +17,10 @@ import orjson
 from sqlalchemy import Connection, select
 
 from policylayer.audit.hooks import Charged, Charging
+from policylayer.audit.marks import keys_of
 from policylayer.core.decision import Charge
 from policylayer.core.satisfied import is_satisfied
+from policylayer.keys import Keys
 from policylayer.limits import counters, mark, rebuild
 from policylayer.limits.counters import Name
 from policylayer.limits.steady import Steady
@@ -43,9 +45,10 @@ PRUNED: Final = 500
 class Limits:
     """The counters of one database. `start` before the first call."""
 
-    def __init__(self, store: Store, steady: Steady) -> None:
+    def __init__(self, store: Store, steady: Steady, keys: Keys) -> None:
         self._store = store
         self._steady = steady
+        self._keys = keys
         self._charged = False
         self._ticks = 0
         self._task: asyncio.Task[None] | None = None
@@ -67,25 +70,25 @@ class Limits:
 
     def charge(self, conn: Connection, charging: Charging) -> Charged:
         """Charge everything the decision says, or nothing, and the decision that says what is exceeded."""
-        once = {_name(charge): charge for charge in charging.decision.charges}
-        until = {name: self._steady.now_us() + 2 * charge.window * SECOND_US for name, charge in once.items()}
+        charges = charging.decision.charges
+        names = {(each.counter, each.key): self._names(each) for each in charges}
+        until: dict[Name, int] = {}
+        for each in charges:
+            for name in names[each.counter, each.key]:
+                until[name] = self._steady.now_us() + 2 * each.window * SECOND_US
         counters.queue(conn, until)
-        standing = self._standing(conn, once)
-        over = [
-            charge
-            for charge in charging.decision.charges
-            if standing.exceeds(charge) and not _permitted(charge, charging.approved)
-        ]
+        standing = self._standing(conn, charges, names)
+        over = [charge for charge in charges if standing.exceeds(charge) and not _permitted(charge, charging.approved)]
         if over:
             return Charged(over=over_limit(charging.decision, over, frozenset(), standing.wait(over)))
         self._charged = True
-        return Charged(charges=standing.charge(conn, once))
+        return Charged(charges=standing.charge(conn))
 
     def exceeded(self, conn: Connection, charges: Iterable[Charge]) -> tuple[Charge, ...]:
         """Those that could not be charged now."""
         wanted = tuple(charges)
-        standing = self._standing(conn, {_name(charge): charge for charge in wanted})
-        return tuple(filter(standing.exceeds, wanted))
+        names = {(each.counter, each.key): self._names(each) for each in wanted}
+        return tuple(filter(self._standing(conn, wanted, names).exceeds, wanted))
 
     def give_back(self, conn: Connection, row_id: str) -> None:
         """Undo what a row charged: nothing of it reached the server."""
@@ -94,12 +97,17 @@ class Limits:
             if "bucket" in each:
                 counters.give_back(conn, (each["counter"], each["key"]), each["bucket"], Decimal(each["amount"]))
 
-    def _standing(self, conn: Connection, once: Mapping[Name, Charge]) -> _Standing:
-        found = {name: counters.entries(conn, name) for name in sorted(once)}
+    def _names(self, charge: Charge) -> tuple[Name, ...]:
+        """The counter's name, and those that it had under earlier keys: what was charged there counts too."""
+        return tuple((storable(charge.counter), key) for key in keys_of(self._keys, charge))
+
+    def _standing(self, conn: Connection, charges: Iterable[Charge], names: Mapping[Name, Sequence[Name]]) -> _Standing:
+        every = sorted({name for several in names.values() for name in several})
+        found = {name: counters.entries(conn, name) for name in every}
         latest = max((entry.at_us for entries in found.values() for entry in entries), default=0)
         # Another process may be ahead of this one.
         self._steady.at_least(latest)
-        return _Standing(self._steady.now_us(), once, found)
+        return _Standing(self._steady.now_us(), charges, names, found)
 
     # --- housekeeping -------------------------------------------------------------------------------------------------
 
@@ -124,29 +132,43 @@ class Limits:
 
 
 class _Standing:
-    """How the counters of one call stand."""
+    """How the counters of one call stand. `names` are those of each, the one that it is charged under first."""
 
-    def __init__(self, now_us: int, once: Mapping[Name, Charge], found: Mapping[Name, Sequence[Entry]]) -> None:
+    def __init__(
+        self,
+        now_us: int,
+        charges: Iterable[Charge],
+        names: Mapping[Name, Sequence[Name]],
+        found: Mapping[Name, Sequence[Entry]],
+    ) -> None:
         self.now_us = now_us
-        self._found = found
-        self._living = {name: living(found[name], now_us, once[name].window * SECOND_US) for name in found}
-        self._used = {name: used(entries) for name, entries in self._living.items()}
+        self._once = {names[each.counter, each.key][0]: each for each in charges}
+        self._found = {name: found[name] for name in self._once}
+        self._living: dict[Name, list[Entry]] = {}
+        self._counted: dict[Name, list[Entry]] = {}
+        for each in self._once.values():
+            window_us = each.window * SECOND_US
+            own, *before = [living(found[name], now_us, window_us) for name in names[each.counter, each.key]]
+            self._living[names[each.counter, each.key][0]] = own
+            self._counted[each.counter, each.key] = [*own, *(entry for entries in before for entry in entries)]
+        self._used = {name: used(entries) for name, entries in self._counted.items()}
 
     def exceeds(self, charge: Charge) -> bool:
         """Whether the charge would be too much."""
-        return add(self._used[_name(charge)], charge.amount) > charge.max
+        return add(self._used[charge.counter, charge.key], charge.amount) > charge.max
 
     def wait(self, over: Iterable[Charge]) -> int | None:
         """Seconds until all of these fit, or None where one never does."""
-        waits = [retry_after(self._living[_name(each)], self.now_us, each.amount, each.max) for each in over]
+        counted = self._counted
+        waits = [retry_after(counted[each.counter, each.key], self.now_us, each.amount, each.max) for each in over]
         known = [wait for wait in waits if wait is not None]
         return max(known) if len(known) == len(waits) else None
 
-    def charge(self, conn: Connection, once: Mapping[Name, Charge]) -> str:
+    def charge(self, conn: Connection) -> str:
         """Write the charges; what the row says of them."""
         made: list[tuple[Name, Entry]] = []
         said = []
-        for name, charge in once.items():
+        for name, charge in self._once.items():
             entry = Entry(self.now_us, charge.amount, self.now_us + charge.window * SECOND_US)
             into = shared(self._living[name], self.now_us, charge.window * SECOND_US)
             said.append(_said(name, charge, self.now_us, into.at_us if into else self.now_us))
@@ -177,10 +199,6 @@ def _said(name: Name, charge: Charge, at_us: int, bucket_us: int) -> dict[str, o
         "at": at_us,
         "bucket": bucket_us,
     }
-
-
-def _name(charge: Charge) -> Name:
-    return storable(charge.counter), storable(charge.key)
 
 
 def _permitted(charge: Charge, approved: frozenset[str]) -> bool:

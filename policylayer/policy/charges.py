@@ -24,6 +24,9 @@ from policylayer.policy.values import BROKEN, Context, Reader, reader, text_of
 ONE: Final = Decimal(1)
 LONGEST_SUMMAND: Final = 64
 """Characters of a decimal text that is summed; a longer one is not read, so that counters stay numbers of a size."""
+FROM_THE_CALL: Final = frozenset({"args", "input", "target"})
+"""Roots of what an agent writes into a call, which may be a secret, or what a rule redacts."""
+
 LONGEST_KEY: Final = 512
 """A longer key is replaced by its digest: equal keys stay equal, and nobody can fill the store with them."""
 
@@ -41,6 +44,7 @@ class LimitPlan:
     sum: tuple[Reader, str] | None
     decimal: bool
     reads: frozenset[Path]
+    private: bool
 
     def charge(self, ctx: Context) -> Charge | Problem:
         """What this call charges, or why that cannot be told."""
@@ -50,7 +54,7 @@ class LimitPlan:
         if problems or isinstance(amount, Problem):
             return sum(problems[1:], problems[0])
         key = _short(f"[{','.join(part for part in keys if isinstance(part, str))}]")
-        return Charge(self.counter, key, amount, self.max, self.window, self.rule, self.hold)
+        return Charge(self.counter, key, amount, self.max, self.window, self.rule, self.hold, self.private)
 
     def _amount(self, ctx: Context, read: Reader, field: str) -> Decimal | Problem:
         value = read(ctx)
@@ -100,4 +104,5 @@ def plan(limit: Limit, counter: str, rule: RuleRef, hold: HoldRule | None, sink:
         sum=None if limit.sum is None else described(limit.sum),
         decimal=limit.decimal,
         reads=frozenset(paths),
+        private=any(path[0] in FROM_THE_CALL for path in limit.by),
     )

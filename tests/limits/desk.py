@@ -108,7 +108,7 @@ async def opened(url: str, clock: Clock, program: Program = PATIENT) -> Desk:
     """A desk over this database."""
     store = open_store(url, KEYS, Clock(), program)
     await store.start()
-    limits = Limits(store, Steady(clock))
+    limits = Limits(store, Steady(clock), KEYS)
     await limits.start()
     return Desk(limits, store, clock, url)
 

@@ -71,5 +71,6 @@ def test_long_keys_and_summands_are_bounded() -> None:
     )
     one, same, other = (made.decide(question(arguments={"k": k * 1000})).charges[0].key for k in ("x", "x", "y"))
     assert one == same != other
+    assert made.decide(question(arguments={"k": "x"})).charges[0].private
     assert len(one) < 80
     assert made.decide(question("u", {"n": "1" * 65})).fields == ("args.n",)
