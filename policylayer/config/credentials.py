@@ -12,7 +12,7 @@ import binascii
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 from policylayer.core.secret_shapes import names_secret
 
@@ -80,7 +80,10 @@ def _within_url(text: str) -> Iterator[str]:
         return
     if password:
         yield from (password, unquote(password))
-    yield from (value for name, value in parse_qsl(parts.query) if _names_one(name))
+    for parameter in parts.query.split("&"):
+        name, _, value = parameter.partition("=")
+        if _names_one(unquote_plus(name)):
+            yield from (value, unquote_plus(value))
 
 
 def _can_be_told(value: str) -> bool:

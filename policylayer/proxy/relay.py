@@ -38,6 +38,11 @@ REFUSES_UNREAD: Final = frozenset({400, 404, 413, 429})
 """Statuses by which a server refuses what it has not read as a request."""
 
 
+KEPT: Final = frozenset({200, 400, 404, 405, 406, 408, 409, 410, 413, 415, 422, 429, 500, 501, 502, 503, 504})
+"""A server's statuses that are relayed as they are. Others mean something to HTTP (205: no content follows; 407: a
+proxy wants a credential), or nothing."""
+
+
 class SessionOver(Exception):
     """The server does not know the session any more."""
 
@@ -74,7 +79,7 @@ class Relay:
         data = message.raw if self.request.take is None else await self.request.take(message)
         if len(data) > LARGE:
             self._make_room(data)
-        await self.visit.down.reply(Reply(answer.status, (JSON,), data))
+        await self.visit.down.reply(Reply(_kept(answer.status), (JSON,), data))
         if self.visit.session is not None and self.message.id is not None:
             self.visit.session.answered_whole(self.message.id, self.request)
         return ended(self.request, message, data)
@@ -161,6 +166,13 @@ class Relay:
         if came is None:
             return Outcome(OutcomeState.UNKNOWN, "the session ended before its answer")
         return ended(self.request, *came)
+
+
+def _kept(status: int) -> int:
+    """The status that goes with a server's message: its own where clients know it as that of an error or an answer."""
+    if status in KEPT:
+        return status
+    return 400 if 400 <= status < 500 else 500 if 500 <= status < 600 else 200
 
 
 def _is_nobodys(body: bytes) -> bool:

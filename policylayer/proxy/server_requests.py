@@ -161,6 +161,10 @@ async def may_pass(visit: Visit, message: ServerMessage, protocol: str, parent: 
     assert message.id is not None
     assert message.method is not None
     session = visit.session
+    if not visit.down.streams:
+        visit.deps.metrics.count("dropped", "no_stream")
+        _tell(visit, _error(message.id, replies.DENIED, "the client cannot be asked: it takes no streams"), protocol)
+        return False
     if message.treatment(protocol) != "passed":
         asking = Asking(visit, message.method, message.params, protocol)
         verdict = await asking.run(session.capabilities if session else {}, parent)

@@ -90,8 +90,10 @@ class Sift:
         visit.deps.metrics.count("credentials_hidden", visit.server.name)
         if self._request is not None:
             self._request.told_ours = True
-        known = event.id is None or hidden(id := event.id.encode()) is id
-        return replace(event, data=event.data and hidden(event.data), id=event.id if known else None)
+        event_type, id = (
+            text if text and hidden(raw := text.encode()) is raw else None for text in (event.event, event.id)
+        )
+        return replace(event, data=event.data and hidden(event.data), event=event_type, id=id)
 
     def _odd(self, event: sse.Event) -> bytes:
         """What is left of an event without data in whose bytes some reader might find some."""

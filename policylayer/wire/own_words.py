@@ -1,4 +1,5 @@
-"""Pure: a server's message without what only the proxy says: `_meta` keys that begin with `io.policylayer/`.
+"""Pure: a server's message without what only the proxy says: `_meta` keys that begin with `io.policylayer/`, and the
+codes of its errors.
 
 An agent's program goes by them: that a call was denied, waits for an approval, or was masked. A server that wrote them
 could send it to a page of its own, or have it believe that nothing was masked.
@@ -15,9 +16,13 @@ from policylayer.core.text import fold
 from policylayer.wire import splice
 from policylayer.wire.limits import SERVER, Limits
 from policylayer.wire.rejection import Rejection
+from policylayer.wire.replies import DENIED, UPSTREAM_FAILED
 from policylayer.wire.server_messages import ServerMessage, decode
 
 OURS: Final = "io.policylayer/"
+CODES: Final = frozenset({DENIED, UPSTREAM_FAILED})
+SERVER_ERROR: Final = b"-32000"
+"""What stands for them then: an error of the server's own (JSON-RPC 2.0, section 5.1)."""
 
 
 def heard(raw: bytes, limits: Limits = SERVER) -> ServerMessage | Rejection:
@@ -25,6 +30,11 @@ def heard(raw: bytes, limits: Limits = SERVER) -> ServerMessage | Rejection:
     message = decode(raw, limits)
     if isinstance(message, Rejection):
         return message
+    if message.error is not None and message.error.get("code") in CODES:
+        raw = splice.replace(raw, ("error", "code"), SERVER_ERROR)
+        message = decode(raw, limits)
+        if isinstance(message, Rejection):
+            return message
     spoofed = [(*at, name) for at, members in _places(message) for name in members if fold(name).startswith(OURS)]
     if not spoofed:
         return message

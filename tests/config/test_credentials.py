@@ -75,6 +75,7 @@ def test_what_of_a_value_is_one(value: str, found: list[str]) -> None:
 def test_urls_hold_some_too() -> None:
     url = "https://mcp.example/mcp?tenant=a-tenant-of-ours&api_key=k-12345678"
     assert credentials_of(url, [], {}) == ("k-12345678",)
+    assert credentials_of("https://h/mcp?api_key=ab%2Fcd%3D9876", [], {}) == ("ab%2Fcd%3D9876", "ab/cd=9876")
     database = [("DATABASE_URL", "postgres://shop:p%40ss-word1@db/shop")]
     assert credentials_of(None, database, {}) == ("p%40ss-word1", "p@ss-word1")
     assert credentials_of(None, [("DATABASE_URL", "http://[bad")], {}) == ()

@@ -62,3 +62,15 @@ async def test_lists_are_no_way_round(rig: Rig) -> None:
     )
     answered = await rig.post({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}})
     assert "as [masked]" in json.dumps(answered.json)
+
+
+@pytest.mark.parametrize(
+    "field", [b"event: %b", b"id: %b", b": %b", b"retry: 5\nevent: %b\ndata:", b"data: \nevent: %b"]
+)
+async def test_no_field_of_an_event_is_a_way_round(rig: Rig, field: bytes) -> None:
+    rig.upstream.answer = lambda _, message: stream(
+        b"retry: 9\n" + field % OURS.encode() + b"\n\n", event(result(message, {"content": []})), None
+    )[0]
+    answered = await rig.post(call())
+    assert answered.messages[-1]["result"] == {"content": []}
+    assert OURS.encode() not in answered.body

@@ -316,3 +316,13 @@ async def test_a_page_that_says_no_is_the_servers_failure(rig: Rig) -> None:
     rig.upstream.answer = lambda exchange, message: FakeAnswer(400, b"<html>", kind="text/html")
     answered = await rig.post(call())
     assert (answered.status, answered.json["error"]["code"]) == (200, 40502)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"), [(400, 400), (404, 404), (503, 503), (202, 200), (205, 200), (407, 400), (499, 400), (599, 500)]
+)
+async def test_an_errors_status_is_one_that_clients_know(rig: Rig, theirs: int, ours: int) -> None:
+    body = b'{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"no"}}'
+    rig.upstream.answer = lambda exchange, message: FakeAnswer(status=theirs, body=body)
+    answered = await rig.post(call())
+    assert (answered.status, answered.json["error"]["code"]) == (ours, -32000)

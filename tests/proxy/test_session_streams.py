@@ -376,3 +376,19 @@ async def test_an_idle_stream_is_heard() -> None:
             await asyncio.sleep(0.005)
     await rig.endpoint.close()
     await opened.whole()
+
+
+async def test_a_client_that_takes_no_streams_is_not_asked_and_the_server_is_told(rig: Rig) -> None:
+    """On the stream of a POST: before, the question was recorded as shown, and its server waited for the answer."""
+    await rig.initialize(roots={})
+    answer, queue = stream(ask("roots/list"))
+    rig.upstream.answer = lambda exchange, message: (
+        answer if message.get("method") == "tools/call" else proper(exchange, message)
+    )
+    posted = await rig.open(call(), Accept="application/json")
+    (told,) = await refused_by(rig, 1)
+    assert (told["id"], told["error"]["code"]) == ("s1", 40301)
+    queue.put_nowait(event(result(call())))
+    queue.put_nowait(None)
+    assert "result" in (await posted.whole()).json
+    assert [context.call.method for _, context in rig.recorder.rows] == ["tools/call"]

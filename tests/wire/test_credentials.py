@@ -32,6 +32,8 @@ def test_what_holds_none_is_the_same_object() -> None:
         '"sk-ä\\u003clive\\u003e\\u0026/+\'9\\"\\\\"',
         '"sk-\\u00e4\\u003Clive\\u003E\\u0026/\\u002B\\u00279\\"\\\\"',  # .NET
         '"sk-\\u00e4<live>&\\/+\'9\\"\\\\"',  # PHP
+        '"sk-\\u00E4\\u003Clive\\u003E\\u0026/\\u002B\\u00279\\u0022\\\\"',  # .NET
+        '"sk-ä\\u003clive\\u003e\\u0026/+\\u00279\\"\\\\"',  # Gson
     ],
 )
 def test_however_it_is_written(written: str) -> None:
@@ -44,6 +46,26 @@ def test_within_a_text_of_json_it_is_found_too() -> None:
     """A tool often answers with JSON in a text: what is escaped once there is escaped twice."""
     hidden = Credentials([SECRET]).hidden(said(json.dumps({"env": {"TOKEN": SECRET}})))
     assert json.loads(json.loads(hidden)["result"]["content"][0]["text"]) == {"env": {"TOKEN": "[masked]"}}
+
+
+def test_a_padded_token_is_found_however_its_padding_is_written() -> None:
+    hidden = Credentials(["dXNlcjpwYXNzd29yZA=="]).hidden(
+        b'["dXNlcjpwYXNzd29yZA\\u003d\\u003D", "dXNlcjpwYXNzd29yZA=="]'
+    )
+    assert hidden == b'["[masked]", "[masked]"]'
+
+
+@pytest.mark.parametrize("sign", ["\U0001f511", "\n", "\\", "\\\\\\", '"', "\x01", "."])
+def test_any_character(sign: str) -> None:
+    secret = f"key{sign}123{sign}"
+    for ascii_only in (True, False):
+        raw = json.dumps(["a", secret, json.dumps(secret, ensure_ascii=ascii_only)], ensure_ascii=ascii_only)
+        assert json.loads(Credentials([secret]).hidden(raw.encode())) == ["a", "[masked]", '"[masked]"']
+
+
+def test_what_is_only_like_it_stays() -> None:
+    raw = said("key.123 keyx123.")
+    assert Credentials(["key.123."]).hidden(raw) is raw
 
 
 def test_the_longer_of_two_goes_first() -> None:
