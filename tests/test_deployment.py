@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,11 @@ from tests.support.require import found
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ("docker-compose.yml", "docker-compose.replicas.yml")
 SET = {"POSTGRES_PASSWORD": "a-password", "POLICYLAYER_KEYS": "00" * 32}
+ENVIRONMENT = {
+    "POLICYLAYER_DATABASE": "postgresql://policylayer:x@postgres:5432/policylayer",
+    "POLICYLAYER_KEYS": "00" * 32,
+    "POLICYLAYER_PUBLIC_URL": "https://proxy.example.com",
+}
 HAPROXY = ROOT / "deploy" / "replicas" / "haproxy.cfg"
 
 
@@ -77,15 +83,29 @@ def test_replicas_differ_in_nothing() -> None:
     assert alone["volumes"] == proxies[0]["volumes"]
 
 
+@pytest.mark.parametrize("name", COMPOSE)
+def test_the_policies_that_are_mounted_are_one_set_and_are_in_order(name: str, tmp_path: Path) -> None:
+    """As the container has them: beside the configuration."""
+    services = read(name)["services"]
+    volumes = (services.get("proxy") or services["proxy-1"])["volumes"]
+    for volume in volumes:
+        source, target, _ = volume.split(":")
+        (tmp_path / Path(target).name).symlink_to(ROOT / source)
+    checked = subprocess.run(
+        [sys.executable, "-m", "policylayer", "check", "-c", "policylayer.yaml"],
+        cwd=tmp_path,
+        env={**os.environ, **ENVIRONMENT, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
 def test_its_configuration_loads(tmp_path: Path) -> None:
-    (tmp_path / "policies").symlink_to(ROOT / "policies")
+    (tmp_path / "policies").symlink_to(ROOT / "policies" / "shop")
     (tmp_path / "policylayer.yaml").write_text((ROOT / "deploy" / "policylayer.yaml").read_text())
-    environment = {
-        "POLICYLAYER_DATABASE": "postgresql://policylayer:x@postgres:5432/policylayer",
-        "POLICYLAYER_KEYS": "00" * 32,
-        "POLICYLAYER_PUBLIC_URL": "https://proxy.example.com",
-    }
-    config = load(tmp_path / "policylayer.yaml", environment)
+    config = load(tmp_path / "policylayer.yaml", ENVIRONMENT)
     assert config.database.startswith("postgresql://")
     assert config.behind_proxy
 
