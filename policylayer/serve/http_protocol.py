@@ -1,8 +1,9 @@
 """One connection: strict HTTP/1.1 in, an ASGI app's answers out, with deadlines; one request at a time.
 
 Requests are framed by `framing.py`; pipelined ones are begun only when the one before is answered, so they stay in
-order and a disconnect always ends the running one. There is a deadline for the head, the body, a stalled reader and an
-idle connection, and a lingering close, so that a client which is still sending reads the refusal instead of a reset.
+order and a disconnect always ends the running one. An app that goes on after its answer keeps no later request waiting.
+There is a deadline for the head, the body, a stalled reader and an idle connection, and a lingering close, so that a
+client which is still sending reads the refusal instead of a reset.
 
 Runs under uvicorn's server, which accepts and counts connections (`server.py`). Must not know what is served.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+from contextvars import copy_context
 from typing import Any, ClassVar, Final, cast
 
 import orjson
@@ -25,6 +27,9 @@ from policylayer.serve.framing import Framer
 from policylayer.serve.head import Heads, Refusal
 
 FAILED: Final = Refusal(500, "the request failed")
+
+UNFINISHED: Final = 100
+"""Apps of one connection that may run at one time, all but one of which have answered: no client leaves ever more."""
 
 
 @immutable
@@ -67,6 +72,9 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._scheme = "http"
         self._exchange: Exchange | None = None
         self._begun: Exchange | None = None
+        # Kept, since a further worker may be made within an app: what that has bound is not the next one's.
+        self._context = copy_context()
+        self._workers = 0
         self._worker: asyncio.Task[None] | None = None
         self._idling: asyncio.Future[None] | None = None
         self._due: float | None = None
@@ -159,35 +167,52 @@ class StrictHttpProtocol(asyncio.Protocol):
                 return
 
     def _begin(self) -> None:
-        """Have the worker answer it."""
+        """Have it answered: by the worker that waits, or the first; or by whichever is there for it first."""
         self._begun = self._exchange
-        if self._worker is None or self._worker.done():
-            self._worker = self._loop.create_task(self._work())
-        else:
+        if self._idling is not None:
+            assert self._worker is not None
+            self._state.tasks.add(self._worker)
             self._wake()
-        self._state.tasks.add(self._worker)
+        elif not self._workers:
+            self._hire()
+        else:
+            # Most apps end with their answer, and their worker goes on by itself: it gets the chance.
+            self._loop.call_soon(self._relieve)
+
+    def _relieve(self) -> None:
+        """The app of an answered request goes on, for as long as it likes: the next request does not wait for it."""
+        if self._begun is not None and self._workers < UNFINISHED:
+            self._hire()
+
+    def _hire(self) -> None:
+        exchange, self._begun = self._begun, None
+        self._workers += 1
+        self._state.tasks.add(self._loop.create_task(self._work(exchange), context=self._context.copy()))
 
     def _wake(self) -> None:
         idle, self._idling = self._idling, None
         if idle is not None and not idle.done():
             idle.set_result(None)
 
-    async def _work(self) -> None:
-        """Answer one request after the other: a task for each would cost more than reading it."""
-        assert self._worker is not None
+    async def _work(self, exchange: Exchange | None) -> None:
+        """Answer one request after the other: a task for each would cost more than reading it. One worker waits for
+        the next; where there are more, they end with their apps."""
+        task = asyncio.current_task()
+        assert task is not None
         try:
             while True:
-                exchange, self._begun = self._begun, None
                 if exchange is not None:
                     await self._run(exchange)
-                elif self._closing:
+                elif self._closing or self._idling is not None:
                     return
                 else:
-                    self._state.tasks.discard(self._worker)
-                    self._idling = self._loop.create_future()
+                    self._state.tasks.discard(task)
+                    self._worker, self._idling = task, self._loop.create_future()
                     await self._idling
+                exchange, self._begun = self._begun, None
         finally:
-            self._state.tasks.discard(self._worker)
+            self._workers -= 1
+            self._state.tasks.discard(task)
 
     async def _run(self, exchange: Exchange) -> None:
         """Have the app answer; what it leaves unanswered ends the connection."""

@@ -13,12 +13,14 @@ from typing import Any
 
 import orjson
 import pytest
+import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from structlog.testing import capture_logs
 
 from policylayer.core.errors import ConfigError
-from policylayer.serve.http_protocol import Deadlines
+from policylayer.serve.http_protocol import UNFINISHED, Deadlines
 from policylayer.serve.server import Hooks, Listen, bind, settings
 from tests.support.serving import Serving, serving
 
@@ -61,6 +63,26 @@ class Echo:
             return
         names = ",".join(name.decode() for name, _ in scope["headers"])
         await _reply(send, 200, f"{scope['method']} {scope['path']} [{names}] ".encode() + body)
+
+
+class Late:
+    """Answers at once; the app goes on until `gate` opens, and then fails where the path says so."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.going = self.most = 0
+        self.bound: list[dict[str, Any]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        self.bound.append(structlog.contextvars.get_contextvars())
+        structlog.contextvars.bind_contextvars(path=scope["path"])
+        self.going += 1
+        self.most = max(self.most, self.going)
+        await _reply(send, 200, scope["path"].encode())
+        await self.gate.wait()
+        self.going -= 1
+        if scope["path"] == "/fails":
+            raise ValueError
 
 
 async def _reply(send: Any, status: int, body: bytes, close: bool = False) -> None:
@@ -171,6 +193,43 @@ async def test_a_pipelined_request_waits_and_a_disconnect_ends_the_running_one()
         async with asyncio.timeout(5):
             await app.gone.wait()
     assert [path for path, _ in app.seen] == ["/slow"]
+
+
+async def test_an_app_that_goes_on_after_its_answer_keeps_no_later_request_waiting() -> None:
+    app = Late()
+    async with serving(app) as server, server.connect() as raw:
+        tasks = server.server.server_state.tasks
+        for path in ("/a", "/fails", "/b"):
+            await raw.send(post(path))
+            assert (await raw.answer())[2] == path.encode()
+        await raw.send(post("/c") + post("/d"))
+        assert [(await raw.answer())[2] for _ in range(2)] == [b"/c", b"/d"]
+        # The program's end waits for each.
+        assert app.going == len(tasks) == 5
+        with capture_logs() as logs:
+            app.gate.set()
+            async with asyncio.timeout(5):
+                while tasks:
+                    await asyncio.sleep(0)
+        assert [each["event"] for each in logs] == ["an app failed"]
+        await raw.send(post("/e"))
+        assert (await raw.answer())[2] == b"/e"
+    # What one binds is not the next one's.
+    assert app.bound[:5] == [{}] * 5
+
+
+async def test_how_many_apps_of_a_connection_go_on_is_bounded() -> None:
+    app, count = Late(), UNFINISHED + 5
+    async with serving(app) as server, server.connect() as raw:
+        await raw.send(b"".join(post(f"/{n}") for n in range(count)))
+        for n in range(UNFINISHED):
+            assert (await raw.answer())[2] == f"/{n}".encode()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        app.gate.set()
+        for n in range(UNFINISHED, count):
+            assert (await raw.answer())[2] == f"/{n}".encode()
+    assert app.most == UNFINISHED
 
 
 async def test_an_early_answer_is_read_although_the_body_is_still_being_sent() -> None:
