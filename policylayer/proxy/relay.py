@@ -148,6 +148,8 @@ class Relay:
             if sift.answer is not None:
                 if len(out[-1]) > LARGE:
                     self._make_room(out[-1])
+                if self.visit.session is not None and self.message.id is not None:
+                    self.visit.session.done(self.message.id)
                 await self.visit.down.last(b"".join(out))
                 await _to_the_end(answer, self.visit.deps.limits.linger)
                 return

@@ -82,8 +82,8 @@ class Session:
     """One session; `id` names it in the log, `ticket` is what the agent sends.
 
     `outstanding` are requests of the server that the agent has been shown and not answered; `unanswered` are the
-    agent's own, as far as it is known that the server is not done with them; `guards` is what is to be done to answers;
-    `pace` is how often its server asks.
+    agent's own, as far as it is known that the server is not done with them, each with whose it is (`asking`); `guards`
+    is what is to be done to answers; `pace` is how often its server asks.
     `reopened`: it was opened elsewhere, or before this process began, and what was asked in it there is not known.
     """
 
@@ -97,7 +97,7 @@ class Session:
     capabilities: Mapping[str, Any]
     used_at: float
     outstanding: dict[Key, str] = field(default_factory=dict)
-    unanswered: set[Key] = field(default_factory=set)
+    unanswered: dict[Key, Callable[[], bool]] = field(default_factory=dict)
     requests: OrderedDict[Key, Request] = field(default_factory=OrderedDict)
     guards: Guards = field(default_factory=Guards)
     pace: Pace = field(default_factory=Pace)
@@ -125,12 +125,17 @@ class Session:
         if key in self.unanswered:
             yield False
             return
-        self.unanswered.add(key)
+        self.unanswered[key] = answered
         try:
             yield True
         finally:
-            if answered():
-                self.unanswered.discard(key)
+            # After `done` the next of this id may be under way.
+            if answered() and self.unanswered.get(key) is answered:
+                del self.unanswered[key]
+
+    def done(self, id: Id) -> None:
+        """The server has answered: the id is free, though the answer's exchange may go on for a while."""
+        self.unanswered.pop(key_of(id), None)
 
     def remember(self, id: Id, request: Request, most: int) -> None:
         """Keep a request, and forget the oldest over `most`."""

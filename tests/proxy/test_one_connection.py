@@ -73,3 +73,38 @@ async def test_a_stream_that_is_left_open_after_its_response_keeps_nobody_waitin
             while rig.deps.load.inside:
                 await asyncio.sleep(0)
     assert rig.recorder.states == ["executed"] * 3
+
+
+async def test_so_is_the_id_of_its_request_free() -> None:
+    """Some clients have one id for all that they ask, one after the other."""
+    rig = Rig(Limits(linger=60))
+    ends: list[asyncio.Queue[Any]] = []
+
+    def answer(exchange: Any, message: dict[str, Any]) -> FakeAnswer:
+        if message["method"] != "tools/call":
+            return proper(exchange, message)
+        made, queue = stream(*([event(result(message))] if len(ends) < 2 else []))
+        ends.append(queue)
+        return made
+
+    rig.upstream.answer = answer
+    await rig.initialize()
+    async with serving(rig.endpoint) as server, server.connect() as raw, server.connect() as other:
+        for _ in range(2):
+            await raw.send(post(rig, call(id=7)))
+            assert (await raw.answer())[0] == 200
+        # What is left of the first two takes nothing from the third: it is the only one of its id.
+        await raw.send(post(rig, call(id=7)))
+        async with asyncio.timeout(5):
+            while len(ends) < 3:
+                await asyncio.sleep(0)
+            for queue in ends[:2]:
+                queue.put_nowait(None)
+            while rig.deps.load.inside > 1:
+                await asyncio.sleep(0)
+        await other.send(post(rig, call(id=7)))
+        assert (await other.answer())[0] == 400
+        for piece in (event(result({"id": 7})), None):
+            ends[2].put_nowait(piece)
+        assert (await raw.answer())[0] == 200
+    assert rig.recorder.refused == [("id_in_use", "agent:alice")]
