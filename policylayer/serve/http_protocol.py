@@ -118,7 +118,8 @@ class StrictHttpProtocol(asyncio.Protocol):
             self.pause()
 
     def eof_received(self) -> None:
-        """The peer sends no more: the transport closes."""
+        """The peer sends no more: the transport closes by itself, once what is written has gone, and so do we."""
+        self._close()
 
     def pause_writing(self) -> None:
         """The peer does not read: give it a while, then drop it."""
@@ -324,15 +325,21 @@ class StrictHttpProtocol(asyncio.Protocol):
         self._stop(self._reading)
         self._reading = None
         self._leave()
-        if transport.is_closing():
-            return
-        if not (linger or self._framer.in_body or self._framer.buffered):
-            transport.close()
+        if transport.is_closing() or not (linger or self._framer.in_body or self._framer.buffered):
+            self._end(transport)
             return
         self.resume()
         if transport.can_write_eof():
             transport.write_eof()
         self._reading = self._loop.call_later(self.deadlines.linger, self._drop)
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        """Close, and give a reader that takes nothing a while: so little may be left that writing never paused."""
+        if not transport.is_closing():
+            transport.close()
+        # How much TLS still has to send is not known.
+        if self._scheme == "https" or transport.get_write_buffer_size():
+            self._reading = self._loop.call_later(self.deadlines.write, self._drop)
 
     def _leave(self) -> None:
         """Tell the running request that its client is gone."""
