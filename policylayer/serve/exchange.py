@@ -1,7 +1,8 @@
 """One HTTP exchange, as an ASGI app sees it: `receive` brings the request's body, `send` takes the answer.
 
-An answer that is whole goes out in one write; a stream's events as they come, in chunks. What an app sends is checked,
-so that nothing it was told can end a header early. Must not know framing or deadlines (`http_protocol.py`).
+An answer that is whole goes out in one write; a stream's events as they come, in chunks; to HTTP/1.0, which knows none,
+as they are. What an app sends is checked, so that nothing it was told can end a header early. Must not know framing or
+deadlines (`http_protocol.py`).
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class Exchange:
         self._taken = self._told = self._chunked = False
         self._news: asyncio.Event | None = None
         self._start = b""
-        self._left = 0
+        self._left: int | None = 0
 
     def scope(self, client: tuple[str, int] | None, scheme: str) -> dict[str, Any]:
         """The ASGI scope. Beside the standard's keys, `policylayer.head` is the head that was read."""
@@ -171,15 +172,17 @@ class Exchange:
                 fields.append(field)
         start, closes = answer_head(status, tuple(fields))
         standing = self._peer.date
+        bodiless = status in NO_BODY or self.head.method == "HEAD"
+        unknown = length is None and not bodiless
+        # RFC 9112, 6.1: never to HTTP/1.0, where a body of unknown length ends with the connection.
+        self._chunked = unknown and self.head.version != "1.0"
+        self._left = 0 if bodiless else length
         if closes:
             self.keep_alive = False
-        elif not (self.keep_alive and self.whole):
+        elif not (self.keep_alive and self.whole) or (unknown and not self._chunked):
             # What is still to come of the request is not waited for.
             self.keep_alive = False
             standing += b"connection: close\r\n"
-        bodiless = status in NO_BODY or self.head.method == "HEAD"
-        self._chunked = length is None and not bodiless
-        self._left = 0 if length is None or bodiless else length
         if length is not None and status != http.HTTPStatus.NO_CONTENT:
             standing += b"content-length: %d\r\n" % length
         elif self._chunked:
@@ -196,7 +199,7 @@ class Exchange:
             body = b""
         elif self._chunked:
             body = _chunk(body, last)
-        else:
+        elif self._left is not None:
             self._left -= len(body)
             if self._left < 0 or (last and self._left):
                 raise RuntimeError("the body is not as long as its head says")

@@ -148,6 +148,27 @@ async def test_a_stream_goes_out_in_chunks_as_it_comes() -> None:
     assert chunks == [b"4\r\ndata\r\n", b"0\r\n\r\n"]
 
 
+@pytest.mark.parametrize("lines", [(), ("Connection: keep-alive",)])
+async def test_to_http_1_0_a_stream_goes_out_as_it_is_and_ends_with_the_connection(lines: tuple[str, ...]) -> None:
+    """RFC 9112, 6.1 and 6.3: it knows no chunks."""
+    peer, exchange = made(*lines, first="GET / HTTP/1.0")
+    await exchange.send(start())
+    await exchange.send(body(b"data", more=True))
+    await exchange.send(body(b"more", more=True))
+    await exchange.send(body())
+    assert peer.writes == [b"HTTP/1.1 200 OK\r\ndate: now\r\nconnection: close\r\n\r\ndata", b"more"]
+    assert peer.done == [exchange]
+    assert not exchange.keep_alive
+
+
+async def test_to_http_1_0_what_is_whole_keeps_the_connection() -> None:
+    peer, exchange = made("Connection: keep-alive", first="GET / HTTP/1.0")
+    await exchange.send(start(200, (b"content-length", b"2")))
+    await exchange.send(body(b"hi"))
+    assert b"connection" not in peer.writes[0]
+    assert exchange.keep_alive
+
+
 @pytest.mark.parametrize("status", [204, 304])
 async def test_what_has_no_body_says_no_length(status: int) -> None:
     peer, exchange = made()
