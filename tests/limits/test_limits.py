@@ -10,7 +10,6 @@ import pytest
 
 from policylayer.core.decision import Effect, ReasonCode, RuleRef, permission
 from policylayer.core.errors import AuditUnavailable
-from policylayer.keys import Keys
 from policylayer.limits.limits import Limits
 from policylayer.limits.steady import Steady
 from tests.limits.desk import KEYS, RULE, Desk, all_of, asking, charge, opened
@@ -284,32 +283,6 @@ async def test_a_row_says_what_it_charged(desk: Desk) -> None:
     now = desk.clock.time_us()
     told = {"counter": "payments/spend", "key": '["agent:a"]', "amount": "1.50", "window": 60}
     assert orjson.loads(charged.charges) == [{**told, "at": now, "bucket": now}]
-
-
-async def test_a_key_from_the_call_is_nowhere_and_still_one_counter(desk: Desk) -> None:
-    secret = charge("6", key='["hunter2-hunter2"]', private=True)
-    assert await desk.fits(secret)
-    assert not await desk.fits(secret)
-    assert await desk.fits(charge("6", key='["another"]', private=True))
-    told = await desk.sql("SELECT charges FROM records UNION ALL SELECT key FROM counters")
-    assert "keyed:" in str(told)
-    assert "hunter2" not in str(told)
-    await desk.give_back((await desk.sql("SELECT id FROM records WHERE kind = 'decision' ORDER BY id LIMIT 1"))[0][0])
-    assert await desk.fits(secret)
-
-
-async def test_a_new_key_forgets_no_charge(desk: Desk) -> None:
-    """Rotation: the old key stays in the list for as long as what was written with it matters."""
-    secret = charge("4", key='["hunter2"]', private=True)
-    assert await desk.fits(secret)
-    desk.limits = Limits(desk.store, Steady(desk.clock), Keys([bytes(range(1, 33)), bytes(range(32))]))
-    assert await desk.fits(secret)
-    over = await desk.charge(secret)
-    assert over.over is not None
-    assert over.over.retry_after == 60
-    assert len({key for (key,) in await desk.sql("SELECT DISTINCT key FROM counters WHERE bucket_us > 0")}) == 2
-    desk.hand.advance(61)
-    assert await desk.fits(secret)
 
 
 # --- from the log -----------------------------------------------------------------------------------------------------
