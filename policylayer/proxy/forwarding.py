@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -20,7 +21,7 @@ from policylayer.proxy.relay import Relay, SessionOver
 from policylayer.proxy.sessions import Request
 from policylayer.proxy.streams import OpenStream, TooManyStreams
 from policylayer.proxy.visit import Visit
-from policylayer.upstream.interface import Answer
+from policylayer.upstream.interface import Answer, Unsent
 from policylayer.wire import replies
 from policylayer.wire.headers import outgoing
 from policylayer.wire.message import Message
@@ -105,6 +106,7 @@ class Forwarding:
         task = asyncio.current_task()
         assert task is not None
         self._task, self._cancelling = task, task.cancelling()
+        sent = True
         undo = down.when_gone(self._cut) if modern else None
         try:
             if self.endless:
@@ -120,19 +122,21 @@ class Forwarding:
                 return await Relay(self._visit, self._message, self._request, row_id, self.endless).run(answer)
             finally:
                 answer.close()
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cut:
             if not self._is_cut or task.uncancel() > self._cancelling:
                 raise
+            sent = not isinstance(cut, Unsent)
         finally:
             self._task = None
             self._close()
             if undo is not None:
                 undo()
-        return await self._was_cut(modern, row_id)
+        outcome = await self._was_cut(modern, row_id, sent)
+        return outcome if sent else replace(outcome, state=OutcomeState.NEVER_SENT)
 
-    async def _was_cut(self, modern: bool, row_id: str | None) -> Outcome:
+    async def _was_cut(self, modern: bool, row_id: str | None, sent: bool) -> Outcome:
         if self._revoked:
-            words = "this is no longer allowed" if self.endless else WITHHELD
+            words = WITHHELD if sent and not self.endless else "this is no longer allowed"
             told = replies.error(self._message.id, replies.DENIED, words, {"decision_id": row_id})
             await self._visit.down.reply(told)
             return Outcome(OutcomeState.CANCELLED if modern else OutcomeState.UNKNOWN, "it was no longer allowed")

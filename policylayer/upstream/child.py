@@ -16,8 +16,9 @@ from typing import Any, Final
 
 import structlog
 
-from policylayer.core.errors import Lost, NotSent
+from policylayer.core.errors import NotSent
 from policylayer.tasks import spawn
+from policylayer.upstream.inlet import Inlet
 from policylayer.upstream.settings import StdioServer
 from policylayer.upstream.stderr import Lines
 
@@ -64,6 +65,8 @@ class Child:
         self._settings = settings
         self._transport = transport
         self._process = asyncio.subprocess.Process(transport, protocol, asyncio.get_running_loop())
+        assert self._process.stdin is not None
+        self._inlet = Inlet(settings.name, self._process.stdin, settings.max_waiting_bytes)
         self._exited = protocol.exited
         self._on_line = on_line
         self._on_end = on_end
@@ -104,29 +107,20 @@ class Child:
         """Its exit code (negative: the signal that ended it), or None while it runs."""
         return self._process.returncode
 
-    async def write(self, message: bytes) -> None:
-        """Write one message as one line. Raises `Lost` where the process is gone."""
-        self.post(message)
-        assert self._process.stdin is not None
-        try:
-            await self._process.stdin.drain()
-        except (ConnectionError, RuntimeError) as error:
-            raise Lost(f"the process of server `{self._settings.name}` ended") from error
+    async def write(self, message: bytes, deadline: float | None = None) -> None:
+        """Write one message as one line, when it is its turn. Raises as `Inlet.write` does."""
+        self._said = 0
+        await self._inlet.write(message, deadline)
 
     def post(self, message: bytes) -> None:
-        """As `write`, without waiting for it to be taken.
-
-        Outside strings, where JSON has no raw line breaks, a line break is white space like any other.
-        """
+        """Write one at once, whether or not the process takes it: for what is small."""
         self._said = 0
-        assert self._process.stdin is not None
         with suppress(ConnectionError, RuntimeError):
-            self._process.stdin.write(message.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
+            self._inlet.post(message)
 
     async def stop(self) -> None:
         """End it: close its input, then ask, then kill; it and what it started. Returns when it is gone."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._inlet.close()
         for ask in (None, signal.SIGTERM, signal.SIGKILL):
             if ask is not None:
                 self._signal(ask)
@@ -146,6 +140,7 @@ class Child:
             for task in (lines, exit, self._stderr):
                 task.cancel()
             self._transport.close()
+            self._inlet.abort()
         why = (lines.done() and not lines.cancelled() and lines.result()) or f"it ended with code {self.code}"
         self._log.info("server process ended", code=self.code, why=why)
         self._on_end(why)

@@ -20,6 +20,7 @@ from policylayer.core.errors import Lost, NotSent, TimedOut, UpstreamError
 from policylayer.tasks import spawn
 from policylayer.upstream.child import Child
 from policylayer.upstream.glance import SUBSCRIPTION, Glance, Id, glance
+from policylayer.upstream.interface import Unsent
 from policylayer.upstream.mailbox import Mailbox
 from policylayer.upstream.settings import StdioServer
 from policylayer.wire import splice
@@ -101,8 +102,8 @@ class Conversation:
         """Whether a request of that id is under way (only where ids are not rewritten)."""
         return not self.shared and id in self._tickets
 
-    async def ask(self, raw: bytes, said: Glance, endless: bool) -> Ticket:
-        """Send a request; what comes for it is in the ticket's mailbox."""
+    async def ask(self, raw: bytes, said: Glance, endless: bool, deadline: float | None = None) -> Ticket:
+        """Send a request; what comes for it is in the ticket's mailbox. Raises as `Inlet.write` does."""
         assert said.id is not None
         child = self._alive()
         self._stir()
@@ -114,18 +115,24 @@ class Conversation:
             raw = self._rename(raw, said, ticket)
         self._tickets[ticket.id] = ticket
         try:
-            await child.write(raw)
+            await child.write(raw, deadline)
+        except (NotSent, Unsent):
+            self.drop(ticket, "it was never sent", cancel=False)
+            raise
+        except TimedOut:
+            self.drop(ticket, "it took too long")
+            raise
         except BaseException:
-            self.drop(ticket, "the request was given up")
+            self.drop(ticket, "nobody waits for it", cancel=self.shared)
             raise
         return ticket
 
-    async def tell(self, raw: bytes) -> None:
-        """Send a notification, or the response to a request of the server."""
+    async def tell(self, raw: bytes, deadline: float | None = None) -> None:
+        """Send a notification, or the response to a request of the server. Raises as `Inlet.write` does."""
         child = self._alive()
         self._stir()
         self.fresh = False
-        await child.write(raw)
+        await child.write(raw, deadline)
         if not self._tickets and not self.listening:
             self._rest()
 

@@ -6,6 +6,7 @@ Failures are those of `core.errors`, and say how far the call came.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal, Protocol
 
@@ -66,7 +67,10 @@ class Upstream(Protocol):
         """Its name in the configuration."""
 
     async def exchange(self, exchange: Exchange) -> Answer:
-        """Send it once. Raises `NotSent` (and its kinds below), `Lost`, `TimedOut` or `ProtocolFault`."""
+        """Send it once. Raises `NotSent` (and its kinds below), `Lost`, `TimedOut` or `ProtocolFault`.
+
+        Where its caller is cancelled, `Unsent` if it is known that nothing was sent.
+        """
 
     async def close(self) -> None:
         """End all that is open."""
@@ -80,6 +84,10 @@ class Overloaded(NotSent):
     def __init__(self, message: str, help: str = "", retry_after: float = 1.0) -> None:
         super().__init__(message, help)
         self.retry_after = retry_after
+
+
+class Unsent(asyncio.CancelledError):
+    """The caller left before a byte of the call was sent: a cancellation like any other, but nothing can have run."""
 
 
 class CircuitOpen(Overloaded):

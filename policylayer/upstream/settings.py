@@ -45,7 +45,8 @@ class StdioServer:
     """A server that is a command, spoken to over its standard input and output.
 
     One process runs per handshake session, and at 2026-07-28 one per owner; `max_processes` bounds both together. One
-    that nothing asked of for `idle_timeout` is ended (`session_idle_timeout` where it is a session's).
+    that nothing asked of for `idle_timeout` is ended (`session_idle_timeout` where it is a session's). At most
+    `max_waiting_bytes` wait for one process that does not read.
     """
 
     name: str
@@ -53,6 +54,7 @@ class StdioServer:
     cwd: Path | None = None
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     max_processes: int = 32
+    max_waiting_bytes: int = 16 * 1024 * 1024
     idle_timeout: float = 300.0
     session_idle_timeout: float = 3600.0
     stop_timeout: float = 3.0

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from policylayer.core.errors import NotSent, TimedOut, UpstreamError
 from policylayer.core.shares import Shares
@@ -21,8 +21,6 @@ from policylayer.upstream.faces import NO_HEADERS, Plain, Stream
 from policylayer.upstream.glance import Glance, glance
 from policylayer.upstream.interface import Answer, Exchange, Overloaded
 from policylayer.upstream.settings import StdioServer
-
-T = TypeVar("T")
 
 MODERN: Final = "2026-07-28"
 
@@ -186,11 +184,11 @@ class StdioUpstream:
             # Its sender's id may be another's here. At this revision, leaving is the cancel.
             return Plain(202)
         if said.kind != "request" or said.id is None:
-            await self._in_time(conversation.tell(exchange.body), deadline)
+            await conversation.tell(exchange.body, deadline)
             return Plain(202)
         if conversation.is_open(said.id):
             return Plain.error(400, said.id, -32600, "a request with this id is under way")
-        ticket = await self._in_time(conversation.ask(exchange.body, said, exchange.endless), deadline)
+        ticket = await conversation.ask(exchange.body, said, exchange.endless, deadline)
         until = None if exchange.endless else deadline
         try:
             first = await next_message(ticket, until, self.name)
@@ -205,10 +203,3 @@ class StdioUpstream:
             return Plain(status, {"content-type": "application/json", **extra}, first)
         leave = partial(conversation.drop, ticket, "nobody waits for it", conversation.shared)
         return Stream(self.name, ticket.mailbox, leave, until, first, extra)
-
-    async def _in_time(self, work: Coroutine[Any, Any, T], deadline: float) -> T:
-        try:
-            async with asyncio.timeout_at(deadline):
-                return await work
-        except TimeoutError:
-            raise TimedOut(f"server `{self.name}` did not take the message in time") from None

@@ -12,7 +12,7 @@ import pytest
 from policylayer.core.decision import Obligations
 from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut
 from policylayer.proxy.limits import Limits
-from policylayer.upstream.interface import Exchange, Overloaded
+from policylayer.upstream.interface import Exchange, Overloaded, Unsent
 from tests.proxy.fakes import ALLOW, DONE, TOOLS, FakeAnswer, event, result, stream
 from tests.proxy.rig import Rig, call, modern, modern_call
 
@@ -218,6 +218,27 @@ async def test_a_modern_client_that_leaves_cancels(rig: Rig) -> None:
     await asyncio.wait_for(answer.closed.wait(), 5)
     await opened.whole()
     assert rig.recorder.states == ["cancelled"]
+
+
+async def test_a_modern_client_that_leaves_before_its_call_is_sent_has_sent_nothing(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def waits_for_its_turn(exchange: Any) -> Any:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as left:
+            raise Unsent from left
+
+    monkeypatch.setattr(rig.upstream, "exchange", waits_for_its_turn)
+    rig.deps.tools.learn("shop", {"tools": TOOLS})
+    opened = await rig.open(modern_call())
+    await asyncio.wait_for(begun.wait(), 5)
+    await opened.leave()
+    await opened.whole()
+    assert rig.recorder.states == ["never_sent"]
 
 
 async def test_a_handshake_client_that_leaves_does_not(rig: Rig) -> None:

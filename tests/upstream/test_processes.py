@@ -127,6 +127,27 @@ async def test_a_killed_process_takes_its_children_along(tmp_path: Path) -> None
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("how", ["killed", "closed"])
+async def test_who_waits_for_a_process_that_reads_nothing_is_woken_by_its_end(how: str) -> None:
+    deaf = (sys.executable, "-S", "-c", "import time; time.sleep(600)")
+    async with stdio(command=deaf, stop_timeout=0.1) as upstream:
+        exchanges = [modern(call("safe", text="x" * 1_000_000)) for _ in range(3)]
+        tasks = [asyncio.get_running_loop().create_task(upstream.exchange(each)) for each in exchanges]
+        async with asyncio.timeout(10):
+            while not (
+                children := [each for each in psutil.Process().children() if each.cmdline()[-1:] == list(deaf[-1:])]
+            ):
+                await asyncio.sleep(0.01)
+            await asyncio.wait(tasks, timeout=0.1)
+            if how == "killed":
+                children[0].kill()
+            else:
+                await upstream.close()
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in ended] == [Lost, NotSent, NotSent]
+
+
 async def test_lines_that_are_no_messages_are_passed_over() -> None:
     async with stdio() as upstream:
         assert await text(await upstream.exchange(modern(call("noise")))) == "after noise"
