@@ -2,7 +2,7 @@
 
 The bytes sent are those that were judged. The agent gets exactly one answer: the server's, or a word on how it failed.
 When the agent goes away, a modern call is cancelled at the server; a handshake call goes on, since there only
-`notifications/cancelled` cancels. Must not know policy.
+`notifications/cancelled` cancels: after that the server has a moment to answer all the same. Must not know policy.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Forwarding:
     """
 
     __slots__ = (
+        "_cancelled",
         "_cancelling",
         "_is_cut",
         "_let_go",
@@ -69,7 +70,7 @@ class Forwarding:
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._stream: OpenStream | None = None
-        self._is_cut = self._revoked = self._let_go = False
+        self._is_cut = self._revoked = self._let_go = self._cancelled = False
 
     async def __call__(self, command: Forward | None = None) -> Outcome:
         """Send, relay, and say how it ended. Raises nothing."""
@@ -115,6 +116,7 @@ class Forwarding:
                 down.when_long(self._stay_open)
             fields = outgoing(self._message, self._visit.headers, self._schema)
             self._request.sent = True
+            self._request.give_up = self._give_up
             answer = await self._visit.send(fields, self._raw, self.endless)
             try:
                 if self.on_head is not None:
@@ -127,7 +129,7 @@ class Forwarding:
                 raise
             sent = not isinstance(cut, Unsent)
         finally:
-            self._task = None
+            self._task = self._request.give_up = None
             self._close()
             if undo is not None:
                 undo()
@@ -144,6 +146,10 @@ class Forwarding:
             down = self._visit.down
             await (down.end() if down.begun else down.reply(replies.unavailable(self._message.id, "overloaded")))
             return Outcome(OutcomeState.EXECUTED, "the proxy ended")
+        if self._cancelled:
+            # Who cancels a request is not answered.
+            await self._visit.down.reply(replies.ACCEPTED)
+            return Outcome(OutcomeState.CANCELLED, "its client cancelled it")
         if self.endless:
             return Outcome(OutcomeState.EXECUTED, "the client ended the stream")
         return Outcome(OutcomeState.CANCELLED, "the client went away")
@@ -180,6 +186,12 @@ class Forwarding:
         """The program ends: the stream does as if the server had ended it."""
         self._let_go = True
         self._cut()
+
+    def _give_up(self) -> None:
+        """Its client has cancelled it by a notification."""
+        if not self._cancelled:
+            self._cancelled = True
+            asyncio.get_running_loop().call_later(self._visit.deps.limits.cancelled, self._cut)
 
     def _cut(self) -> None:
         if self._task is not None and not self._is_cut:

@@ -30,7 +30,6 @@ from policylayer.wire.rejection import INVALID_PARAMS
 from policylayer.wire.replies import Reply
 
 LISTENING = "subscriptions/listen"
-ACCEPTED = Reply(202, (), b"")
 FREE = frozenset({"resources/unsubscribe", "tasks/list"})
 """Nothing is gained by these but what is judged or filtered elsewhere."""
 
@@ -109,7 +108,7 @@ async def handle(visit: Visit, tried: Attempt, schema: object = None) -> None:
         handling.over()
     if handling.cancelled:
         # Who cancels a request is not answered.
-        await (down.end() if down.begun else down.reply(ACCEPTED))
+        await (down.end() if down.begun else down.reply(replies.ACCEPTED))
     elif (reply := _told(visit, tried, verdict)) is not None:
         await down.reply(reply)
 

@@ -18,10 +18,11 @@ class Limits:
     `hold` bounds one held POST of a handshake client, `hold_modern` one chain of rounds; `poll` one held POST of a
     modern client, `last_poll` the round after which it is told to call again (clients stop at 10). `beat` is how often
     a held client hears something, `ping` how often an idle stream does, `recheck` how often an open stream's right to
-    be open is asked for again. `held` are bytes of large requests under way, and of large answers not read yet.
-    `questions` are those of one server on one stream, pings aside, `questions_a_minute` all those in one session,
-    `asked` those of one message, `rounds` how often one call, or one task, may ask. `task_bytes` are of the requests
-    that made tasks; what ends in `_each` is one principal's share.
+    be open is asked for again; `cancelled` is how long a server may still answer what its client has cancelled. `held`
+    are bytes of large requests under way, and of large answers not read yet. `questions` are those of one server on one
+    stream, pings aside, `questions_a_minute` all those in one session, `asked` those of one message, `rounds` how often
+    one call, or one task, may ask. `task_bytes` are of the requests that made tasks; what ends in `_each` is one
+    principal's share.
     """
 
     message: wire.Limits = wire.DEFAULT
@@ -35,6 +36,7 @@ class Limits:
     event: int = 16 * 1024 * 1024
     linger: float = 1.0
     resume: float = 300.0
+    cancelled: float = 1.0
 
     hold: float = 30.0
     hold_modern: float = 240.0

@@ -52,24 +52,39 @@ async def notification(visit: Visit, message: Message) -> None:
     """A notification: known ones are forwarded, others end here."""
     if message.treatment == "denied" or visit.frozen() is not None:
         visit.deps.metrics.count("refused", "notification")
-        await visit.down.reply(judged.ACCEPTED)
+        await visit.down.reply(replies.ACCEPTED)
     elif message.method == CANCELLED and _cancel_wait(visit, message):
-        await visit.down.reply(judged.ACCEPTED)
+        await visit.down.reply(replies.ACCEPTED)
     elif not _is_own(visit, message):
         visit.deps.metrics.count("dropped", "foreign_notification")
-        await visit.down.reply(judged.ACCEPTED)
+        await visit.down.reply(replies.ACCEPTED)
     else:
+        if message.method == CANCELLED:
+            _give_up(visit, message)
         await _forward(visit, message)
 
 
 def _cancel_wait(visit: Visit, message: Message) -> bool:
     """Whether it cancels a request that waits here and that the server has not seen."""
-    id = message.params.get("requestId")
-    asked = visit.session.asked(id) if visit.session is not None and type(id) in (int, str) else None
+    asked = _named(visit, message)
     if asked is None or asked.cancel is None:
         return False
     asked.cancel()
     return True
+
+
+def _give_up(visit: Visit, message: Message) -> None:
+    """A server need not answer what is cancelled: nobody waits for that until it is too late, and the server is to
+    blame. Begun before the server is told, which may have to wait for it to read."""
+    asked = _named(visit, message)
+    if asked is not None and asked.give_up is not None:
+        asked.give_up()
+
+
+def _named(visit: Visit, message: Message) -> Request | None:
+    """The caller's own request that it cancels."""
+    id = message.params.get("requestId")
+    return visit.session.asked(id) if visit.session is not None and isinstance(id, int | str) else None
 
 
 def _is_own(visit: Visit, message: Message) -> bool:
@@ -104,7 +119,7 @@ async def response(visit: Visit, message: Message) -> bool:
     if visit.session is None or not visit.session.settle(message.id):
         return False
     if visit.frozen() is not None:
-        await visit.down.reply(judged.ACCEPTED)
+        await visit.down.reply(replies.ACCEPTED)
     else:
         await _forward(visit, message)
     return True
@@ -128,7 +143,7 @@ def _status_of(visit: Visit, answer: Answer) -> Reply:
     """The server's status, where it means something between agent and server; never its body."""
     status = answer.status
     if 200 <= status < 300:
-        return judged.ACCEPTED
+        return replies.ACCEPTED
     if status == 404 and visit.session is not None:
         visit.deps.sessions.forget(visit.session)
         return session_not_found(None)

@@ -54,17 +54,18 @@ class Request:
     """One of the agent's requests, for as long as its answer may come: to its POST, or replayed on a later stream.
 
     `take` makes of the server's answer what the agent gets (None: the same bytes). `cancel` ends a wait of ours before
-    the request is forwarded. `sent`: the server may have it, so it may be answered. `late` waits for an answer that
-    comes on another stream, and what the agent got of it, or for None, where its session is over before; `guard` is
-    what is to be done to it, and `treated` says what was; `told_ours`: it held the proxy's own credential. `lists` are
-    the filters of lists that were ever asked for under this id, by the member that holds their items: an id used again
-    lifts none of them.
+    the request is forwarded, `give_up` the wait for its answer after it was. `sent`: the server may have it, so it may
+    be answered. `late` waits for an answer that comes on another stream, and what the agent got of it, or for None,
+    where its session is over before; `guard` is what is to be done to it, and `treated` says what was; `told_ours`: it
+    held the proxy's own credential. `lists` are the filters of lists that were ever asked for under this id, by the
+    member that holds their items: an id used again lifts none of them.
     """
 
     method: str
     take: Take | None = None
     lists: dict[str, Take] = field(default_factory=dict)
     cancel: Callable[[], None] | None = None
+    give_up: Callable[[], None] | None = None
     late: asyncio.Future[tuple[ServerMessage, bytes] | None] | None = None
     guard: Guard | None = None
     treated: tuple[str, ...] = ()

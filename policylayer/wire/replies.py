@@ -42,6 +42,10 @@ class Reply:
     body: bytes
 
 
+ACCEPTED: Final = Reply(202, (), b"")
+"""What a message gets that has no answer, and a request that its client has cancelled."""
+
+
 def denial(
     message: Message,
     decision: Decision,

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
 
+from policylayer.proxy.limits import Limits
+from policylayer.upstream.guard import Guarded
+from policylayer.upstream.settings import Limits as ServerLimits
 from tests.proxy.fakes import DENY, HOLD, FakeAnswer, event, proper, result, stream
 from tests.proxy.rig import Rig, call, modern, request
+from tests.upstream.scripted import stdio
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +106,69 @@ async def test_ones_own_request_is_cancelled_in_its_session(rig: Rig) -> None:
     await opened.whole()
     await rig.post(cancel)
     assert len(rig.upstream.bodies("notifications/cancelled")) == 1
+
+
+@pytest.mark.shows("proxy.5")
+@pytest.mark.parametrize("kind", ["nothing", "a stream", "a stream to come back to"])
+async def test_a_cancelled_request_that_its_server_does_not_answer_ends_without_an_answer(kind: str) -> None:
+    rig = Rig(Limits(cancelled=0.0))
+    await rig.endpoint.start()
+    pieces = {"nothing": (), "a stream": (TOLD,), "a stream to come back to": (b"id: 1\ndata: \n\n", None)}
+    busy, _ = stream(*pieces[kind])
+    if kind == "nothing":
+        busy.content_type = "application/json"
+    rig.upstream.answer = lambda exchange, message: busy if message.get("id") == 7 else proper(exchange, message)
+    await rig.initialize()
+    opened = await rig.open(call(id=7))
+    await rig.upstream.wait_for(2)
+    if kind != "nothing":
+        await opened.begun()
+    assert (await rig.post(notified("notifications/cancelled", requestId=7))).status == 202
+    assert rig.upstream.methods[-1] == "notifications/cancelled"
+    ended = await opened.whole()
+    assert (ended.status, b"jsonrpc" in ended.body) == (202 if kind == "nothing" else 200, kind == "a stream")
+    assert [(each.outcome.state, each.outcome.detail) for each in rig.recorder.outcomes] == [
+        ("cancelled", "its client cancelled it")
+    ]
+    assert busy.closed.is_set()
+    assert (await rig.post(call(id=7))).status == 400, "its answer may still come"
+    assert (await rig.post(call(id=8))).status == 200
+    await rig.endpoint.close()
+
+
+async def test_what_is_cancelled_and_answered_all_the_same_is_relayed() -> None:
+    rig = Rig(Limits(cancelled=60.0))
+    await rig.endpoint.start()
+    busy, queue = stream()
+    rig.upstream.answer = lambda exchange, message: busy if message.get("id") == 7 else proper(exchange, message)
+    await rig.initialize()
+    opened = await rig.open(call(id=7))
+    await opened.begun()
+    await rig.post(notified("notifications/cancelled", requestId=7))
+    queue.put_nowait(event(result({"id": 7})))
+    queue.put_nowait(None)
+    assert (await (await opened.whole()).event())["result"]
+    assert rig.recorder.states == ["executed"]
+    await rig.endpoint.close()
+
+
+@pytest.mark.shows("proxy.5")
+async def test_cancelled_calls_to_a_process_say_nothing_of_the_server() -> None:
+    rig = Rig(Limits(cancelled=0.0))
+    await rig.endpoint.start()
+    async with stdio(limits=ServerLimits(timeout=60, breaker_failures=1)) as upstream:
+        rig.upstream = upstream  # type: ignore[assignment]
+        await rig.initialize()
+        posts = [await rig.open(call("hang", id=id)) for id in (7, 8)]
+        assert (await rig.post(call("echo", id=9))).json["id"] == 9
+        for id in (7, 8):
+            await rig.post(notified("notifications/cancelled", requestId=id))
+        assert [(await each.whole()).status for each in posts] == [202, 202]
+        assert json.loads((await rig.post(call("cancelled", id=10))).json["result"]["content"][0]["text"]) == [7, 8]
+        assert isinstance(upstream, Guarded)
+        assert (upstream.condition.breaker, upstream.condition.calls) == ("closed", 0)
+    assert rig.recorder.states == ["executed", "cancelled", "cancelled", "executed"]
+    await rig.endpoint.close()
 
 
 async def of_task(rig: Rig, token: str) -> None:

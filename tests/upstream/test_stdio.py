@@ -151,6 +151,20 @@ async def test_in_the_handshake_era_going_away_is_no_cancel_but_a_deadline_is() 
         assert json.loads(await text(await session.send(call("cancelled", id=9)))) == [8]
 
 
+async def test_in_a_session_an_answer_after_the_cancel_reaches_nobody() -> None:
+    async with stdio() as upstream:
+        session = await Session.open(upstream)
+        late = asyncio.get_running_loop().create_task(session.send(call("late", id=7)))
+        await text(await session.send(call("echo", id=2)))
+        late.cancel()
+        await asyncio.gather(late, return_exceptions=True)
+        cancel = b'{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}'
+        assert (await session.send(cancel)).status == 202
+        answer = await session.send(call("cancelled", id=9))
+        assert answer.content_type == "application/json"
+        assert json.loads(await text(answer)) == [7], "told once"
+
+
 # --- 2026-07-28 -------------------------------------------------------------------------------------------------------
 
 
