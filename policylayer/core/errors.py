@@ -11,6 +11,7 @@
         +-- Lost             it was sent, and no (whole) answer came
         +-- TimedOut         it was sent, and the deadline passed
         +-- ProtocolFault    it answered something that is not MCP
+            +-- TooLarge     it answered with more than we take: our limit, and no failure of its
 
 Each class has a stable `code`, which the API and the logs use. What each becomes on the wire is a table in
 `wire/replies.py`; messages are one sentence, lower case, without a full stop; `help` is the fix.
@@ -108,3 +109,13 @@ class ProtocolFault(UpstreamError):
     """The server answered something that is not MCP, or more than is allowed."""
 
     code = "upstream_protocol"
+
+
+class TooLarge(ProtocolFault):
+    """The server answered, with more than is allowed or than its client reads: nothing is wrong with the server."""
+
+    code = "upstream_too_large"
+
+
+class Overrun(Lost, TooLarge):
+    """The process that the call was sent to was ended, since it answered something with more than is allowed."""

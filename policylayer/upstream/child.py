@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from policylayer.core.errors import NotSent
+from policylayer.core.errors import Lost, NotSent, Overrun
 from policylayer.tasks import spawn
 from policylayer.upstream.inlet import Inlet
 from policylayer.upstream.settings import StdioServer
@@ -52,7 +52,8 @@ class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
 
 
 class Child:
-    """A running process. `on_line` is called with each line it writes, `on_end` once, after the last one."""
+    """A running process. `on_line` is called with each line it writes, `on_end` once, after the last one, with what
+    becomes of calls under way."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Child:
         transport: asyncio.SubprocessTransport,
         protocol: _Protocol,
         on_line: Callable[[bytes], None],
-        on_end: Callable[[str], None],
+        on_end: Callable[[Lost], None],
     ) -> None:
         self._settings = settings
         self._transport = transport
@@ -77,7 +78,7 @@ class Child:
 
     @classmethod
     async def start(
-        cls, settings: StdioServer, on_line: Callable[[bytes], None], on_end: Callable[[str], None]
+        cls, settings: StdioServer, on_line: Callable[[bytes], None], on_end: Callable[[Lost], None]
     ) -> Child:
         """Start the configured command. Raises `NotSent` where it cannot be."""
         loop = asyncio.get_running_loop()
@@ -141,9 +142,11 @@ class Child:
                 task.cancel()
             self._transport.close()
             self._inlet.abort()
-        why = (lines.done() and not lines.cancelled() and lines.result()) or f"it ended with code {self.code}"
+        wrong = lines.done() and not lines.cancelled() and lines.result()
+        why = wrong or f"it ended with code {self.code}"
         self._log.info("server process ended", code=self.code, why=why)
-        self._on_end(why)
+        told = f"the process of server `{self._settings.name}` ended: {why}"
+        self._on_end((Overrun if wrong else Lost)(told, "its standard error is in the log"))
 
     async def _clear(self, lines: asyncio.Task[str], exit: asyncio.Task[Any]) -> None:
         """Its output or the process itself has ended: so must the other, and all it started, in this order."""

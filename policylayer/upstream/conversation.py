@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 import structlog
 
-from policylayer.core.errors import Lost, NotSent, TimedOut, UpstreamError
+from policylayer.core.errors import Lost, NotSent, TimedOut
 from policylayer.tasks import spawn
 from policylayer.upstream.child import Child
 from policylayer.upstream.glance import SUBSCRIPTION, Glance, Id, glance
@@ -245,12 +245,9 @@ class Conversation:
         if count & (count - 1) == 0:
             log.warning(event, server=self._settings.name, count=count, **more)
 
-    def _ended(self, why: str) -> None:
+    def _ended(self, error: Lost) -> None:
         """The process is gone: what was sent is lost."""
         self._stir()
-        error: UpstreamError = Lost(
-            f"the process of server `{self._settings.name}` ended: {why}", "its standard error is in the log"
-        )
         for ticket in list(self._tickets.values()):
             ticket.mailbox.end(error)
         self._tickets.clear()

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from policylayer.core.errors import ProtocolFault, TimedOut
+from policylayer.core.errors import TimedOut, TooLarge
 from policylayer.upstream.glance import Id
 from policylayer.upstream.mailbox import Mailbox
 from policylayer.wire import sse
@@ -38,7 +38,7 @@ class Plain:
     async def read(self, limit: int) -> bytes:
         """The whole body."""
         if len(self._body) > limit:
-            raise ProtocolFault(f"the server answered with more than {limit} bytes")
+            raise TooLarge(f"the server answered with more than {limit} bytes")
         return self._body
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -83,7 +83,7 @@ class Stream:
             size += len(chunk)
             if size > limit:
                 self.close()
-                raise ProtocolFault(f"server `{self._name}` answered with more than {limit} bytes")
+                raise TooLarge(f"server `{self._name}` answered with more than {limit} bytes")
             parts.append(chunk)
         return b"".join(parts)
 

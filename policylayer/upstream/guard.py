@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import structlog
 
-from policylayer.core.errors import Lost, NotSent, UpstreamError
+from policylayer.core.errors import Lost, NotSent, TooLarge, UpstreamError
 from policylayer.core.immutable import immutable
 from policylayer.core.shares import Shares
 from policylayer.upstream.breaker import Breaker, State
@@ -101,7 +101,12 @@ class Guarded:
         self._judge(how)
 
     def _judge(self, how: BaseException | int) -> None:
-        """Tell the breaker. A caller that went away says nothing of the server, and neither does our own limit."""
+        """Tell the breaker. A caller that went away says nothing of the server, and neither does our own limit.
+
+        An answer that is larger than we take is one: else one caller could have the server left alone for all.
+        """
+        if isinstance(how, TooLarge):
+            how = 200
         if isinstance(how, UpstreamError) and not isinstance(how, Overloaded):
             self._failed(how.message, isinstance(how, NotSent | Lost))
         elif isinstance(how, int) and how in GATEWAY_FAILURES:

@@ -18,7 +18,7 @@ from typing import Final
 
 from yarl import URL
 
-from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut, UpstreamError
+from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut, TooLarge, UpstreamError
 from policylayer.upstream.addresses import GuardedResolver
 from policylayer.upstream.connection import Connection, Fault, Reply
 from policylayer.upstream.interface import Answer, Exchange
@@ -163,7 +163,7 @@ class HttpAnswer:
             size += reply.buffered
             if size > limit:
                 self.close()
-                raise ProtocolFault(f"server `{self._name}` answered with more than {limit} bytes")
+                raise TooLarge(f"server `{self._name}` answered with more than {limit} bytes")
             if reply.parts:
                 parts.append(reply.take())
             if reply.complete:
@@ -179,7 +179,7 @@ class HttpAnswer:
                 size += reply.buffered
                 if not self._endless and size > self._most:
                     self.close()
-                    raise ProtocolFault(f"server `{self._name}` answered with more than {self._most} bytes")
+                    raise TooLarge(f"server `{self._name}` answered with more than {self._most} bytes")
                 yield reply.take()
             elif reply.complete:
                 return

@@ -50,7 +50,7 @@ class Answer(Protocol):
         """The media type, lower case, without parameters; empty where there is none."""
 
     async def read(self, limit: int) -> bytes:
-        """The whole body. Raises `ProtocolFault` where it is longer than `limit`, else as `chunks` does."""
+        """The whole body. Raises `TooLarge` where it is longer than `limit`, else as `chunks` does."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives, nothing kept back. Raises `Lost`, `TimedOut` or `ProtocolFault`."""

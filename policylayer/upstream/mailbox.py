@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from policylayer.core.errors import ProtocolFault, UpstreamError
+from policylayer.core.errors import TooLarge, UpstreamError
 
 OVERHEAD: Final = 128
 """Bytes that a waiting message takes besides its own."""
@@ -39,7 +39,7 @@ class Mailbox:
         self._size += len(message) + OVERHEAD
         if self._size > self._most:
             self._messages.clear()
-            self.end(ProtocolFault(f"server `{self._name}` sent more than {self._most} bytes that nobody read"))
+            self.end(TooLarge(f"server `{self._name}` sent more than {self._most} bytes that nobody read"))
             return
         self._messages.append(message)
         self._news.set()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from policylayer.core.decision import Obligations
-from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut
+from policylayer.core.errors import Lost, NotSent, Overrun, ProtocolFault, TimedOut, TooLarge
 from policylayer.proxy.limits import Limits
 from policylayer.upstream.interface import Exchange, Overloaded, Unsent
 from tests.proxy.fakes import ALLOW, DONE, TOOLS, FakeAnswer, event, result, stream
@@ -129,6 +129,8 @@ async def test_a_failed_tool_is_executed_and_an_error(rig: Rig) -> None:
         (Lost("x"), "unknown"),
         (TimedOut("x"), "timed_out"),
         (ProtocolFault("x"), "failed"),
+        (TooLarge("x"), "failed"),
+        (Overrun("x"), "unknown"),
     ],
 )
 async def test_how_far_a_failed_call_came_is_recorded(rig: Rig, made: Any, error: Exception, state: str) -> None:

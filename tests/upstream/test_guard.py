@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-from policylayer.core.errors import Lost, NotSent, TimedOut
+from policylayer.core.errors import Lost, NotSent, Overrun, TimedOut, TooLarge
 from policylayer.upstream import CircuitOpen, Exchange, Limits, Overloaded
 from policylayer.upstream.faces import Plain
 from policylayer.upstream.guard import Guarded
@@ -103,6 +103,17 @@ async def test_being_full_is_no_failure_of_the_server() -> None:
         with pytest.raises(Overloaded, match="no more processes"):
             await guard.guarded.exchange(post(call()))
     assert guard.guarded.condition.breaker == "closed"
+
+
+@pytest.mark.parametrize("kind", [TooLarge, Overrun])
+async def test_an_answer_that_is_larger_than_we_take_is_no_failure_of_the_server(kind: type[TooLarge]) -> None:
+    guard = Guard(breaker_failures=2)
+    for each in (TimedOut("slow"), kind("more than 10 bytes"), TimedOut("slow")):
+        guard.inner.next = each
+        with pytest.raises(type(each)):
+            await guard.guarded.exchange(post(call()))
+    assert guard.guarded.condition.breaker == "closed"
+    assert guard.guarded.condition.calls == 0
 
 
 async def test_an_error_status_of_the_server_itself_is_no_failure() -> None:

@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from policylayer.core.errors import Lost, NotSent, ProtocolFault, TimedOut
+from policylayer.core.errors import Lost, NotSent, TimedOut, TooLarge
 from policylayer.upstream import Exchange, Limits
 from tests.support.ports import free_port
 from tests.support.recording import Recording
@@ -216,12 +216,12 @@ async def test_a_connection_that_the_server_closed_while_idle_is_not_used() -> N
 
 async def test_an_answer_longer_than_allowed_is_a_fault() -> None:
     async with Recording() as rec, upstream_to(rec.url) as upstream:
-        with pytest.raises(ProtocolFault, match="more than 10 bytes"):
+        with pytest.raises(TooLarge, match="more than 10 bytes"):
             await whole(upstream, post(call()), limit=10)
         assert await text_of(upstream, call()) == "safe done"
     small = Limits(timeout=5, max_answer_bytes=64 * 1024)
     async with Recording() as rec, upstream_to(rec.url, small) as upstream:
-        with pytest.raises(ProtocolFault, match="more than 65536 bytes"):
+        with pytest.raises(TooLarge, match="more than 65536 bytes"):
             await whole(upstream, post(call(_rec="huge")))
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from policylayer.core.errors import ProtocolFault, TimedOut, UpstreamError
+from policylayer.core.errors import ProtocolFault, TimedOut, TooLarge, UpstreamError
 from policylayer.upstream import Limits
 from tests.support.recording import Recording
 from tests.upstream.helpers import call, post, text_of, upstream_to, whole
@@ -101,7 +101,7 @@ async def test_bodies_that_are_not_mcp_are_passed_up_to_be_judged() -> None:
 async def test_an_endless_list_is_cut_off() -> None:
     """UP-06."""
     async with Recording() as rec, upstream_to(rec.url, Limits(timeout=10, max_answer_bytes=1 << 20)) as upstream:
-        with pytest.raises(ProtocolFault, match="more than 1048576 bytes"):
+        with pytest.raises(TooLarge, match="more than 1048576 bytes"):
             await whole(upstream, post(call(_rec="huge")))
 
 

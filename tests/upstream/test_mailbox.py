@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from policylayer.core.errors import Lost, ProtocolFault
+from policylayer.core.errors import Lost, TooLarge
 from policylayer.upstream.mailbox import OVERHEAD, Mailbox
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +53,7 @@ async def test_a_slow_reader_loses_the_stream() -> None:
     for _ in range(3):
         box.put(b"12345")
     assert box.ended
-    with pytest.raises(ProtocolFault, match="more than 266 bytes"):
+    with pytest.raises(TooLarge, match="more than 266 bytes"):
         await box.get()
 
 

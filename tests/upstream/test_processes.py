@@ -13,7 +13,7 @@ import psutil
 import pytest
 import structlog
 
-from policylayer.core.errors import Lost, NotSent, ProtocolFault
+from policylayer.core.errors import Lost, NotSent, Overrun
 from policylayer.upstream import Exchange, Limits, Overloaded
 from policylayer.upstream.child import LINES_AT_ONCE
 from policylayer.upstream.glance import Glance, glance
@@ -184,7 +184,7 @@ async def test_a_line_that_is_too_long_ends_the_process() -> None:
     small = Limits(timeout=10, max_answer_bytes=100_000)
     async with stdio(limits=small) as upstream:
         assert len(await text(await upstream.exchange(modern(call("long", size=90_000))))) == 90_000
-        with pytest.raises((Lost, ProtocolFault), match="more than 100000 bytes"):
+        with pytest.raises(Overrun, match="more than 100000 bytes"):
             await upstream.exchange(modern(call("long", size=1_000_000)))
         assert await pid_of(upstream)
 
