@@ -212,11 +212,22 @@ def checkpoints_of(config: Config, backstage: Backstage) -> Checkpoints:
 
 
 def limits_of(config: Config) -> proxy_limits.Limits:
-    """The data path's limits, with what the configuration sets."""
+    """The data path's limits, with what the configuration sets.
+
+    The largest answer that any server may give must pass here too, and have room to wait for its reader; what each
+    server may give is seen to where it is read.
+    """
     default = proxy_limits.DEFAULT
+    answer = max([default.answer, *(each.limits.max_answer or 0 for each in config.servers)])
+    more = answer - default.answer
     return replace(
         default,
         message=replace(default.message, size=config.limits.message),
+        server_message=replace(default.server_message, size=max(default.server_message.size, answer)),
+        answer=answer,
+        event=max(default.event, answer),
+        held=default.held + more,
+        held_each=default.held_each + more,
         hold=config.approvals.hold,
         hold_modern=config.approvals.hold_modern,
         sessions=config.limits.sessions,
