@@ -2,6 +2,7 @@
 
 The URL comes from the operator's configuration, so private and loopback servers are normal; what is not normal is a
 name that was public when it was first looked up and later resolves to a private or loopback address (DNS rebinding).
+What counts is the innermost address of each lookup; a name that moves further out is as good as a public one.
 An address that the operator wrote as a literal is taken as meant. Knows nothing of HTTP; `pool.py` asks it, and
 `connector.py`, as a resolver of aiohttp's, which is not loaded for it: that takes a tenth of a start.
 """
@@ -24,6 +25,8 @@ _Key: TypeAlias = tuple[str, int]
 
 _Found: TypeAlias = Sequence[Any] | Exception
 """What the system says of a name."""
+
+INWARDS: Final[tuple[Reach, ...]] = ("public", "private", "loopback", "forbidden")
 
 METADATA: Final = frozenset({ip_address("100.100.100.200"), ip_address("fd00:ec2::254"), ip_address("168.63.129.16")})
 """Cloud metadata services outside the link-local range (Alibaba, AWS over IPv6, Azure)."""
@@ -125,7 +128,7 @@ class GuardedResolver:
 
     def __init__(self, inner: Resolver | None = None) -> None:
         self._inner = inner or SystemResolver()
-        self._first: dict[str, frozenset[Reach]] = {}
+        self._first: dict[str, Reach] = {}
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Address]:
         """The addresses of `host`. Raises OSError where one of them may not be used."""
@@ -138,15 +141,11 @@ class GuardedResolver:
         await self._inner.close()
 
     def _check(self, host: str, addresses: Sequence[str]) -> None:
-        reaches = frozenset(map(reach, addresses))
-        if "forbidden" in reaches:
+        if not addresses:
+            return
+        now = max(map(reach, addresses), key=INWARDS.index)
+        if now == "forbidden":
             raise OSError(None, f"`{host}` resolves to a link-local, metadata or unusable address")
-        first = self._first.setdefault(host, reaches)
-        if not reaches <= first:
-            raise OSError(
-                None, f"`{host}` resolved to {_words(first)} addresses first, and now to {_words(reaches)} ones"
-            )
-
-
-def _words(reaches: frozenset[Reach]) -> str:
-    return " and ".join(sorted(reaches))
+        first = self._first.setdefault(host, now)
+        if INWARDS.index(now) > INWARDS.index(first):
+            raise OSError(None, f"`{host}` resolved to {first} addresses first, and now to {now} ones")

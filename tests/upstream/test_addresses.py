@@ -75,6 +75,27 @@ async def test_a_name_that_was_public_may_not_become_private(inner: str) -> None
             await resolver.resolve("shop.example", 443)
 
 
+@pytest.mark.parametrize(
+    ("answers", "refused"),
+    [
+        ([["10.0.0.5"], ["10.0.0.5", "93.184.216.34"], ["93.184.216.34"], ["10.0.0.6"], ["127.0.0.1"]], 4),
+        ([["127.0.0.1"], ["10.0.0.5"], ["93.184.216.34", "10.0.0.5"], ["::1"]], None),
+        ([["93.184.216.34", "10.0.0.5"], ["10.0.0.5"], ["93.184.216.34"], ["93.184.216.34", "::1"]], 3),
+        ([[], ["10.0.0.5"], [], ["127.0.0.1"]], 3),
+    ],
+)
+async def test_a_name_may_lead_further_out_and_never_further_in_than_at_first(
+    answers: list[list[str]], refused: int | None
+) -> None:
+    resolver = GuardedResolver(Names(*answers))
+    for number, answer in enumerate(answers):
+        if number == refused:
+            with pytest.raises(OSError, match="now to loopback"):
+                await resolver.resolve("shop.example", 443)
+        else:
+            assert len(await resolver.resolve("shop.example", 443)) == len(answer)
+
+
 @pytest.mark.parametrize("address", ["169.254.169.254", "0.0.0.0", "fe80::1"])
 async def test_a_name_may_never_lead_to_a_metadata_service(address: str) -> None:
     resolver = GuardedResolver(Names([address], ["10.0.0.1", address]))
