@@ -24,6 +24,7 @@ from policylayer.config import Config
 from policylayer.policy.access import World
 from policylayer.policy.access_names import Known
 from policylayer.policy.directory import as_group
+from policylayer.policy.times import YEARS, in_years
 
 if TYPE_CHECKING:
     from policylayer.core.call import Json
@@ -116,4 +117,6 @@ def _moment(text: str) -> datetime:
         raise UsageError("`--at` is not a moment", "write it like `2027-01-31T12:00:00Z`") from None
     if at.tzinfo is None:
         raise UsageError("`--at` needs its offset from UTC", "write it like `2027-01-31T12:00:00Z`")
+    if not in_years(at):
+        raise UsageError(f"`--at` is not in {YEARS}", "write it like `2027-01-31T12:00:00Z`")
     return at

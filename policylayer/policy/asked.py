@@ -16,6 +16,7 @@ from policylayer.policy import resources
 from policylayer.policy.directory import as_group
 from policylayer.policy.recorded import PROTOCOL
 from policylayer.policy.selectors import PROMPTS, TOOLS
+from policylayer.policy.times import YEARS, in_years
 
 NAME: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 4096}
 OBJECT: Final[dict[str, Any]] = {"type": "object"}
@@ -126,4 +127,6 @@ def _at(written: str | None, now: datetime) -> datetime:
         raise BadRequest("`at` is not a moment like `2027-01-31T12:00:00Z`") from None
     if at.tzinfo is None:
         raise BadRequest("`at` needs its offset from UTC, as in `2027-01-31T12:00:00Z`")
+    if not in_years(at):
+        raise BadRequest(f"`at` is not in {YEARS}")
     return at

@@ -125,7 +125,7 @@ A number and s, m, h or d.
 - expires: 1 hour
 + expires: 1h
 PL126 not a time with an offset
-RFC 3339, quoted, with its offset from UTC: a time without one means another moment on another machine.
+RFC 3339, quoted, with its offset from UTC: without one it means another moment elsewhere. In the years 1970 to 9000.
 - after: "2026-12-01"
 + after: "2026-12-01T00:00:00+01:00"
 PL127 a number out of range

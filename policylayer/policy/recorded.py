@@ -20,7 +20,7 @@ from policylayer.policy.ast import Path
 from policylayer.policy.inside_kept import not_kept
 from policylayer.policy.selectors import TOOLS
 from policylayer.policy.texts import OVER_LIMIT
-from policylayer.policy.times import EPOCH, microseconds
+from policylayer.policy.times import EPOCH, YEARS, in_years, microseconds
 from policylayer.policy.values import Unknown
 
 PROTOCOL: Final = "2025-11-25"
@@ -92,9 +92,11 @@ class Recorded(NamedTuple):
 
 
 def kept(shown: Mapping[str, Any]) -> Kept:
-    """A row from how it is shown outside."""
-    time_us = microseconds(datetime.fromisoformat(shown["time"]))
-    other: dict[str, Any] = {"time_us": time_us, "on_behalf_of": shown["for"]}
+    """A row from how it is shown outside. Raises KeyError, TypeError or ValueError where it is none."""
+    at = datetime.fromisoformat(shown["time"])
+    if not in_years(at):
+        raise ValueError(f"the time is not in {YEARS}")
+    other: dict[str, Any] = {"time_us": microseconds(at), "on_behalf_of": shown["for"]}
     other |= {"decide_us": shown["latency"]["decide_us"]}
     # What is decoded already is no text of JSON: a marker in the place of all arguments is none of them.
     other |= {name: None if isinstance(shown[name], str) else shown[name] for name in ("arguments", "input")}

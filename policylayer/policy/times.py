@@ -1,4 +1,4 @@
-"""Pure: windows on a zone's wall clock, and points in time.
+"""Pure: windows on a zone's wall clock, and points in time, with what years they may lie in.
 
 The time is handed in; the zone's rules come from the tzdata package, read when a policy is compiled.
 """
@@ -13,12 +13,19 @@ from zoneinfo import ZoneInfo
 TimeCheck = Callable[[datetime], bool]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+END: Final = datetime(9001, 1, 1, tzinfo=UTC)
+YEARS: Final = "the years 1970 to 9000"
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def microseconds(moment: datetime) -> int:
     """Microseconds since 1970, exactly."""
     return (moment - EPOCH) // _MICROSECOND
+
+
+def in_years(moment: datetime) -> bool:
+    """Whether a moment that somebody wrote lies in `YEARS`: at the ends of the calendar not every zone has a clock."""
+    return EPOCH <= moment < END
 
 
 def read_zone(name: str) -> ZoneInfo | None:

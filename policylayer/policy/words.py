@@ -16,6 +16,7 @@ from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import did_you_mean, quote
 from policylayer.policy.nodes import Node, Scalar
 from policylayer.policy.shapes import Definitions, Reading, Shape
+from policylayer.policy.times import YEARS, in_years
 
 UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 NAMED_UNITS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
@@ -218,6 +219,10 @@ class Moment(Shape):
         if value is None:
             help_ = 'write it as "2026-12-01T18:00:00+01:00" or "2026-12-01T17:00:00Z"'
             reading.error(Code.BAD_INSTANT, node.span, f"{quote(text)} is not a time with an offset", help_)
+        elif not in_years(value):
+            help_ = "for what has no beginning or no end, leave it out"
+            reading.error(Code.BAD_INSTANT, node.span, f"{quote(text)} is not in {YEARS}", help_)
+            return None
         return value
 
     def schema(self, definitions: Definitions) -> dict[str, Json]:

@@ -41,6 +41,8 @@ async def test_a_call_that_nobody_made(tmp_path: Path) -> None:
         asked(prompt="x"),
         asked(sever="shop"),
         asked(at="noon"),
+        asked(at="0001-01-01T00:00:00+14:00"),
+        asked(at="9999-12-31T23:59:59Z"),
         asked(arguments=[]),
         {**asked(), "for": "agent:bot"},
     ],

@@ -202,6 +202,7 @@ class TestWhatChanges:
         (("--diff", "policies", "--fail-on", "wider"), "--fail-on cannot be `wider`"),
         (("--at", "noon"), "`--at` is not a moment"),
         (("--at", "2026-11-23T10:00:00"), "needs its offset"),
+        (("--at", "9999-12-31T23:59:59Z"), "`--at` is not in the years 1970 to 9000"),
         (("--polices", "x"), "unrecognized arguments"),
     ],
 )

@@ -88,6 +88,8 @@ class TestACallThatNobodyMade:
             ((*CALL, "--args", "[1]"), "--args is not a JSON object"),
             ((*CALL, "--at", "noon"), "`at` is not a moment"),
             ((*CALL, "--at", "2026-11-23T10:00:00"), "`at` needs its offset"),
+            ((*CALL, "--at", "0001-01-01T00:00:00+14:00"), "`at` is not in the years 1970 to 9000"),
+            ((*CALL, "--at", "9999-12-31T23:59:59Z"), "`at` is not in the years 1970 to 9000"),
             ((*CALL, "--for", "agent:bot"), "nobody acts for themselves"),
             (("--principal", "agent:bot", "--server", "shop"), "which call?"),
             (("--principal", "agent:bot", "--tool", "refund"), "which call?"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,9 +148,11 @@ def test_of_a_file_that_export_wrote(run: Runner, folder: Path) -> None:
     future = str(datetime.now(UTC).year + 1)
     done = run("replay", "--log", "log.jsonl", "--policies", "new", "--since", f"{future}-01-01T00:00:00Z", "--json")
     assert done.json["rows"] == 0
-    (folder / "log.jsonl").write_text('{"id": 1}\n')
-    done = run("replay", "--log", "log.jsonl", "--policies", "new")
-    assert (done.code, "log.jsonl:1: this is not a decision of the log" in done.err) == (1, True)
+    row = json.loads((folder / "log.jsonl").read_text().splitlines()[0])
+    for wrong in ({"id": 1}, row | {"time": "0001-01-01T00:00:00+14:00"}):
+        (folder / "log.jsonl").write_text(f"{json.dumps(wrong)}\n")
+        done = run("replay", "--log", "log.jsonl", "--policies", "new")
+        assert (done.code, "log.jsonl:1: this is not a decision of the log" in done.err) == (1, True)
     assert run("replay", "--log", "none.jsonl", "--policies", "new").err.startswith("policylayer: cannot read")
 
 

@@ -127,6 +127,7 @@ def test_no_rules_may_be_expected() -> None:
         (one(principal="{id: agent:bot, groups: [ops]}"), "PL124"),
         (one(principal="{id: agent:bot, attributes: {colour: red}}"), "PL143"),
         (one(rest=', at: "2026-11-23T10:00:00"'), "PL126"),
+        (one(rest=', at: "9999-12-31T23:59:59Z"'), "PL126"),
         (one(rest=", limits: {shop/nothing: 5}"), "PL147"),
         (one(rest=', limits: {"shop/few#3": 5}'), "PL147"),
         (one(rest=", limits: {spend: 5}"), "PL124"),

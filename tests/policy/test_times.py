@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import available_timezones
 
 import pytest
 from hypothesis import given
@@ -37,3 +38,22 @@ def test_bounds_meet(moment: datetime) -> None:
 )
 def test_there_is_no_such_zone(name: str) -> None:
     assert times.read_zone(name) is None
+
+
+@given(
+    st.sampled_from([times.EPOCH, times.END - timedelta(microseconds=1)]),
+    st.sampled_from(sorted(available_timezones())),
+)
+def test_every_zone_has_a_clock_at_both_ends_of_the_years(moment: datetime, zone_name: str) -> None:
+    zone = times.read_zone(zone_name)
+    assert zone is not None
+    assert times.in_years(moment)
+    one, rest = (times.during(frozenset(range(7)), between, zone) for between in ((0, 600), (600, 0)))
+    assert one(moment) is not rest(moment)
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00+14:00", "1969-12-31T23:59:59.999999Z", "9999-12-31T23:59:59-14:00"]
+)
+def test_a_moment_beyond_them_is_none(text: str) -> None:
+    assert not times.in_years(datetime.fromisoformat(text))
