@@ -306,7 +306,7 @@ An address and a prefix without host bits.
 - cidr: 10.0.0.1/8
 + cidr: 10.0.0.0/8
 PL175 not a JSON Schema
-JSON Schema 2020-12; nothing is fetched.
+JSON Schema 2020-12; nothing is fetched, and what it may take at most must be known.
 - schema: {type: strin}
 + schema: {type: string}
 PL176 an unknown time zone

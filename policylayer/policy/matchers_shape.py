@@ -6,12 +6,18 @@ from typing import Any, Final, NoReturn
 
 import jsonschema_rs
 
+from policylayer.core.schema_cost import Cost
 from policylayer.policy.ast import Matcher
 from policylayer.policy.codes import Code
 from policylayer.policy.matchers import BUILDERS, Check, Site, alternatives, texts
 from policylayer.policy.schema_words import DRAFT
 from policylayer.policy.truth import Truth
-from policylayer.policy.values import Context
+from policylayer.policy.values import MOST_STEPS, Context
+
+PER_STEP: Final = 32
+"""Checks that a validator makes in one step."""
+
+_TELLING: Final = "let no definition name another twice; refer by `#/$defs/name`; no `$dynamicRef`, no `$id` inside"
 
 _TYPES: Final[dict[type, str]] = {
     str: "string",
@@ -60,15 +66,33 @@ def schema(matcher: Matcher, site: Site) -> Check:
     except (jsonschema_rs.ValidationError, ValueError, TypeError) as problem:
         first = (str(problem).strip().splitlines() or ["invalid"])[0]
         raise site.refuse(Code.BAD_SCHEMA, matcher.span, f"not a JSON Schema: {first[:200]}") from None
+    here, inside = Cost(document, own=True).places()
+    if max(here, inside) > MOST_STEPS * PER_STEP:
+        message = f"one value may take more than {MOST_STEPS * PER_STEP:,} checks, or as many as nobody can tell"
+        raise site.refuse(Code.BAD_SCHEMA, matcher.span, message, _TELLING)
     wrong = site.wrong
 
     def check(value: Any, ctx: Context) -> Truth:
+        checks = here + (1 + inside) * _values_in(value) if inside else here
+        if not ctx.spend(checks // PER_STEP):
+            return wrong
         try:
             return validator.is_valid(value)
         except (ValueError, TypeError, RecursionError):
             return wrong
 
     return check
+
+
+def _values_in(value: Any) -> int:
+    """How many values lie inside one."""
+    count, waiting = 0, [value]
+    while waiting:
+        each = waiting.pop()
+        inside = each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple) else ()
+        count += len(inside)
+        waiting += [one for one in inside if isinstance(one, dict | list | tuple)]
+    return count
 
 
 def _refuse_to_fetch(uri: str) -> NoReturn:

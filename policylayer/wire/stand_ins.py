@@ -15,7 +15,7 @@ import jsonschema_rs
 import orjson
 
 from policylayer.core.call import Json
-from policylayer.wire.schema_cost import ENDLESS, Cost
+from policylayer.core.schema_cost import ENDLESS, Cost
 from policylayer.wire.splice import Path
 
 TEXTS: Final = (

@@ -116,6 +116,8 @@ def _is_in(value: Any, others: list[Any], folds: bool) -> bool | None:
         ("args.a: {every: {item.x: {gte: 0}, item.y: {gte: 0}}}", {"a": [{"x": 1, "y": 1}] * 125_001}),
         ("args.a: {every: {every: {gte: 0}}}", {"a": [[1] * 1000] * 250}),
         ("args.a: {in: {ref: args.b}}", {"a": 1, "b": [1] * 250_001}),
+        ("args.a: {schema: {items: {allOf: [" + "{type: integer}, " * 99 + "]}}}", {"a": [1] * 80_000}),
+        ("args.a: {every: {schema: {type: integer}}}", {"a": [1] * 12_501}),
         ("args.a: {within: /srv}", {"a": "/srv/" + "%41" * 170_000}),
         ("args.a: {url_glob: 'https://a.com/**'}", {"a": "https://a.com/" + "%41" * 170_000}),
     ],
@@ -131,4 +133,9 @@ def test_what_takes_too_many_steps_is_a_wrong_type(when: str, args: dict[str, An
 
 def test_what_takes_fewer_is_not() -> None:
     allowed = rules("args.a: {every: {gte: 0}}").decide(question(tool="opened", arguments={"a": [1] * 250_000}))
+    assert allowed.effect is Effect.ALLOW
+    listed = rules("args.a: {schema: {items: {type: integer}}}")
+    allowed = listed.decide(question(tool="opened", arguments={"a": [1] * 200_000}))
+    assert allowed.effect is Effect.ALLOW
+    allowed = rules("args.a: {schema: {type: array}}").decide(question(tool="opened", arguments={"a": [1] * 200_000}))
     assert allowed.effect is Effect.ALLOW

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
+from policylayer.core.schema_cost import ENDLESS, Cost
 from policylayer.wire import stand_ins
-from policylayer.wire.schema_cost import ENDLESS, Cost
 from tests.wire.answers import paths, treated
 
 

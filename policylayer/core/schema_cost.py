@@ -1,9 +1,9 @@
-"""Pure: how much work a JSON Schema that a server wrote may make, found out before anything is validated by it.
+"""Pure: how much work a JSON Schema may make, found out before anything is validated by it.
 
 Sixty definitions that each name the next twice are 2^60 checks, and a validator makes them all. Here each part of a
 schema is worked out once for each depth: how many parts of it may look at one and the same place of a value. Places
 times that is the work. What cannot be told (other documents, dynamic references) counts as endless. Must not know what
-is validated, nor why (`stand_ins.py`).
+is validated, nor why: a server's answer (`wire/stand_ins.py`), or an argument (`policy/matchers_shape.py`).
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ PATTERNS: Final = 64
 UNEVALUATED: Final = 16
 """What a look at all that others have not looked at counts, as a multiple of these."""
 
+COMPARED: Final = 16
+"""What comparing with a value counts, where values are not looked up: texts and integers are, if all are the same."""
+
 _LISTS: Final = ("allOf", "anyOf", "oneOf")
 _ONES: Final = ("not", "if", "then", "else", "propertyNames")
 _MAPS: Final = ("dependentSchemas", "dependencies")
 _BELOW: Final = ("additionalProperties", "items", "contains", "additionalItems", "unevaluatedProperties")
 _BELOW_TOO: Final = (*_BELOW, "unevaluatedItems")
-_ELSEWHERE: Final = ("$dynamicRef", "$recursiveRef", "$dynamicAnchor", "$recursiveAnchor", "$anchor")
+_ELSEWHERE: Final = ("$dynamicRef", "$recursiveRef")
 
 
 class _EndlessError(Exception):
@@ -42,10 +45,17 @@ class _EndlessError(Exception):
 
 
 class Cost:
-    """One schema's. Its parts are told apart by identity: they are all held by it."""
+    """One schema's. Its parts are told apart by identity: they are all held by it.
 
-    def __init__(self, schema: Json) -> None:
+    `own`: not a server's but from a policy, so that its expressions were compiled when it was loaded, formats say
+    nothing, and what is asked is only whether a value fits. A validator asked that remembers what it found of a part
+    that leads back to itself, so such a part is counted once for each place, and levels of a value do not matter.
+    """
+
+    def __init__(self, schema: Json, own: bool = False) -> None:
         self._root = schema
+        self._own = own
+        self._again: dict[int, Json] = {}
         self._known: dict[tuple[int, int], tuple[int, int, int] | None] = {}
         self._patterns = 0
         self._seen: set[int] = set()
@@ -56,6 +66,15 @@ class Cost:
             return min(self._at_one_place(min(_depth(value), DEEPEST)) * size, ENDLESS)
         except (_EndlessError, RecursionError):
             return ENDLESS
+
+    def places(self) -> tuple[int, int]:
+        """How many parts may look at a value, and at one place inside it, at most. For `own` schemas."""
+        try:
+            here, below, _ = self._of(self._root, DEEPEST)
+            again = sum(max(self._of(part, DEEPEST)[:2]) for part in self._again.values())
+        except (_EndlessError, RecursionError):
+            return ENDLESS, ENDLESS
+        return min(here + again, ENDLESS), min(below + again, ENDLESS)
 
     def _at_one_place(self, depth: int) -> int:
         """How many parts may look at one place, at most, in a value of so many levels."""
@@ -69,9 +88,12 @@ class Cost:
         key = (id(part), depth)
         if key in self._known:
             known = self._known[key]
-            if known is None:
+            if known is not None:
+                return known
+            if not self._own:
                 raise _EndlessError  # It leads to itself without a step down.
-            return known
+            self._again[id(part)] = part
+            return 1, 0, 1
         self._known[key] = None
         self._known[key] = found = self._work_out(part, depth)
         return found
@@ -79,8 +101,8 @@ class Cost:
     def _work_out(self, part: Mapping[str, Any], depth: int) -> tuple[int, int, int]:
         self._admit(part)
         inner = [self._of(each, depth) for each in self._here(part)]
-        here = 1 + _values(part.get("enum")) + _values(part.get("const")) + sum(one for one, _, _ in inner)
-        below = sum(one for _, one, _ in inner) + (self._below(part, depth - 1) if depth else 0)
+        here = 1 + self._listed(part.get("enum")) + _values(part.get("const")) + sum(one for one, _, _ in inner)
+        below = sum(one for _, one, _ in inner) + self._all_below(part, depth)
         chain = 1 + max((one for _, _, one in inner), default=0)
         if "unevaluatedProperties" in part or "unevaluatedItems" in part:
             here, below = here * UNEVALUATED, (below + here) * UNEVALUATED
@@ -88,12 +110,24 @@ class Cost:
             raise _EndlessError
         return min(here, ENDLESS), min(below, ENDLESS), chain
 
+    def _listed(self, values: Json) -> int:
+        """What an enumeration counts."""
+        if not self._own:
+            return _values(values)
+        looked_up = set(map(type, _list(values))) in ({str}, {int})
+        return 0 if looked_up else COMPARED * _values(values)
+
+    def _all_below(self, part: Mapping[str, Any], depth: int) -> int:
+        if self._own:
+            return self._below(part, depth)
+        return self._below(part, depth - 1) if depth else 0
+
     def _admit(self, part: Mapping[str, Any]) -> None:
         """Raises where a part says what is not told here, or has too many expressions."""
         nested = part is not self._root and "$id" in part
-        if nested or not part.keys().isdisjoint(_ELSEWHERE) or part.get("format") == "regex":
+        if nested or not part.keys().isdisjoint(_ELSEWHERE) or (part.get("format") == "regex" and not self._own):
             raise _EndlessError
-        if id(part) not in self._seen:
+        if id(part) not in self._seen and not self._own:
             self._seen.add(id(part))
             self._patterns += len(_mapping(part.get("patternProperties"))) + ("pattern" in part)
         if self._patterns > PATTERNS:
