@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -60,9 +59,12 @@ async def _unknown(services: Services, name: str) -> str | None:
     """What to tell whoever froze a principal that nobody is: the stop stands, but may not be the one that was meant."""
     known = {services.facts.local_principal or ""}
     # The freeze stands already; that something cannot be read takes nothing from it.
-    with suppress(PolicyLayerError):
+    try:
         known |= await services.store.read(grants.principals)
         known |= services.policies.principals()
+    except (PolicyLayerError, OSError) as failure:
+        why = failure.message if isinstance(failure, PolicyLayerError) else (failure.strerror or "failed").lower()
+        return None if name in known else f"whether anybody has this name is not known: {why}"
     if name in known:
         return None
     near = nearest(name, known)

@@ -18,7 +18,7 @@ from policylayer.policy.codes import Code
 from policylayer.policy.diagnostics import Diagnostic, error, quote, visible
 from policylayer.policy.encoding import MAX_BYTES
 from policylayer.policy.load import kind_of
-from policylayer.revisions.repository import clean_commit, git_folder, held_lock
+from policylayer.revisions.repository import clean_commit, closed, git_folder, held_lock
 from policylayer.revisions.snapshot import Snapshot, Unsettled
 
 MAX_FILES: Final = 2000
@@ -57,9 +57,9 @@ class Folder:
             root = self._root()
             walk = _Walk(root, contents=False)
             walk.folder("", 0)
+            return str(root), tuple(sorted(walk.marks)), held_lock(git_folder(root))
         except Unsettled as problem:
             return problem.message
-        return str(root), tuple(sorted(walk.marks)), held_lock(git_folder(root))
 
     def commit(self) -> str | None:
         """The commit checked out, if the folder is as it says."""
@@ -68,6 +68,8 @@ class Folder:
     def _root(self) -> Path:
         try:
             root = self._path.resolve(strict=True)
+        except PermissionError as problem:
+            raise closed(str(self._path), problem) from None
         except (OSError, RuntimeError):
             raise Unsettled(
                 f"there is no folder {quote(str(self._path))}",

@@ -139,7 +139,10 @@ NOTHING_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 def git_folder(folder: Path) -> Path | None:
-    """The git directory that a folder's work tree belongs to, or None. The folder's path is absolute."""
+    """The git directory that a folder's work tree belongs to, or None. The folder's path is absolute.
+
+    Raises `Unsettled` where that cannot be seen: it may be a repository that git is at work in.
+    """
     # Texts, not paths: this is done every second, and mostly finds nothing.
     above, below = str(folder), ""
     while above != below:
@@ -148,7 +151,7 @@ def git_folder(folder: Path) -> Path | None:
             mode = os.stat(place).st_mode
         except OSError as problem:
             if problem.errno not in NOTHING_THERE:
-                raise  # it may be a repository that git is at work in
+                raise closed(above, problem) from None
             mode = 0
         if stat.S_ISDIR(mode):
             return Path(place)
@@ -160,15 +163,25 @@ def git_folder(folder: Path) -> Path | None:
 
 def _linked(place: Path) -> Path | None:
     """The git directory that a file in its place names, as it does in a work tree beside another."""
-    with open(place, encoding="utf-8", errors="replace") as file:
-        text = file.read(4096).strip()
-    linked = (place.parent / text.removeprefix("gitdir:").strip()).resolve()
-    return linked if text.startswith("gitdir:") and linked.is_dir() else None
+    try:
+        with open(place, encoding="utf-8", errors="replace") as file:
+            text = file.read(4096).strip()
+        linked = (place.parent / text.removeprefix("gitdir:").strip()).resolve()
+        return linked if text.startswith("gitdir:") and linked.is_dir() else None
+    except OSError as problem:
+        raise closed(str(place), problem) from None
+
+
+def closed(place: str, problem: OSError) -> Unsettled:
+    """What to say of a folder, or a file, that cannot be looked into."""
+    why = (problem.strerror or "failed").lower()
+    help = "give the user who runs this the right to read it (of a folder also to enter it), or run as its owner"
+    return Unsettled(f"{quote(place, 400)} cannot be looked into: {why}", help)
 
 
 def work_tree(folder: Path) -> Path | None:
     """The top of the work tree that a folder is in, or None."""
-    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), None)
+    return next((above for above in (folder, *folder.parents) if os.path.exists(above / ".git")), None)
 
 
 def held_lock(git: Path | None) -> str | None:
@@ -185,7 +198,10 @@ def held_lock(git: Path | None) -> str | None:
 
 def clean_commit(folder: Path) -> str | None:
     """The commit checked out around a folder, if the folder holds exactly what it says."""
-    if git_folder(folder.resolve()) is None:
+    try:
+        if git_folder(folder.resolve()) is None:
+            return None
+    except Unsettled:
         return None
     changes = _git(folder, "status", "--porcelain", "-z", "--untracked-files=all", "--", ".")
     commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")

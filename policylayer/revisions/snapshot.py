@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
+from policylayer.core.errors import PolicyError
 from policylayer.core.immutable import immutable
 from policylayer.policy.diagnostics import Diagnostic
 from policylayer.policy.load import revision_of
@@ -39,13 +40,8 @@ class Snapshot:
         return revision_of(self.files)
 
 
-class Unsettled(Exception):
-    """The source could not be read as one state. `message` and `help` are for people."""
-
-    def __init__(self, message: str, help: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.help = help
+class Unsettled(PolicyError):
+    """The source could not be read as one state."""
 
 
 class Source(Protocol):

@@ -12,7 +12,7 @@ import pytest
 from policylayer.api.services import Part
 from policylayer.api.table import ROUTES
 from policylayer.core.decision import Effect
-from policylayer.core.errors import AuditUnavailable
+from policylayer.core.errors import AuditUnavailable, PolicyError
 from tests.api.rig import Rig
 from tests.api.written import row
 
@@ -233,6 +233,19 @@ async def test_who_freezes_what_nobody_is_is_told(rig: Rig, name: str, warning: 
     assert [each["name"] for each in (await rig.ask("GET", "/freezes")).json["items"]] == [name]
     assert ("warning" in made.json) == (warning is not None)
     assert (warning or "") in made.json.get("warning", "")
+
+
+@pytest.mark.parametrize("failure", [PolicyError("there is no folder"), PermissionError(13, "There is no folder")])
+async def test_a_freeze_is_answered_though_nobody_can_be_looked_up(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def principals() -> frozenset[str]:
+        raise failure
+
+    monkeypatch.setattr(type(rig.policies), "principals", lambda _: principals())
+    made = await rig.ask("POST", "/freezes", body={"scope": "principal", "name": "agent:x", "reason": "odd"})
+    assert (made.status, made.json["name"]) == (201, "agent:x")
+    assert made.json["warning"] == "whether anybody has this name is not known: there is no folder"
 
 
 async def test_policy_and_reload(rig: Rig) -> None:

@@ -179,6 +179,27 @@ async def test_load_12_a_deleted_folder_leaves_the_last_good_one(tmp_path: Path)
         await until(lambda: effect(revisions) == "deny")
 
 
+async def test_a_folder_that_is_closed_meanwhile_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = os.stat
+
+    def look(path: Any, **how: Any) -> os.stat_result:
+        if str(path) == f"{tmp_path}/.git":
+            raise PermissionError(13, "Permission denied")
+        return looked_at(path, **how)
+
+    async with kept(write(tmp_path, {"shop.yaml": ALLOW})) as revisions:
+        with capture_logs() as logs, monkeypatch.context() as closing:
+            closing.setattr(os, "stat", look)
+            await until(lambda: revisions.refused)
+        assert effect(revisions) == "allow"
+        assert f"`{tmp_path}` cannot be looked into" in revisions.refused[-1].diagnostics[0].message
+        assert not any("exc_info" in each for each in logs), "it is no failure of ours"
+        replace(tmp_path / "shop.yaml", DENY)
+        await until(lambda: effect(revisions) == "deny")
+
+
 async def test_removed_added_and_changed_files_are_announced(tmp_path: Path) -> None:
     told = Told()
     other = DENY.replace("policy: shop", "policy: other")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from policylayer.revisions.folder import Folder
 from policylayer.revisions.repository import Repository, git_folder
 from policylayer.revisions.snapshot import Unsettled
 from policylayer.revisions.sources import read, source_of
@@ -103,5 +104,7 @@ def test_a_repository_that_cannot_be_looked_at_is_not_taken_for_none(
     (tmp_path / ".git").mkdir()
     assert git_folder(tmp_path) == tmp_path / ".git"
     monkeypatch.setattr(os, "stat", look)
-    with pytest.raises(PermissionError):
+    with pytest.raises(Unsettled, match=f"`{tmp_path}` cannot be looked into: not for you"):
         git_folder(tmp_path)
+    assert "cannot be looked into" in str(Folder(tmp_path).state())
+    assert Folder(tmp_path).commit() is None
