@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from policylayer.api.problem import Problem
+from policylayer.api.problem import GRANTS, NO_GRANT, NO_TOKEN, TOKENS, Problem
 from policylayer.api.reading import row_id
 from policylayer.api.route import Asked
 from policylayer.core.errors import IdentityError, PolicyLayerError
@@ -83,7 +83,7 @@ async def revoke_grant(asked: Asked) -> Any:
             services.approvals.cancel_for_grant(conn, add, row["id"], actor)
         return row
 
-    return grants.view(await _ended(asked, work, "grant.revoked"))
+    return grants.view(await _ended(asked, work, "grant.revoked", NO_GRANT, GRANTS))
 
 
 async def list_tokens(asked: Asked) -> Any:
@@ -110,7 +110,7 @@ async def revoke_token(asked: Asked) -> Any:
     def work(conn: Connection, add: Add) -> Row | None:
         return tokens.revoke(conn, clock, named, actor)
 
-    return tokens.view(await _ended(asked, work, "token.revoked"))
+    return tokens.view(await _ended(asked, work, "token.revoked", NO_TOKEN, TOKENS))
 
 
 def _which(asked: Asked) -> dict[str, Any]:
@@ -145,15 +145,18 @@ async def _made(
     except IdentityError as error:
         raise Problem("refused", error.message, extra={"help": error.help} if error.help else None) from None
     if made is None:
-        raise Problem("not_found", "there is none of that name or id that stands")
+        # Only what is made anew of something can find it missing: a grant's token.
+        raise Problem("not_found", NO_GRANT, extra={"help": GRANTS})
     row, token = made
     return {**view(row), "token": token}
 
 
-async def _ended(asked: Asked, work: Callable[[Connection, Add], Row | None], type: str) -> Row:
+async def _ended(
+    asked: Asked, work: Callable[[Connection, Add], Row | None], type: str, none: str, listing: str
+) -> Row:
     row: Row | None = await asked.services.change(work, type, asked.person.principal, _detail)
     if row is None:
-        raise Problem("not_found", "there is none of that name or id that stands")
+        raise Problem("not_found", none, extra={"help": listing})
     return row
 
 

@@ -42,6 +42,12 @@ CODES: Final[Mapping[str, int]] = {
 
 
 NEWEST: Final = "`policylayer audit query` lists the newest, with their ids"
+"""Where a decision is named that there is not."""
+
+NO_TOKEN: Final = "no such token stands"
+TOKENS: Final = "`policylayer token list` lists those that stand, with their ids"
+NO_GRANT: Final = "no such grant stands"
+GRANTS: Final = "`policylayer grant list` lists those that stand, with their ids"
 
 
 class Problem(Exception):

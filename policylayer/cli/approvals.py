@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import orjson
 import typer
 
-from policylayer.cli import approvals_similar
+from policylayer.cli import approvals_similar, ids
 from policylayer.cli.application import new
 from policylayer.cli.approvals_similar import AnyOption, SameOption, SimilarOption, UsesOption
 from policylayer.cli.options import ConfigOption, JsonOption, TokenOption, UrlOption
@@ -75,7 +75,7 @@ def show(
 ) -> None:
     """One approval, with what the call would do."""
     with reach(config, url, token, "approvals show") as proxy:
-        found = proxy.ask("GET", f"/approvals/{id}")
+        found = proxy.ask("GET", f"/approvals/{ids.approval(id)}")
     if json:
         emit(found)
     else:
@@ -155,7 +155,7 @@ def revoke(
 ) -> None:
     """End a waiver: the next such call is asked about again."""
     with reach(config, url, token, "approvals revoke") as proxy:
-        ended = proxy.ask("POST", f"/waivers/{id}/revoke")
+        ended = proxy.ask("POST", f"/waivers/{ids.waiver(id)}/revoke")
     if json:
         emit(ended)
     else:
@@ -188,7 +188,7 @@ def watch(
 def _post(proxy: Reach, id: str, verb: str, note: str | None, similar: dict[str, Any] | None = None) -> Any:
     said = {"note": note, "similar": similar}
     body = {name: value for name, value in said.items() if value is not None}
-    return proxy.ask("POST", f"/approvals/{id}/{verb}", body=body)
+    return proxy.ask("POST", f"/approvals/{ids.approval(id)}/{verb}", body=body)
 
 
 def _done(found: dict[str, Any], json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from policylayer.cli import ids
 from policylayer.cli.application import new
 from policylayer.cli.audit_events import TypeOption, asked_of, events_command
 from policylayer.cli.audit_files import Format, write, write_as_they_come
@@ -103,7 +104,7 @@ def show(
 ) -> None:
     """One decision, whole."""
     with reach(config, url, token, "audit show") as proxy:
-        found = proxy.ask("GET", f"/decisions/{id}")
+        found = proxy.ask("GET", f"/decisions/{ids.decision(id)}")
         approval = found["approval_id"] and _approval(proxy, found["approval_id"])
     if json:
         emit({**found, "approval": approval} if approval else found)
@@ -122,7 +123,7 @@ def show(
 def _approval(proxy: Reach, id: str) -> dict[str, Any] | None:
     """Who decided about it; None where it was removed since."""
     try:
-        found = proxy.ask("GET", f"/approvals/{id}")
+        found = proxy.ask("GET", f"/approvals/{ids.approval(id)}")
     except CommandError:
         return None
     return {name: found[name] for name in ("id", "state", "created_at", "expires_at", "quorum", "votes")}

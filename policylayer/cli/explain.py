@@ -115,6 +115,7 @@ def _about(code: str) -> tuple[str, About]:
 def _recorded(given: argparse.Namespace) -> Any:
     import os
 
+    from policylayer.cli import ids
     from policylayer.cli.folders import config_of
     from policylayer.cli.reach import reach
     from policylayer.config import load
@@ -127,7 +128,7 @@ def _recorded(given: argparse.Namespace) -> Any:
     if config is not None:
         stale.warn(load(config))
     with reach(given.config, url, token, "explain") as proxy:
-        return proxy.ask("GET", f"/decisions/{given.what}/explain")
+        return proxy.ask("GET", f"/decisions/{ids.decision(given.what)}/explain")
 
 
 # --- a call that nobody has made --------------------------------------------------------------------------------------

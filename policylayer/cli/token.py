@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from policylayer.cli import wanted
+from policylayer.cli import ids, wanted
 from policylayer.cli.application import new
 from policylayer.cli.options import ConfigOption, ExpiresOption, JsonOption, TokenOption, UrlOption
 from policylayer.cli.output import emit, listing, note, say
@@ -76,7 +76,7 @@ def revoke(
 ) -> None:
     """End a token: within a second nothing accepts it any more."""
     with reach(config, url, token, "token revoke") as proxy:
-        ended = proxy.ask("DELETE", f"/tokens/{id}")
+        ended = proxy.ask("DELETE", f"/tokens/{ids.token(id)}")
     if json:
         emit(ended)
     else:
