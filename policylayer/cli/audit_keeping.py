@@ -86,7 +86,7 @@ def mark_command(
 ) -> None:
     """What stands for a masked value in the log, to look for it there (`audit query -q MARK`). The value is read from
     standard input, so that it is in no list of commands. One line for each key, the current one's first."""
-    found = load(config)
+    found = load(config, policies=False)
     keys = Keys.load(found.keys.files, found.keys.value, create=False)
     told = _marks(keys, _value(as_json))
     if json:
@@ -138,7 +138,7 @@ def _with(config: Path, program: str, work: Callable[[Backstage], Awaitable[T]])
     """Do it beside the running proxy, as a second writer."""
 
     async def run() -> T:
-        loaded = load(config)
+        loaded = load(config, policies=False)
         back = Backstage(loaded, program, LocalPolicies(loaded).current, makes=False)
         await back.start()
         try:

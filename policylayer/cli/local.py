@@ -28,11 +28,15 @@ MAKERS: Final = ("grant create", "token create", "demo")
 """Who may find no database, and makes one: what comes before the first `serve`. To others it is a mistyped name."""
 
 
+READERS: Final = ("reload", "explain")
+"""Who is about the policies themselves. Others work without: a folder that is gone keeps nobody from a freeze."""
+
+
 class Local:
     """The state behind one configuration."""
 
     def __init__(self, config: Path, token: str | None, program: str) -> None:
-        self._config = load(config)
+        self._config = load(config, policies=program in READERS)
         self._token = token
         self.url = base_url(self._config)
         self._policies = LocalPolicies(self._config)

@@ -31,7 +31,7 @@ def migrate(
     """Bring the configured database to this version's schema. The proxy must not be running."""
     from policylayer.config import load
 
-    loaded = load(config)
+    loaded = load(config, policies=False)
     from policylayer.store.migrate import migrate as run
 
     with _told():

@@ -5,6 +5,7 @@ Must not know either engine; `app.py` turns these values into their settings.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Final
 from urllib.parse import urlsplit
@@ -41,7 +42,7 @@ def read_opa(top: Section) -> Opa | None:
         reading.problem(Code.MISSING_KEY, section.span, "`opa` has no `url`")
     ca = section.text("ca")
     file = (reading.folder / ca).resolve() if ca else None
-    if file is not None and not file.is_file():
+    if file is not None and not os.path.isfile(file):
         reading.problem(ConfigCode.NO_SUCH_FILE, section.where("ca"), f"there is no file {section.shown('ca')}")
     path = section.parsed("path", _path, Code.BAD_OPERAND, f"a path like `{_DECISION}`", _DECISION)
     push = section.flag("push", False)

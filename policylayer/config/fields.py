@@ -35,6 +35,8 @@ class Reading:
 
     folder: Path
     environment: Mapping[str, str]
+    policies: bool = True
+    """Whether the policies must be where the file says."""
     found: list[Diagnostic] = field(default_factory=list)
 
     def problem(self, code: str, span: Span, message: str, help: str = "") -> None:

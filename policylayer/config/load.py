@@ -47,15 +47,18 @@ class ConfigProblems(ConfigError):
         self.rendered = render(read.diagnostics, read.sources)
 
 
-def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
-    """The configuration in `path`. Raises `ConfigProblems` with all that is wrong."""
-    found = read(path, environment)
+def load(path: Path, environment: Mapping[str, str] | None = None, policies: bool = True) -> Config:
+    """The configuration in `path`. Raises `ConfigProblems` with all that is wrong.
+
+    Whoever reads no policies says so by `policies`: a folder that is gone keeps nobody from stopping a proxy.
+    """
+    found = read(path, environment, policies)
     if found.config is None:
         raise ConfigProblems(found)
     return found.config
 
 
-def read(path: Path, environment: Mapping[str, str] | None = None) -> Read:
+def read(path: Path, environment: Mapping[str, str] | None = None, policies: bool = True) -> Read:
     """The configuration in `path`, or why there is none; `${VARIABLES}` come from `environment`."""
     shown = str(path)
     start = Span(shown, 1, 1)
@@ -70,7 +73,7 @@ def read(path: Path, environment: Mapping[str, str] | None = None) -> Read:
         return Read(None, (error(ConfigCode.UNREADABLE, start, f"cannot read the configuration: {why}", help),), {})
     if len(data) > MAX_SIZE:
         return Read(None, (error(Code.TOO_LARGE, start, "the file is larger than 1 MiB"),), {})
-    reading = Reading(path.absolute().parent, os.environ if environment is None else environment)
+    reading = Reading(path.absolute().parent, os.environ if environment is None else environment, policies)
     config = _parse(reading, path, shown, data)
     if any(problem.is_error for problem in reading.found):
         config = None

@@ -5,6 +5,7 @@ Must not know the file (`load.py`) nor who uses a value.
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
@@ -118,7 +119,7 @@ def _existing(section: Section, key: str) -> Path | None:
     if text is None:
         return None
     path = (section.reading.folder / text).resolve()
-    if not path.is_file():
+    if not os.path.isfile(path):
         section.reading.problem(ConfigCode.NO_SUCH_FILE, section.where(key), f"there is no file {section.shown(key)}")
     return path
 
@@ -175,11 +176,19 @@ def _policies(top: Section) -> str:
         prefix = "git:"
     else:
         path, prefix, suffix = (folder / text).absolute(), "", ""
-    if not path.is_dir():
+    if top.reading.policies and not _is_folder(path):
         help = "create it, or let `policylayer init` write a first policy"
         message = f"there is no folder {top.shown('policies') if top.has('policies') else '`./policies`'}"
         top.reading.problem(ConfigCode.NO_SUCH_FILE, top.where("policies"), message, help)
     return f"{prefix}{path}{suffix}"
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is one; of a place that cannot be looked into, whoever reads it says so."""
+    try:
+        return path.is_dir()
+    except PermissionError:
+        return True
 
 
 def _keys(top: Section) -> KeySource:

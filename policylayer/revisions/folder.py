@@ -68,6 +68,7 @@ class Folder:
     def _root(self) -> Path:
         try:
             root = self._path.resolve(strict=True)
+            is_folder = root.is_dir()
         except PermissionError as problem:
             raise closed(str(self._path), problem) from None
         except (OSError, RuntimeError):
@@ -75,7 +76,7 @@ class Folder:
                 f"there is no folder {quote(str(self._path))}",
                 "is this the right place? Name another, or let `policylayer init` write a first one",
             ) from None
-        if not root.is_dir():
+        if not is_folder:
             raise Unsettled(f"{quote(str(self._path))} is not a folder", "name a folder of policy files")
         return root
 

@@ -333,3 +333,10 @@ def test_a_brace_that_is_meant(tmp_path: Path) -> None:
     env = "{A: '$${X', B: '$${X}', C: '$X', D: '${X}'}"
     config = config_of(tmp_path, f"servers: {{shop: {{command: [x], env: {env}}}}}\n", {"X": "1"})
     assert dict(config.servers[0].env) == {"A": "${X", "B": "${X}", "C": "$X", "D": "1"}
+
+
+def test_who_reads_no_policies_can_do_without_their_folder(tmp_path: Path) -> None:
+    path = write(tmp_path, "policies: ./gone\nservers: {shop: {url: 'http://127.0.0.1:1/mcp'}}\n")
+    with pytest.raises(ConfigProblems, match="there is no folder"):
+        load(path, {})
+    assert load(path, {}, policies=False).policies == str(tmp_path / "gone")
