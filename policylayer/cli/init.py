@@ -133,12 +133,23 @@ def _tell(found: Found, folder: Path, written: list[Path]) -> None:
     say("Written:")
     for path in written:
         say(f"  {path}")
-    for name in found.header_names:
-        say(f"The header `{name}` is not written down: export {variable(found.name, name)}=… before `serve`.")
-    say("The server is in observe mode: nothing is denied, the log says what would have been. Next:")
+    say("The server is in observe mode: nothing is denied, the log says what would have been.")
+    _tell_headers(found)
+    say("Next:")
     if folder != Path():
         say(f"  cd {shlex.quote(str(folder))}")
     say("  policylayer check && policylayer test")
     say(f"  policylayer grant create my-agent --principal {AGENT} --servers {found.name} -c policylayer.yaml")
     say(f"  policylayer token create --role approver --principal {PERSON} -c policylayer.yaml")
     say("  policylayer serve -c policylayer.yaml")
+
+
+def _tell_headers(found: Found) -> None:
+    """The configuration does not load before these are set, so not one of the next commands works."""
+    if not found.header_names:
+        return
+    named = ", ".join(f"`{name}`" for name in found.header_names)
+    say(f"What {named} holds is not written down, and all that follows reads it from the environment. First:")
+    for name in found.header_names:
+        like = "Bearer …" if name.lower() == "authorization" else "…"
+        say(f"  export {variable(found.name, name)}='{like}'")

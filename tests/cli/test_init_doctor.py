@@ -98,6 +98,16 @@ def test_init_writes_nothing_where_it_cannot_ask(run: Runner, tmp_path: Path, ar
     assert not target.exists()
 
 
+def test_init_says_first_what_is_to_be_exported(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    headers = ("--header", "Authorization: Bearer hunter2hunter2", "--header", "X-Team: a")
+    done = run("init", "--dir", "fresh", "--name", "shop", *headers, "--", *SHOP)
+    assert "hunter2" not in done.out
+    before, _, after = done.out.partition("Next:\n")
+    assert "  export SHOP_AUTHORIZATION='Bearer …'\n  export SHOP_X_TEAM='…'\n" in before
+    assert "export" not in after
+
+
 def test_init_says_that_a_server_wants_a_credential(run: Runner, tmp_path: Path) -> None:
     class Refuses(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
