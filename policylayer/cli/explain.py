@@ -9,14 +9,14 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from policylayer.cli import stale
 from policylayer.cli.exits import OK, CommandError, UsageError
-from policylayer.cli.output import emit, say
+from policylayer.cli.output import emit, note, say
 from policylayer.cli.plain import Parser
 
 if TYPE_CHECKING:
@@ -145,16 +145,39 @@ def _call(given: argparse.Namespace) -> Any:
     place = place_of(given.policies, given.config)
     found = loaded_from(place.source, place.known)
     stale.warn(place.config)
+    _note_server(place, request["server"])
     try:
         question = question_of(request, place.facts.get(request["server"]), Clock().now())
     except BadRequest as wrong:
         raise UsageError(str(wrong), "policylayer explain --help") from None
     policy_set, opa = found.loaded.policy_set, _opa(place) if given.policies is None else None
+    _check_approved(question.approved, found, opa is not None)
     if policy_set is not None and not found.loaded.rego and opa is None:
         return as_json(why(policy_set, question))
     import asyncio
 
     return as_json(asyncio.run(_asked(found, question, opa)))
+
+
+def _check_approved(names: Iterable[str], found: Checked, elsewhere: bool) -> None:
+    """What names no hold would change nothing, and nobody would notice."""
+    from policylayer.policy.check_tests import no_hold
+
+    for name in sorted(names):
+        wrong = no_hold(name, found.loaded.policies, elsewhere or bool(found.loaded.rego))
+        if wrong is not None:
+            raise UsageError(f"--approved: {wrong[0]}", wrong[1])
+
+
+def _note_server(place: Place, server: str) -> None:
+    """A misspelt server is no error, as rules may be about it; but it should be seen."""
+    if place.config is None or server in place.facts:
+        return
+    from policylayer.policy.diagnostics import did_you_mean, quote
+
+    note(f"policylayer: no server {quote(server)} is configured: its calls reach nobody")
+    if help_ := did_you_mean(server, place.facts):
+        note(f"  help: {help_}")
 
 
 async def _asked(found: Checked, question: Question, opa: OpaServer | None) -> Told:
@@ -230,7 +253,8 @@ def _json(where: str, text: bytes) -> dict[str, Any]:
 
     value = strict_json.parse(text)
     if isinstance(value, strict_json.Fault):
-        raise UsageError(f"{where} is not JSON that a call could hold: {value.message}", """as in '{"amount": 5}'""")
+        why = "" if value.parse else f" that a call could hold: {value.message}"
+        raise UsageError(f"{where} is not JSON{why}", """as in '{"amount": 5}'""")
     if not isinstance(value, dict):
         raise UsageError(f"{where} is not a JSON object", """as in '{"amount": 5}'""")
     return value

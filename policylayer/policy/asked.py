@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from policylayer.core.call import Call, Json, Question, ServerFacts, Subject
-from policylayer.policy import resources
+from policylayer.policy import addresses, resources
 from policylayer.policy.directory import as_group
+from policylayer.policy.parse_selection import RISKS
 from policylayer.policy.recorded import PROTOCOL
 from policylayer.policy.selectors import PROMPTS, TOOLS
 from policylayer.policy.times import YEARS, in_years
@@ -78,6 +79,10 @@ def question_of(request: Mapping[str, Any], server: ServerFacts | None, now: dat
         raise BadRequest(f"one of {', '.join(CALLED)} must be given, and only one")
     if "for" in request and _subject(request["for"]).id == _subject(request["principal"]).id:
         raise BadRequest("nobody acts for themselves: leave `for` out")
+    if request.get("risk", RISKS[0]) not in RISKS:
+        raise BadRequest(f"`risk` is one of {', '.join(RISKS)}")
+    if "ip" in request and addresses.read(request["ip"]) is None:
+        raise BadRequest("`ip` is not an address like `203.0.113.7`")
     facts = server or ServerFacts(request["server"], cwd=request.get("cwd"))
     return Question(
         call=_call(request, named[0]),

@@ -5,7 +5,7 @@ Running them is `testing`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from policylayer.core.decision import Effect
@@ -25,19 +25,13 @@ def check_tests(
     rego: bool = False,
 ) -> None:
     """Report rules, limits and attributes that there are not; the names of Rego's rules are in its results only."""
-    rules = {f"{policy.name}/{rule.id}": rule for policy in policies for rule in policy.rules}
+    rules = _rules(policies)
     limits = _limits(policies)
     for test in tests:
         expected, places = test.expected, test.places
-        named = [(name, expected.places.get(name, test.span)) for name in expected.rules or ()]
-        for name, span in (*named, *((name, places.get(name, test.span)) for name in sorted(test.approved))):
-            if name not in rules and not (rego and name.startswith(REGO)):
-                help_ = did_you_mean(name, rules)
-                sink.append(error(Code.UNKNOWN_RULE, span, f"there is no rule {quote(name)}", help_))
-        for name in sorted(test.approved):
-            if name in rules and not _holds(rules[name]):
-                message = f"rule {quote(name)} never asks for approval"
-                sink.append(error(Code.UNKNOWN_RULE, places.get(name, test.span), message, "`approved` names holds"))
+        named = [(_no_rule(name, rules, rego), expected.places.get(name)) for name in expected.rules or ()]
+        named += [(_no_hold(name, rules, rego), places.get(name)) for name in sorted(test.approved)]
+        sink.extend(error(Code.UNKNOWN_RULE, span or test.span, *wrong) for wrong, span in named if wrong is not None)
         for name in test.limits:
             if name not in limits:
                 help_ = did_you_mean(name, limits)
@@ -45,6 +39,27 @@ def check_tests(
                 sink.append(error(Code.UNKNOWN_LIMIT, span, f"there is no limit {quote(name)}", help_))
         for subject in (test.subject, test.on_behalf_of):
             _check_attributes(subject, directory, sink)
+
+
+def no_hold(name: str, policies: Iterable[ast.Policy], rego: bool) -> tuple[str, str] | None:
+    """Why `approved` cannot name this, with a help; None where it is a rule that may ask for approval."""
+    return _no_hold(name, _rules(policies), rego)
+
+
+def _rules(policies: Iterable[ast.Policy]) -> dict[str, ast.Rule]:
+    return {f"{policy.name}/{rule.id}": rule for policy in policies for rule in policy.rules}
+
+
+def _no_rule(name: str, rules: Mapping[str, ast.Rule], rego: bool) -> tuple[str, str] | None:
+    if name in rules or (rego and name.startswith(REGO)):
+        return None
+    return f"there is no rule {quote(name)}", did_you_mean(name, rules)
+
+
+def _no_hold(name: str, rules: Mapping[str, ast.Rule], rego: bool) -> tuple[str, str] | None:
+    if name in rules and not _holds(rules[name]):
+        return f"rule {quote(name)} never asks for approval", "`approved` names holds"
+    return _no_rule(name, rules, rego)
 
 
 def _limits(policies: Sequence[ast.Policy]) -> set[str]:

@@ -83,13 +83,18 @@ class TestACallThatNobodyMade:
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
-            ((*CALL, "--args", "{amount: 1}"), "--args is not JSON"),
+            ((*CALL, "--args", "{amount: 1}"), "--args is not JSON\n"),
             ((*CALL, "--args", '{"a": 1, "a": 2}'), "--args is not JSON"),
             ((*CALL, "--args", "[1]"), "--args is not a JSON object"),
             ((*CALL, "--at", "noon"), "`at` is not a moment"),
             ((*CALL, "--at", "2026-11-23T10:00:00"), "`at` needs its offset"),
             ((*CALL, "--at", "0001-01-01T00:00:00+14:00"), "`at` is not in the years 1970 to 9000"),
             ((*CALL, "--at", "9999-12-31T23:59:59Z"), "`at` is not in the years 1970 to 9000"),
+            ((*CALL, "--risk", "foo"), "`risk` is one of read, write"),
+            ((*CALL, "--ip", "999.1.1.1"), "`ip` is not an address"),
+            ((*CALL, "--approved", "pay/larger"), "there is no rule `pay/larger`\n  help: did you mean `pay/large`?"),
+            ((*CALL, "--approved", "pay/never"), "rule `pay/never` never asks for approval"),
+            ((*CALL, "--approved", "rego/x"), "there is no rule `rego/x`"),
             ((*CALL, "--for", "agent:bot"), "nobody acts for themselves"),
             (("--principal", "agent:bot", "--server", "shop"), "which call?"),
             (("--principal", "agent:bot", "--tool", "refund"), "which call?"),
@@ -108,6 +113,19 @@ class TestACallThatNobodyMade:
     def test_what_is_no_call(self, run: Runner, arguments: tuple[str, ...], said: str) -> None:
         done = run("explain", *arguments)
         assert (done.code, said in done.err) == (2, True), done.err
+
+    def test_a_hold_that_is_satisfied_a_risk_and_an_address(self, run: Runner) -> None:
+        how = ("--approved", "pay/large", "--risk", "financial", "--ip", "203.0.113.7")
+        done = run("explain", *CALL, "--args", '{"amount": 100}', *how, "--json")
+        assert (done.json["decision"]["effect"], done.err) == ("allow", "")
+
+    def test_a_server_that_is_not_configured_is_told(self, run: Runner) -> None:
+        done = run("explain", "--principal", "agent:bot", "--server", "shoop", "--tool", "refund", "--json")
+        assert done.json["decision"]["effect"] == "deny"
+        assert "no server `shoop` is configured" in done.err
+        assert "did you mean `shop`?" in done.err
+        alone = run("explain", "--policies", "policies", "--principal", "agent:x", "--server", "shoop", "--tool", "a")
+        assert alone.err == "", "of policy files alone nobody knows the servers"
 
     def test_unknown_words_of_a_request(self, run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
