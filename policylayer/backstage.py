@@ -50,7 +50,7 @@ class Backstage:
         self.clock = Clock()
         # A key is made for a fresh file only: another one would be of no use to a database that was begun with its own.
         fresh = makes and config.database.startswith("sqlite:") and remembered_key(config.database) is None
-        self.keys = Keys.load(config.keys.files, config.keys.value, create=fresh)
+        self.keys = Keys.load(config.keys.files, config.keys.value, fresh, config.keys.variable)
         name = SERVE if program == SERVE else f"policylayer {program}"
         self.store: Store = open_store(config.database, self.keys, self.clock, Program(name, __version__))
         self.recorder = Recorder(self.store, self.keys, self.clock, _keeping(config))

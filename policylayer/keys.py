@@ -90,13 +90,14 @@ class Keys:
         self._digests = Mac(self._keys[0].digest)
 
     @classmethod
-    def load(cls, path: Path | Sequence[Path] | None, env: str | None, create: bool) -> Keys:
-        """The keys in `env` (the variable's value) if it is set, else in the file or files.
+    def load(cls, path: Path | Sequence[Path] | None, env: str | None, create: bool, variable: str = "") -> Keys:
+        """The keys in `env` (the value of `variable`) if it is set, else in the file or files.
 
         A missing file is created (0600, one fresh key) where `create` is set; else its absence is an error.
         """
         if env is not None:
-            return cls(_parse(env.replace(",", "\n").encode(), "the environment"))
+            where = f"the environment variable `{variable}`" if variable else "the environment"
+            return cls(_parse(env.replace(",", "\n").encode(), where))
         paths = [path] if isinstance(path, Path) else list(path or ())
         if not paths:
             raise ConfigError("no key is configured", "set `keys: {file: …}`")

@@ -116,6 +116,11 @@ def test_what_holds_no_key_is_refused_without_repeating_it(tmp_path: Path, data:
     assert "gggg" not in caught.value.message
 
 
+def test_a_variable_that_holds_no_key_is_named() -> None:
+    with pytest.raises(ConfigError, match="the environment variable `PL_KEY` holds no key in line 1"):
+        Keys.load(None, "short", False, "PL_KEY")
+
+
 def test_no_key_at_all() -> None:
     for call in (lambda: Keys.load(None, None, True), lambda: Keys([]), lambda: Keys.load(None, "", True)):
         with pytest.raises(ConfigError):

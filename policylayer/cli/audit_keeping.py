@@ -87,7 +87,7 @@ def mark_command(
     """What stands for a masked value in the log, to look for it there (`audit query -q MARK`). The value is read from
     standard input, so that it is in no list of commands. One line for each key, the current one's first."""
     found = load(config, policies=False)
-    keys = Keys.load(found.keys.files, found.keys.value, create=False)
+    keys = Keys.load(found.keys.files, found.keys.value, False, found.keys.variable)
     told = _marks(keys, _value(as_json))
     if json:
         emit({"marks": told})

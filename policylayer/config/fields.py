@@ -61,11 +61,21 @@ class Reading:
                 self._broken(found[0], span, "is no variable's name", help)
             elif name not in self.environment:
                 complete = False
-                self._unset(name, span)
+                help = f"export {name}=… before starting, or write `$${{{name}}}` if the text itself is meant"
+                self._unset(name, span, help)
             return self.environment.get(name, "")
 
         expanded = _VARIABLE.sub(put, text)
         return expanded if complete else None
+
+    def variable(self, name: str, span: Span) -> str | None:
+        """The value of a variable that is named where no text could stand; None where it is not set."""
+        if not values.is_variable(name):
+            help = "write the name alone, as in `POLICYLAYER_KEY`"
+            self.problem(ConfigCode.UNSET_VARIABLE, span, f"{quote(name)} is no variable's name", help)
+        elif name not in self.environment:
+            self._unset(name, span, f"export {name}=… before starting")
+        return self.environment.get(name)
 
     def put_in(self, node: nodes.Node) -> dict[str, str]:
         """The variables that are put into texts anywhere in a node, with their values."""
@@ -83,8 +93,7 @@ class Reading:
         help = f"{help}; `$${{` where the text itself is meant"
         self.problem(ConfigCode.UNSET_VARIABLE, span, f"{quote(written)} {why}", help)
 
-    def _unset(self, name: str, span: Span) -> None:
-        help = f"export {name}=… before starting, or write `$${{{name}}}` if the text itself is meant"
+    def _unset(self, name: str, span: Span, help: str) -> None:
         self.problem(ConfigCode.UNSET_VARIABLE, span, f"the environment variable {quote(name)} is not set", help)
 
     def text(self, node: nodes.Node, what: str, help: str = "") -> str | None:

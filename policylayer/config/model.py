@@ -43,6 +43,8 @@ class KeySource:
 
     files: tuple[Path, ...]
     value: str | None = field(default=None, repr=False)
+    variable: str = ""
+    """The variable's name, for messages."""
 
 
 @immutable

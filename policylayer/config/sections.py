@@ -199,7 +199,7 @@ def _keys(top: Section) -> KeySource:
         if section.has("file"):
             reading.problem(Code.CONFLICTING_KEYS, section.span, "`keys` has both `file` and `env`")
         name = section.text("env") or ""
-        return KeySource((), reading.expand(f"${{{name}}}", section.where("env")) if name else None)
+        return KeySource((), reading.variable(name, section.where("env")) if name else None, name)
     names = section.one_or_more("file") or ("policylayer.key",)
     return KeySource(tuple((reading.folder / name).resolve() for name in names))
 

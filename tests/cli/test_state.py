@@ -244,6 +244,16 @@ def test_a_key_of_another_database_is_refused(run: Runner, home: Path) -> None:
     assert "the key is not the one this database was begun with" in done.err
 
 
+def test_a_variable_that_holds_no_key_is_named(run: Runner, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = home / "policylayer.yaml"
+    file.write_text(file.read_text() + "keys: {env: PL_KEY}\n")
+    monkeypatch.setenv("PL_KEY", "short")
+    done = run("token", "create", "--role", "viewer", "--principal", "user:ada")
+    assert "the environment variable `PL_KEY` holds no key" in done.err
+    monkeypatch.setattr("sys.stdin", io.StringIO("x\n"))
+    assert "the environment variable `PL_KEY` holds no key" in run("audit", "mark").err
+
+
 def test_migrate(run: Runner) -> None:
     assert run("migrate").out == "The database went from nothing to schema `0001`.\n"
     assert run("migrate", "--json").json == {"before": "0001", "after": "0001"}

@@ -201,6 +201,16 @@ def test_single_problems(tmp_path: Path, text: str, message: str) -> None:
     assert any(message in each for each in found), found
 
 
+def test_a_key_that_is_not_set_cannot_be_a_text(tmp_path: Path) -> None:
+    """`$${NAME}` is what a text writes; here it would name a variable of that name."""
+    servers = "servers: {s: {command: [x]}}\n"
+    (found,) = read(write(tmp_path, f"keys: {{env: NO_KEY}}\n{servers}"), {}).diagnostics
+    assert (found.code, found.help) == ("PL201", "export NO_KEY=… before starting")
+    (found,) = read(write(tmp_path, f"keys: {{env: NO-KEY}}\n{servers}"), {}).diagnostics
+    assert (found.code, found.message) == ("PL201", "`NO-KEY` is no variable's name")
+    assert config_of(tmp_path, f"keys: {{env: KEY}}\n{servers}", {"KEY": "x"}).keys.variable == "KEY"
+
+
 def test_values_of_variables_are_never_shown(tmp_path: Path) -> None:
     text = 'servers: {a: {url: "http://h/mcp", headers: {X: "${K}"}}, b: {url: "${U}"}}\n'
     found = read(write(tmp_path, text), {"K": "CANARY\n", "U": "CANARY"})
