@@ -33,7 +33,7 @@ def create(
 ) -> None:
     """Make a grant. Its token is shown now, and never again."""
     body: dict[str, Any] = {
-        "name": name,
+        "name": wanted.grant_name(name),
         "principal": wanted.principal(principal),
         "servers": wanted.servers(servers),
     }

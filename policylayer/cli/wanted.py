@@ -1,4 +1,4 @@
-"""Values of options, looked at here before anyone is asked: the option is named, and what it should be.
+"""Values that commands are given, looked at before anyone is asked: the wrong one is named, and what it should be.
 
 The API refuses the same values in its own words. Must not know what they are for.
 """
@@ -11,6 +11,17 @@ from policylayer.cli.exits import UsageError
 from policylayer.config import values
 
 WEEK: Final = 7 * 86400
+LONGEST: Final = 200
+"""Characters of a name, as the API takes it."""
+
+
+def grant_name(text: str) -> str:
+    """What a grant is to be called."""
+    if not text.strip():
+        raise UsageError("a grant needs a name", "as in `policylayer grant create my-agent …`")
+    if len(text) > LONGEST:
+        raise UsageError(f"a grant's name has up to {LONGEST} characters", "choose a shorter one")
+    return text
 
 
 def principal(text: str) -> str:
