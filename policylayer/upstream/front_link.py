@@ -141,6 +141,8 @@ class Link:
         if response.status == 401:
             raise LinkError(NOT_LET_IN, "the proxy did not accept the credential", "see POLICYLAYER_GRANT")
         if said.glance.kind != "request":
+            if response.status == 404 and self.session is None and self.revision is None:
+                raise self._no_server()
             if response.status >= 400:
                 raise LinkError(BROKE_OFF, f"the proxy answered {response.status} to `{said.glance.method}`")
             return None
@@ -151,6 +153,12 @@ class Link:
             error = orjson.loads(body).get("error")
             return orjson.dumps({"jsonrpc": "2.0", "id": said.glance.id, "error": error})
         return body
+
+    def _no_server(self) -> LinkError:
+        """Nothing was agreed on before this: it is not a session that is over."""
+        name = self._url.name
+        help = "`policylayer grant list` shows which servers each grant opens; names are as in the configuration"
+        return LinkError(BROKE_OFF, f"the grant opens no server `{name}` at {self._url.origin()}", help)
 
     async def _events(self, response: aiohttp.ClientResponse, cursor: _Cursor) -> AsyncGenerator[bytes, None]:
         parser = Parser(LARGEST)

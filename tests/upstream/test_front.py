@@ -221,6 +221,17 @@ async def test_a_credential_that_is_not_accepted() -> None:
         assert "POLICYLAYER_GRANT" in front.err.getvalue()
 
 
+async def test_a_server_that_the_grant_does_not_open() -> None:
+    async with Recording() as rec, fronted(base(rec), server="nosuch") as front:
+        rec.behave("status_404")
+        front.say({"jsonrpc": "2.0", "method": "notifications/initialized"})
+        async with asyncio.timeout(10):
+            while not front.err.getvalue():
+                await asyncio.sleep(0.01)
+        assert "the grant opens no server `nosuch` at http://127.0.0.1:" in front.err.getvalue()
+        assert "`policylayer grant list`" in front.err.getvalue()
+
+
 @pytest.mark.parametrize("behaviour", ["close_after_read", "close_mid", "close_mid_stream", "garbage", "not_mcp"])
 async def test_an_answer_that_breaks_off(behaviour: str) -> None:
     async with Recording() as rec, fronted(base(rec)) as front:
