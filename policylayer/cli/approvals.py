@@ -215,6 +215,13 @@ def _why(found: dict[str, Any]) -> str:
     return reason if all(name in reason for name in _names(found)) else f"{_rules(found)}: {reason}"
 
 
+def _unseen(found: dict[str, Any]) -> str:
+    """Why there are no arguments: of a call that is still held, who decides about it sees them."""
+    if found["state"] in ("pending", "approved") and not found.get("altered"):
+        return "not shown, this role does not see them; an approver's token does"
+    return "not shown, none are kept or this role does not see them"
+
+
 def _show(found: dict[str, Any], full: bool) -> None:
     say(f"{found['id']}  {found['state']}, until {found['expires_at']}, {found['waiters']} waiting")
     acting = f" for {found['for']}" if found.get("for") else ""
@@ -226,6 +233,9 @@ def _show(found: dict[str, Any], full: bool) -> None:
         say(f"  vote     {vote['principal']}: {vote['decision']} {vote['note'] or ''}")
     for waiver in found["waivers"]:
         say(f"  waiver   until {waiver['expires_at']}, {approvals_similar.allows(waiver)}")
+    if found["arguments"] is None and not found.get("arguments_complete"):
+        say(f"  arguments (digest {found['digest']}): {_unseen(found)}")
+        return
     text = orjson.dumps(found["arguments"], option=orjson.OPT_INDENT_2).decode()
     label = "arguments" if found.get("arguments_complete") else "arguments, redacted"
     say(f"  {label} (digest {found['digest']}):")
