@@ -7,15 +7,18 @@ server that its request was denied. Must not know why it is asked.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import aclosing
 from typing import Any, Final
 
 import orjson
 
 from policylayer import __version__
 from policylayer.core.errors import ProtocolFault
+from policylayer.proxy.events import events_of
+from policylayer.proxy.faults import Unusable
 from policylayer.proxy.limits import Limits
 from policylayer.upstream.interface import Answer, Exchange, Upstream
-from policylayer.wire import server_messages, sse
+from policylayer.wire import server_messages
 from policylayer.wire.era import CAPABILITIES, CLIENT, VERSION
 from policylayer.wire.headers import ACCEPT, JSON
 from policylayer.wire.methods import MODERN
@@ -58,14 +61,13 @@ async def response_of(answer: Answer, limits: Limits) -> ServerMessage:
 
 
 async def _streamed(answer: Answer, limits: Limits) -> ServerMessage:
-    parser = sse.Parser(limits.event)
-    async for chunk in answer.chunks():
-        try:
-            events = parser.feed(chunk)
-        except sse.EventTooLarge:
-            raise ProtocolFault("an event is too large") from None
-        for event in events:
-            message = server_messages.decode(event.data, limits.server_message) if event.data else None
-            if isinstance(message, ServerMessage) and message.kind == "response" and message.id == ID:
-                return message
+    try:
+        async with aclosing(events_of(answer, limits.event)) as stream:
+            async for events in stream:
+                for event in events:
+                    message = server_messages.decode(event.data, limits.server_message) if event.data else None
+                    if isinstance(message, ServerMessage) and message.kind == "response" and message.id == ID:
+                        return message
+    except Unusable as error:
+        raise ProtocolFault(error.detail) from None
     raise ProtocolFault("the stream ended without an answer")

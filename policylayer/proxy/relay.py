@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
@@ -18,12 +19,12 @@ import orjson
 from policylayer.core.commands import Outcome, OutcomeState
 from policylayer.core.errors import Lost, UpstreamError
 from policylayer.proxy.downstream import LARGE
+from policylayer.proxy.events import events_of
 from policylayer.proxy.faults import REFUSES_US, Unread, Unusable
 from policylayer.proxy.sessions import Request
 from policylayer.proxy.sift import Sift
 from policylayer.proxy.visit import Visit
 from policylayer.upstream.interface import Answer
-from policylayer.wire import sse
 from policylayer.wire.headers import JSON
 from policylayer.wire.message import Message
 from policylayer.wire.own_words import heard
@@ -138,22 +139,18 @@ class Relay:
         raise cut or Unusable("the stream ended without an answer", state=OutcomeState.UNKNOWN)
 
     async def _events(self, answer: Answer, sift: Sift) -> None:
-        parser = sse.Parser(self.visit.deps.limits.event)
-        async for chunk in answer.chunks():
-            try:
-                events = parser.feed(chunk)
-            except sse.EventTooLarge:
-                raise Unusable("an event is too large") from None
-            out = [await sift.event(event) for event in events]
-            if sift.answer is not None:
-                if len(out[-1]) > LARGE:
-                    self._make_room(out[-1])
-                if self.visit.session is not None and self.message.id is not None:
-                    self.visit.session.done(self.message.id)
-                await self.visit.down.last(b"".join(out))
-                await _to_the_end(answer, self.visit.deps.limits.linger)
-                return
-            await self.visit.down.event(b"".join(out))
+        async with aclosing(events_of(answer, self.visit.deps.limits.event)) as stream:
+            async for events in stream:
+                out = [await sift.event(event) for event in events]
+                if sift.answer is not None:
+                    if len(sift.passed) > LARGE:
+                        self._make_room(sift.passed)
+                    if self.visit.session is not None and self.message.id is not None:
+                        self.visit.session.done(self.message.id)
+                    await self.visit.down.last(b"".join(out))
+                    await _to_the_end(answer, self.visit.deps.limits.linger)
+                    return
+                await self.visit.down.event(b"".join(out))
 
     async def _answered_later(self) -> Outcome:
         """The stream was cut where the agent may come back for the rest: the answer will pass by there."""

@@ -7,11 +7,13 @@ as they would have been there. It stays open for as long as its caller may have 
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 
 import structlog
 
 from policylayer.core.commands import OutcomeState
 from policylayer.core.errors import UpstreamError
+from policylayer.proxy.events import events_of
 from policylayer.proxy.faults import Unusable, reply_of
 from policylayer.proxy.forwarding import session_not_found
 from policylayer.proxy.relay import EVENTS
@@ -19,7 +21,7 @@ from policylayer.proxy.sift import Sift
 from policylayer.proxy.streams import OpenStream, TooManyStreams
 from policylayer.proxy.visit import Visit
 from policylayer.upstream.interface import Answer, Exchange
-from policylayer.wire import replies, sse
+from policylayer.wire import replies
 from policylayer.wire.headers import forwardable
 from policylayer.wire.rejection import INVALID_REQUEST
 from policylayer.wire.replies import Reply
@@ -73,14 +75,10 @@ class SessionStream:
     async def _relay(self, answer: Answer) -> None:
         visit = self._visit
         sift = Sift(visit, visit.spoken(self._protocol))
-        parser = sse.Parser(visit.deps.limits.event)
         await visit.down.begin()
-        async for chunk in answer.chunks():
-            try:
-                events = parser.feed(chunk)
-            except sse.EventTooLarge:
-                raise Unusable("an event is too large") from None
-            await visit.down.event(b"".join([await sift.event(event) for event in events]))
+        async with aclosing(events_of(answer, visit.deps.limits.event)) as stream:
+            async for events in stream:
+                await visit.down.event(b"".join([await sift.event(event) for event in events]))
 
     async def _failed(self, error: UpstreamError | Unusable) -> None:
         """Before the stream has begun this is an answer; afterwards the stream just ends, as a lost one would."""

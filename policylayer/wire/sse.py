@@ -16,6 +16,8 @@ from policylayer.core.immutable import immutable
 
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _BOM: Final = b"\xef\xbb\xbf"
+_COLON: Final = 0x3A
+"""What a comment begins with: a field without a name, which says nothing."""
 
 _ODD: Final = re.compile(rb"[\x00\x0b\x0c\x1c-\x1e]|\xc2\x85|\xe2\x80[\xa8\xa9]")
 """What ends no line of a stream, but where some readers (those that use `str.splitlines`, or C's strings) end one."""
@@ -93,10 +95,10 @@ class Parser:
             if self._first:
                 self._first = False
                 line = line.removeprefix(_BOM)
-            if line:
-                self._field(line)
-            else:
+            if not line:
                 self._finish(events)
+            elif line[0] != _COLON:
+                self._field(line)
         self._seen = len(self._buffer)
         if self._seen > self._limit:
             raise EventTooLarge(events)
