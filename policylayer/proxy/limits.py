@@ -21,7 +21,8 @@ class Limits:
     be open is asked for again; `cancelled` is how long a server may still answer what its client has cancelled. `held`
     are bytes of large requests under way, and of large answers not read yet. `questions` are those of one server on one
     stream, pings aside, `questions_a_minute` all those in one session, `asked` those of one message, `rounds` how often
-    one call, or one task, may ask. `task_bytes` are of the requests that made tasks; what ends in `_each` is one
+    one call, or one task, may ask. `dropped_a_minute` are events of one stream that nobody gets; comments are none.
+    `task_bytes` are of the requests that made tasks; what ends in `_each` is one
     principal's share.
     """
 
@@ -52,6 +53,7 @@ class Limits:
     outstanding: int = 256
     questions: int = 256
     questions_a_minute: int = 100
+    dropped_a_minute: int = 6_000
     remembered: int = 1024
     streams_per_owner: int = 256
 

@@ -1,4 +1,5 @@
-"""How often one thing happens: counted by the minute, so that a server's questions do not become a flood of rows.
+"""How often one thing happens: counted by the minute, so that a server's questions do not become a flood of rows,
+nor what is dropped of its words one of work.
 
 Must not know what is counted, nor what is done where it is too often.
 """

@@ -59,6 +59,7 @@ class Sift:
         own = visit.session.capabilities if visit.session is not None else {}
         self._capabilities = own if capabilities is None else capabilities
         self._questions = 0
+        self._dropped = Pace()
         self._pace = visit.session.pace if visit.session is not None else Pace()
         self.answer: ServerMessage | None = None
         self.passed = b""
@@ -73,9 +74,9 @@ class Sift:
             event = self._without_ours(event)
         if not event.data:
             # Comments, ids, retry times, and the event that only carries the first id.
-            return event.raw if alike else self._odd(event)
+            return event.raw if alike else await self._odd(event)
         if event.event not in (None, "", "message"):
-            return self._drop("event_type")
+            return await self._drop("event_type")
         message = heard(event.data, self._visit.deps.limits.server_message)
         if isinstance(message, Rejection):
             raise Unusable(f"an event is no message: {message.reason}")
@@ -95,9 +96,13 @@ class Sift:
         )
         return replace(event, data=event.data and hidden(event.data), event=event_type, id=id)
 
-    def _odd(self, event: sse.Event) -> bytes:
+    async def _odd(self, event: sse.Event) -> bytes:
         """What is left of an event without data in whose bytes some reader might find some."""
-        self._drop("odd_lines")
+        if event.raw.lstrip(b"\r\n").startswith(b":"):
+            # A comment keeps a stream alive, and may come as often as it likes.
+            self._visit.deps.metrics.count("dropped", "odd_lines")
+        else:
+            await self._drop("odd_lines")
         return sse.rewritten(event, event.data)
 
     async def _message(self, message: ServerMessage) -> bytes | None:
@@ -107,8 +112,14 @@ class Sift:
             return await self._asked(message)
         return await self._notified(message)
 
-    def _drop(self, reason: str) -> bytes:
-        self._visit.deps.metrics.count("dropped", reason)
+    async def _drop(self, reason: str) -> bytes:
+        """It goes no further, so no reader holds its server back: too much of it in a minute ends the stream."""
+        visit = self._visit
+        visit.deps.metrics.count("dropped", reason)
+        if self._dropped.another(visit.deps.clock.monotonic()) > visit.deps.limits.dropped_a_minute:
+            visit.deps.metrics.count("dropped", "flood")
+            await self._note("server.says_too_much", {})
+            raise Unusable("too much of what it says is dropped")
         return b""
 
     # --- responses ----------------------------------------------------------------------------------------------------
@@ -116,7 +127,7 @@ class Sift:
     async def _response(self, message: ServerMessage) -> bytes | None:
         request = self._answered_by(message)
         if request is None:
-            self._drop("foreign_response")
+            await self._drop("foreign_response")
             return None
         treated = message
         if self._request is None:
@@ -175,14 +186,14 @@ class Sift:
         within = self._pace.another(self._visit.deps.clock.monotonic(), more)
         if self._questions <= limits.questions and within <= limits.questions_a_minute:
             return
-        self._drop("question_flood")
+        self._visit.deps.metrics.count("dropped", "question_flood")
         if within - more <= limits.questions_a_minute:
             await self._note("server.asks_too_much", {})
         raise Unusable("it asks too much")
 
     async def _drop_asked(self, message: ServerMessage) -> None:
         """At this revision servers ask in results only; the specification forbids this."""
-        self._drop("server_request")
+        await self._drop("server_request")
         if self._questions > NOTED:
             return
         method = message.method if server_requests.NEEDS.get(message.method or "") else "other"
@@ -201,20 +212,20 @@ class Sift:
     async def _notified(self, message: ServerMessage) -> bytes | None:
         treatment = message.treatment(self._protocol)
         if treatment == "denied":
-            self._drop("notification")
+            await self._drop("notification")
             return None
         if questions.folded(message.params):
-            self._drop("folded_member")
+            await self._drop("folded_member")
             return None
         if message.method == LIST_CHANGED:
             self._visit.deps.tools.changed(self._visit.server.name)
         if message.method in OF_TASKS and (_ends_in_a_question(message) or not await self._may_know_task(message)):
-            self._drop("task_update")
+            await self._drop("task_update")
             return None
         if message.method == CANCELLED and self._visit.session is not None:
             self._visit.session.settle(_id(message.params.get("requestId")))
         if treatment == "filtered" and not await self._may_know(message):
-            self._drop("resource_update")
+            await self._drop("resource_update")
             return None
         return message.raw
 
