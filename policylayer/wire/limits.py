@@ -26,5 +26,6 @@ class Limits(Bounds):
 DEFAULT: Final = Limits()
 """What agents may send."""
 
-SERVER: Final = Limits(size=32 * 1024 * 1024, depth=128, nodes=1_000_000)
-"""What servers may send, unless the server's settings say otherwise: results are larger than calls."""
+SERVER: Final = Limits(size=32 * 1024 * 1024, depth=128, nodes=500_000)
+"""What servers may send, unless the server's settings say otherwise: results are larger than calls. A list
+of 2,000 tools, each with 30 described parameters and results, has 400,000 values."""

@@ -134,3 +134,30 @@ def test_the_caps_are_limits() -> None:
     assert reason(raw, Limits(size=10)) == "size"
     assert reason(raw, Limits(nodes=5)) == "nodes"
     assert reason(raw, Limits(depth=2)) == "depth"
+
+
+def described(number: int) -> dict[str, object]:
+    """A tool with many parameters, each of them described."""
+    parameters = {
+        f"p{n}": {"type": "string", "description": "d", "enum": ["a", "b"], "default": "a"} for n in range(15)
+    }
+    results = {f"r{n}": {"type": ["string", "null"], "description": "d"} for n in range(15)}
+    return {
+        "name": f"tool_{number}",
+        "description": "d",
+        "inputSchema": {"type": "object", "properties": parameters, "required": ["p1", "p2"]},
+        "outputSchema": {"type": "object", "properties": results, "required": ["r1", "r2"]},
+        "annotations": {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True},
+    }
+
+
+def test_a_list_of_two_thousand_well_described_tools_is_read() -> None:
+    tools = [described(number) for number in range(2000)]
+    message = decode(orjson.dumps({"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}}))
+    assert isinstance(message, ServerMessage)
+    assert message.result == {"tools": tools}
+
+
+@pytest.mark.shows("proxy.5")
+def test_what_has_more_values_than_any_honest_answer_is_not() -> None:
+    assert reason(b'{"jsonrpc":"2.0","id":1,"result":{"a":[' + b",".join([b"1"] * 500_000) + b"]}}") == "nodes"
