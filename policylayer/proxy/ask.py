@@ -14,6 +14,7 @@ import orjson
 
 from policylayer import __version__
 from policylayer.core.errors import ProtocolFault
+from policylayer.proxy.aside import INLINE, aside
 from policylayer.proxy.events import events_of
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.limits import Limits
@@ -22,6 +23,7 @@ from policylayer.wire import server_messages
 from policylayer.wire.era import CAPABILITIES, CLIENT, VERSION
 from policylayer.wire.headers import ACCEPT, JSON
 from policylayer.wire.methods import MODERN
+from policylayer.wire.rejection import Rejection
 from policylayer.wire.server_messages import ServerMessage
 
 ID: Final = "policylayer"
@@ -54,7 +56,7 @@ async def response_of(answer: Answer, limits: Limits) -> ServerMessage:
     """The response to our request, however it comes. Raises `UpstreamError`."""
     if answer.content_type == "text/event-stream":
         return await _streamed(answer, limits)
-    message = server_messages.decode(await answer.read(limits.answer), limits.server_message)
+    message = await _read(await answer.read(limits.answer), limits)
     if not isinstance(message, ServerMessage) or message.kind != "response" or message.id != ID:
         raise ProtocolFault("the server did not answer what it was asked")
     return message
@@ -65,9 +67,15 @@ async def _streamed(answer: Answer, limits: Limits) -> ServerMessage:
         async with aclosing(events_of(answer, limits.event)) as stream:
             async for events in stream:
                 for event in events:
-                    message = server_messages.decode(event.data, limits.server_message) if event.data else None
+                    message = await _read(event.data, limits) if event.data else None
                     if isinstance(message, ServerMessage) and message.kind == "response" and message.id == ID:
                         return message
     except Unusable as error:
         raise ProtocolFault(error.detail) from None
     raise ProtocolFault("the stream ended without an answer")
+
+
+async def _read(raw: bytes, limits: Limits) -> ServerMessage | Rejection:
+    decode = server_messages.decode
+    large = len(raw) > INLINE
+    return await aside(decode, raw, limits.server_message) if large else decode(raw, limits.server_message)

@@ -17,6 +17,7 @@ import structlog
 from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy import judged, judging, passed, rounds, saying, session_streams
 from policylayer.proxy.admission import admit, refuse, unauthenticated
+from policylayer.proxy.aside import INLINE, aside
 from policylayer.proxy.downstream import Downstream, Gone, Overfull, Oversize, Receive, Send
 from policylayer.proxy.fitness import Refused, refused
 from policylayer.proxy.forwarding import session_not_found
@@ -150,9 +151,12 @@ class McpEndpoint:
 
     async def _post(self, visit: Visit) -> None:
         body = await self._body(visit)
-        if body is None or not await self._still_known(visit, body):
+        if body is None:
             return
-        message = decode(body, visit.headers, self.deps.limits.message)
+        large, limits = len(body) > INLINE, self.deps.limits.message
+        message = await aside(decode, body, visit.headers, limits) if large else decode(body, visit.headers, limits)
+        if not await self._still_known(visit, body):
+            return
         if isinstance(message, Rejection):
             await self._reject(visit, message, body)
             return
@@ -169,7 +173,7 @@ class McpEndpoint:
             await self._in_session(visit, message, visit.session)
 
     async def _still_known(self, visit: Visit, body: bytes) -> bool:
-        """Whether the credential is still good now that the body is here; where not, that was told."""
+        """Whether the credential is still good now that the body is here and read; where not, that was told."""
         try:
             if await visit.still_known():
                 return True

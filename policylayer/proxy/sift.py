@@ -16,6 +16,7 @@ from policylayer.core.call import Call, Json
 from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable
 from policylayer.proxy import server_requests
+from policylayer.proxy.aside import INLINE, aside
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.pace import Pace
 from policylayer.proxy.sessions import Request, key_of
@@ -68,8 +69,8 @@ class Sift:
     async def event(self, event: sse.Event) -> bytes:
         """What goes to the agent for this event. Raises `Unusable`."""
         self.resumable = self.resumable or event.id is not None
-        clean = self._visit.hidden(event.raw) is event.raw
-        alike = clean and sse.reads_alike(event.raw)
+        clean, large = self._visit.hidden(event.raw) is event.raw, len(event.raw) > INLINE
+        alike = clean and (await aside(sse.reads_alike, event.raw) if large else sse.reads_alike(event.raw))
         if not clean:
             event = self._without_ours(event)
         if not event.data:
@@ -77,7 +78,8 @@ class Sift:
             return event.raw if alike else await self._odd(event)
         if event.event not in (None, "", "message"):
             return await self._drop("event_type")
-        message = heard(event.data, self._visit.deps.limits.server_message)
+        limits = self._visit.deps.limits.server_message
+        message = await aside(heard, event.data, limits) if large else heard(event.data, limits)
         if isinstance(message, Rejection):
             raise Unusable(f"an event is no message: {message.reason}")
         data = await self._message(message)

@@ -21,6 +21,7 @@ from policylayer.proxy.faults import Unusable
 from policylayer.proxy.guards import Guard
 from policylayer.proxy.visit import Visit
 from policylayer.wire import server_messages
+from policylayer.wire.limits import Limits
 from policylayer.wire.results import CannotCut, Treatment, treat
 from policylayer.wire.server_messages import ServerMessage
 
@@ -37,19 +38,25 @@ async def treated_by(
     """The answer as it may go on, and what was done to it. Raises `Unusable`."""
     try:
         treatment = Treatment(masker(guard.mask) if guard.mask else None, guard.cap, schema)
-        work = partial(treat, answer, treatment)
-        done = work() if len(answer.raw) <= INLINE else await asyncio.to_thread(work)
+        work = partial(_work, answer, treatment, visit.deps.limits.server_message)
+        treated = work() if len(answer.raw) <= INLINE else await asyncio.to_thread(work)
     except CannotCut:
         raise Unusable("larger than policy lets pass", TOO_LARGE, OutcomeState.EXECUTED) from None
     except Exception as error:
         structlog.get_logger().error("an answer could not be treated", server=visit.server.name, exc_info=True)
         raise Unusable("could not be masked", UNTREATED, OutcomeState.EXECUTED) from error
+    if treated is None:
+        raise Unusable("could not be masked", UNTREATED, OutcomeState.EXECUTED)
+    return treated
+
+
+def _work(answer: ServerMessage, treatment: Treatment, limits: Limits) -> tuple[ServerMessage, tuple[str, ...]] | None:
+    """The same; None where what was made of it is no message."""
+    done = treat(answer, treatment)
     if not done.done:
         return answer, ()
-    again = server_messages.decode(done.raw, replace(visit.deps.limits.server_message, size=len(done.raw)))
-    if not isinstance(again, ServerMessage):
-        raise Unusable("could not be masked", UNTREATED, OutcomeState.EXECUTED)
-    return again, done.done
+    again = server_messages.decode(done.raw, replace(limits, size=len(done.raw)))
+    return (again, done.done) if isinstance(again, ServerMessage) else None
 
 
 def schema_of(visit: Visit, call: Call) -> bytes | None:
