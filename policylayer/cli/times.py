@@ -22,7 +22,7 @@ def since(text: str) -> str:
 def _at(text: str, sign: int) -> str:
     seconds = duration(text)
     if seconds is not None:
-        return (Clock().now() + timedelta(seconds=sign * seconds)).isoformat()
+        return _away(text, sign * seconds)
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -30,3 +30,12 @@ def _at(text: str, sign: int) -> str:
             f"`{text}` is neither a duration nor an instant", "write `90d`, `2h`, or `2027-01-31T12:00:00Z`"
         ) from None
     return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).isoformat()
+
+
+def _away(text: str, seconds: int) -> str:
+    try:
+        return (Clock().now() + timedelta(seconds=seconds)).isoformat()
+    except OverflowError:
+        raise UsageError(
+            f"`{text}` reaches beyond the years 1 to 9999", "write a shorter duration, or an instant"
+        ) from None
