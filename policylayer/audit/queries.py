@@ -39,8 +39,8 @@ ENDS: Final = frozenset(
 SLACK_US: Final = 3_600_000_000
 """Ids never go back where the clock does, so an id may be later than its row's time; by no more than this, say."""
 
-DEEP: Final = 4
-"""How many times a call that is held again is followed from row to row for its outcome."""
+DEEP: Final = 1000
+"""How many times a call that is held again is followed from row to row for its outcome: more than anybody approves."""
 
 MOST: Final = 1000
 
@@ -194,12 +194,15 @@ def far(
 def relatives(connection: Connection, ids: Collection[str]) -> Family:
     """The outcomes of these rows, and of the rows that released them or held them anew."""
     family = Family()
-    level: Sequence[str] = list(ids)
+    level, followed = list(ids), set(ids)
     for _ in range(DEEP):
         if not level:
             break
         children = select(records).where(records.c.parent.in_(level)).order_by(records.c.id)
         level = [row["id"] for row in connection.execute(children).mappings() if family.add(row)]
+        # A page holds parents and children alike, and a damaged row may be its own: each is followed once.
+        level = [row_id for row_id in level if row_id not in followed]
+        followed.update(level)
     return family
 
 

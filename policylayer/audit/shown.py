@@ -38,6 +38,17 @@ class Family:
         self.calls.setdefault(row["parent"], []).append(row)
         return True
 
+    def last(self, row: Stored) -> Stored:
+        """The row that says what a call came to: of a held one, the last of those that went on with it."""
+        passed = set()
+        while row["id"] not in self.outcomes and row["enforced"] == Effect.REQUIRE_APPROVAL.value:
+            passed.add(row["id"])
+            further = self.calls.get(row["id"], ())
+            if not further or further[-1]["id"] in passed:  # a damaged row may be its own parent
+                break
+            row = further[-1]
+        return row
+
 
 def decision_json(row: Stored, family: Family) -> dict[str, Any]:
     """A decision, round or release, with what it came to."""
@@ -100,6 +111,7 @@ def told(row: Stored, outcome: Stored | None) -> str | None:
 
 def outcome_json(row: Stored, family: Family) -> dict[str, Any] | None:
     """What a row came to; None: nothing yet. A held call that was released came to what its release did."""
+    row = family.last(row)
     outcome = family.outcomes.get(row["id"])
     if outcome is not None:
         return {
@@ -113,8 +125,6 @@ def outcome_json(row: Stored, family: Family) -> dict[str, Any] | None:
         }
     if row["enforced"] == Effect.DENY.value:
         return {"state": OutcomeState.NEVER_SENT.value, "at": moment(row["time_us"]), "latency_us": 0}
-    if row["enforced"] == Effect.REQUIRE_APPROVAL.value and family.calls.get(row["id"]):
-        return outcome_json(family.calls[row["id"]][-1], family)
     return None
 
 

@@ -92,6 +92,34 @@ async def test_a_held_call_came_to_what_its_release_did(store: SqliteStore, reco
     ]
 
 
+@pytest.mark.shows("audit.1")
+async def test_a_call_that_was_held_again_and_again_came_to_what_the_last_release_did(store: SqliteStore) -> None:
+    """By its id and in a list, whichever of its rows the page begins with."""
+    ids = [f"{number:03}" for number in range(1, 41)]
+    held = [
+        Row(id=row_id, kind="release" if parent else "decision", time_us=1, enforced="require_approval", parent=parent)
+        for row_id, parent in zip(ids, (None, *ids), strict=False)
+    ]
+    end = Row(id="9", kind="outcome", time_us=2, state="executed", parent=ids[-1], upstream_us=5)
+    await store.append((*held[:-1], held[-1]._replace(enforced="allow"), end))
+    for row_id in ids[:3]:
+        item = await one(store, row_id)
+        assert item["outcome"]["state"] == "executed", row_id
+        assert len(item["children"]) == 1
+    pages = [await store.read(queries.decisions)]
+    pages += [await store.read(partial(queries.oldest_first, filters=Filters(), limit=2, after=None))]
+    assert {each["outcome"]["state"] for page in pages for each in page.items} == {"executed"}
+
+
+async def test_rows_that_are_their_own_parents_are_shown(store: SqliteStore) -> None:
+    pairs = [("1", "1"), ("2", "3"), ("3", "2")]
+    await store.append(
+        tuple(Row(id=a, kind="release", time_us=1, enforced="require_approval", parent=b) for a, b in pairs)
+    )
+    assert await found(store) == ["3", "2", "1"]
+    assert (await one(store, "2"))["outcome"] is None
+
+
 async def test_a_held_call_that_was_given_up_says_so(store: SqliteStore, recorder: Recorder) -> None:
     await store.append((Row(id="01", kind="decision", time_us=1, enforced="require_approval"),))
     assert (await one(store, "01"))["outcome"] is None
