@@ -22,7 +22,7 @@ from policylayer.clock import uuid7
 from policylayer.core.commands import Kind
 from policylayer.core.decision import Effect, ReasonCode
 from policylayer.core.immutable import immutable
-from policylayer.store.tables import equals, is_event, records
+from policylayer.store.tables import equals, holds, is_event, records
 
 CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
 EXACT: Final = ("principal", "server", "method", "target", "effect", "reason_code", "approval_id")
@@ -229,7 +229,7 @@ def _names_rule(name: str) -> ColumnElement[bool]:
     """Whether the rules of a row, as JSON, name this one."""
     policy, _, rule = name.rpartition("/")
     parts = f'"policy":{orjson.dumps(policy).decode()},"rule":{orjson.dumps(rule).decode()}'
-    return records.c.rules.contains(parts, autoescape=True)
+    return holds(records.c.rules, parts)
 
 
 def _page(connection: Connection, query: Select[Any], limit: int, end: str | None) -> Page:

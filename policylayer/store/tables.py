@@ -23,6 +23,9 @@ from sqlalchemy import (
     literal_column,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
 
 metadata: Final = MetaData()
 
@@ -142,6 +145,23 @@ def equals(name: str, value: str) -> list[ColumnElement[bool]]:
     if USUAL.get(name, value) != value:
         found.append(records.c[name] != literal_column(f"'{USUAL[name]}'"))
     return found
+
+
+class Strpos(GenericFunction[int]):
+    """Where a text begins in another, from 1; 0: nowhere. The name is PostgreSQL's."""
+
+    name = "strpos"
+    inherit_cache = True
+
+
+@compiles(Strpos, "sqlite")
+def _instr(function: Strpos, compiler: SQLCompiler, **more: Any) -> str:
+    return f"instr{compiler.process(function.clause_expr, **more)}"
+
+
+def holds(column: ColumnElement[Any], part: str) -> ColumnElement[bool]:
+    """Rows whose column holds this text, letter by letter; LIKE takes no notice of case on SQLite."""
+    return Strpos(column, part) > 0
 
 
 chains: Final = Table(

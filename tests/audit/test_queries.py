@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from policylayer.audit import queries
+from policylayer.audit import queries, stats
 from policylayer.audit.queries import Filters, Page
 from policylayer.audit.recorder import Recorder
 from policylayer.audit.telling import Telling
@@ -20,6 +20,7 @@ from policylayer.core.decision import Effect, ReasonCode, RuleRef
 from policylayer.store import opening
 from policylayer.store.rows import Row
 from policylayer.store.sqlite import SqliteStore
+from policylayer.store.store import Program, Store, open_store
 from tests.audit.support import EXECUTED, KEYS, RULE, context, decision, record
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +33,7 @@ async def written(recorder: Recorder, effect: Effect = Effect.ALLOW, asked: Any 
     return reply.row_id
 
 
-async def found(store: SqliteStore, **filters: Any) -> list[str]:
+async def found(store: Store, **filters: Any) -> list[str]:
     page: Page = await store.read(partial(queries.decisions, filters=Filters(**filters)))
     return [item["id"] for item in page.items]
 
@@ -162,6 +163,23 @@ async def test_filters(store: SqliteStore, recorder: Recorder) -> None:
     assert await found(store, q="100_ sure") == []
     assert await found(store, q="b_C") == [other]
     assert await found(store, principal="agent:b", effect="allow") == []
+
+
+@pytest.mark.shows("audit.1")
+async def test_a_rule_is_found_by_its_very_name(database_url: str) -> None:
+    """Two rules may differ in case alone, and signs that LIKE reads as others stand for themselves."""
+    store = open_store(database_url, KEYS, Clock(), Program("serve"))
+    await store.start()
+    recorder = Recorder(store, KEYS, Clock())
+    names = ["Big", "big", "b_g", "b%g", 'b"g', "b\\g", "bÄg", "bäg"]
+    rows = {name: await written(recorder, rules=(RuleRef("p", name, "p.yaml", 1),)) for name in names}
+    for name in names:
+        assert await found(store, rule=f"p/{name}") == [rows[name]], name
+    assert await found(store, rule="P/big") == []
+    counted = await store.read(partial(stats.counts, by="rule", filters=Filters(rule="p/big")))
+    assert counted.items == [{"key": "p/big", "count": 1}]
+    await recorder.close()
+    await store.close()
 
 
 async def test_times_begin_inclusive_and_end_exclusive(store: SqliteStore) -> None:
