@@ -96,7 +96,7 @@ class Telling:
 
 def _heads(content: Any) -> Heads:
     """Heads as JSON has them; raises where they are none."""
-    return {str(chain): (int(seq), str(head)) for chain, (seq, head) in content.items()}
+    return {str(chain): (int(seq), bytes.fromhex(head).hex()) for chain, (seq, head) in content.items()}
 
 
 def merged(several: Iterable[Heads]) -> Heads:

@@ -14,22 +14,21 @@ from functools import partial
 from itertools import chain as chain_of
 from typing import Any, Final, Literal
 
-from sqlalchemy import Connection, and_, func, or_, select
+import orjson
+from sqlalchemy import Connection, func, or_, select
 
 from policylayer.audit.checkpoints import load, stored
 from policylayer.audit.telling import PRUNED, Telling
 from policylayer.core.chain import START, Linker
 from policylayer.core.immutable import immutable
 from policylayer.keys import Keys
-from policylayer.store.opening import OPENED, heads
+from policylayer.store.damage import are_doubtful, bound, misfits, printable
+from policylayer.store.opening import OPENED, present_chains
 from policylayer.store.rows import COLUMNS, VERSION
 from policylayer.store.store import Store
 from policylayer.store.tables import equals, records
 
 PAGE: Final = 4000
-BEFORE_ALL: Final = -(1 << 63)
-"""Before every number, those that no writer gives too."""
-
 LISTED: Final = 100
 """Problems that are named; the others are counted."""
 
@@ -37,6 +36,7 @@ ID, ROW_VERSION, TYPE = COLUMNS.index("id"), COLUMNS.index("version"), COLUMNS.i
 KIND = COLUMNS.index("kind")
 SEQ, KEY, LINK = COLUMNS.index("seq"), COLUMNS.index("key_id"), COLUMNS.index("link")
 
+Rows = Sequence[tuple[Any, ...]]
 What = Literal[
     "changed",
     "missing_rows",
@@ -87,11 +87,12 @@ class Report:
 
 
 class Walk:
-    """One chain's walk: where it stands, and what the next row is held against."""
+    """One chain's walk: where it stands, and what the next row is held against. `chain` is its id as it is stored,
+    which need not be a text."""
 
     __slots__ = ("_begin", "_linkers", "_previous", "_told", "chain", "keys", "report", "seq")
 
-    def __init__(self, chain: str, keys: Keys, told: Mapping[int, bytes], report: Report) -> None:
+    def __init__(self, chain: Any, keys: Keys, told: Mapping[int, bytes], report: Report) -> None:
         self.chain = chain
         self.keys = keys
         self.report = report
@@ -107,9 +108,13 @@ class Walk:
         self.seq = self._begin = seq
         self._previous = (bytes.fromhex(head),)
 
-    def check(self, row: tuple[Any, ...]) -> None:
-        """Hold the next row against all that is known."""
-        seq, stored_link = row[SEQ], bytes(row[LINK])
+    def check(self, row: tuple[Any, ...], doubtful: bool = False) -> None:
+        """Hold the next row against all that is known. `doubtful`: its link does not show that its cells are of their
+        types."""
+        seq = row[SEQ]
+        if type(seq) is not int or type(self.chain) is not str:
+            self._say("changed", _unlike(misfits(row)), row)
+            return
         if seq <= self._begin:
             self._say("inserted", f"the chain begins behind row {self._begin}, what was before was pruned", row)
             return
@@ -118,9 +123,9 @@ class Walk:
         elif seq == 1 and row[TYPE] != OPENED:
             self._say("no_opening", "the chain does not begin with its opening", row)
         if row[ROW_VERSION] != VERSION:
-            self._say("unknown_version", f"the row has the form {row[ROW_VERSION]}", row)
-        self._previous = self._linked(row, stored_link)
-        if seq in self._told and self._told[seq] != stored_link:
+            self._say("unknown_version", f"the row has the form {printable(row[ROW_VERSION])}", row)
+        self._previous = self._linked(row, doubtful)
+        if seq in self._told and type(row[LINK]) is bytes and self._told[seq] != row[LINK]:
             self._say("rewritten", "others tell of another row at this place", row)
         self.seq = max(self.seq, seq)
 
@@ -129,18 +134,31 @@ class Walk:
         beyond = max(self._told, default=0)
         if beyond > self.seq:
             message = f"others tell of row {beyond}, the chain ends at row {self.seq}"
-            self.report.add(Problem("truncated", message, self.chain, self.seq))
+            self.report.add(Problem("truncated", message, printable(self.chain), self.seq))
 
-    def _linked(self, row: tuple[Any, ...], stored_link: bytes) -> tuple[bytes, ...]:
+    def _linked(self, row: tuple[Any, ...], doubtful: bool) -> tuple[bytes, ...]:
+        """Hold the row against its link; what may stand before the next one."""
         linker = self._linker(row[KEY])
+        right = self._right(linker, row)
+        if row[LINK] in right and not doubtful:
+            return (row[LINK],)  # Then each cell is of its type too: no other is linked alike.
+        wrong = misfits(row)
+        stored_link = () if "link" in wrong else (row[LINK],)
+        if wrong or (right and row[LINK] not in right):
+            self._say("changed", _unlike(wrong), row)
+            return (*stored_link, *right)
         if linker is None:
             self._say("unknown_key", f"the row was linked with key {row[KEY]}, which is not ours", row)
-            return (stored_link,)
-        right = [linker.link(previous, row[:-1]) for previous in self._previous]
-        if stored_link in right or not right:
-            return (stored_link,)
-        self._say("changed", "the row is not what was written here", row)
-        return (stored_link, *right)
+        return stored_link
+
+    def _right(self, linker: Linker | None, row: tuple[Any, ...]) -> list[bytes]:
+        """The links that the row may have; none where that is not known."""
+        if linker is None:
+            return []
+        try:
+            return [linker.link(previous, row[:-1]) for previous in self._previous]
+        except orjson.JSONEncodeError:  # bytes in the place of a text
+            return []
 
     def _linker(self, key_id: str) -> Linker | None:
         if key_id not in self._linkers:
@@ -154,11 +172,20 @@ class Walk:
             return
         last = seq - 1
         rows = f"row {last} is" if last == self.seq + 1 else f"rows {self.seq + 1} to {last} are"
-        self.report.add(Problem("missing_rows", f"{rows} missing", self.chain, self.seq + 1, row[ID]))
+        self._add("missing_rows", f"{rows} missing", self.seq + 1, row)
         self._previous = ()
 
     def _say(self, what: What, message: str, row: tuple[Any, ...]) -> None:
-        self.report.add(Problem(what, message, self.chain, row[SEQ], row[ID]))
+        self._add(what, message, row[SEQ] if type(row[SEQ]) is int else None, row)
+
+    def _add(self, what: What, message: str, seq: int | None, row: tuple[Any, ...]) -> None:
+        self.report.add(Problem(what, message, printable(self.chain), seq, printable(row[ID])))
+
+
+def _unlike(wrong: tuple[str, ...]) -> str:
+    """What is said of a changed row; of cells that no writer writes, in which columns."""
+    where = f": no writer puts such a thing in {', '.join(wrong)}" if wrong else ""
+    return f"the row is not what was written here{where}"
 
 
 async def verify(store: Store, keys: Keys, outside: Iterable[bytes] = ()) -> Report:
@@ -185,20 +212,21 @@ async def _walk_all(store: Store, keys: Keys, telling: Telling, report: Report) 
     """Every chain, and whether any is missing; the id of the newest pruning that was known."""
     chains, newest = await store.read(partial(_hear, telling=telling))
     for chain in chains:
-        walk = Walk(chain, keys, telling.told.get(chain, {}), report)
-        if chain in telling.begins:
-            walk.begin_at(*telling.begins[chain])
+        told, begin = (telling.told.get(chain), telling.begins.get(chain)) if type(chain) is str else (None, None)
+        walk = Walk(chain, keys, told or {}, report)
+        if begin is not None:
+            walk.begin_at(*begin)
         await _walk(store, walk)
-    for chain in sorted(telling.told.keys() - set(chains)):
+    for chain in sorted(telling.told.keys() - {chain for chain in chains if type(chain) is str}):
         if not telling.was_removed(chain):
             report.add(Problem("missing_chain", "others tell of this chain, and no row of it is left", chain))
     return newest
 
 
-def _hear(connection: Connection, telling: Telling) -> tuple[list[str], str | None]:
+def _hear(connection: Connection, telling: Telling) -> tuple[list[Any], str | None]:
     """Take in what the log's own events tell; all chains that have rows, and the newest pruning."""
     telling.hear(connection, OPENED, PRUNED)
-    return sorted(heads(connection)), _newest(connection)
+    return present_chains(connection), _newest(connection)
 
 
 def _newest(connection: Connection) -> str | None:
@@ -209,23 +237,29 @@ def _newest(connection: Connection) -> str | None:
 async def _walk(store: Store, walk: Walk) -> None:
     """One chain, in pages. Where it was pruned, no row may be left, or be put, before its beginning."""
     walk.report.chains += 1
-    after = (BEFORE_ALL, "")
-    while rows := await store.read(partial(_page, chain=walk.chain, after=after)):
+    after: tuple[Any, Any] | None = None
+    while True:
+        rows, doubtful = await store.read(partial(_page, chain=walk.chain, after=after))
+        if not rows:
+            break
         for row in rows:
-            walk.check(row)
+            walk.check(row, doubtful)
         walk.report.rows += len(rows)
-        for kind, number in Counter(row[KIND] for row in rows).items():
+        for kind, number in Counter(printable(row[KIND]) for row in rows).items():
             walk.report.kinds[kind] = walk.report.kinds.get(kind, 0) + number
         after = (rows[-1][SEQ], rows[-1][ID])
     walk.end()
 
 
-def _page(connection: Connection, chain: str, after: tuple[int, str]) -> Sequence[tuple[Any, ...]]:
-    """Rows of a chain as they are stored; past SQLAlchemy's own rows, which cost as much as the links."""
-    seq, row_id = after
-    own, place = records.c.chain == chain, records.c.seq
-    # By id too: where someone put two rows at one place, both are looked at.
-    further = and_(own, place >= seq, or_(place > seq, records.c.id > row_id))
-    query = select(records).where(further).order_by(place, records.c.id).limit(PAGE)
+def _page(connection: Connection, chain: Any, after: tuple[Any, Any] | None) -> tuple[Rows, bool]:
+    """Rows of a chain as they are stored, and whether they are doubtful; past SQLAlchemy's own rows, which cost as much
+    as the links."""
+    place = records.c.seq
+    query = select(records).where(records.c.chain == bound(chain)).order_by(place, records.c.id).limit(PAGE)
+    if after is not None:
+        # By id too: where someone put two rows at one place, both are looked at.
+        seq, row_id = map(bound, after)
+        query = query.where(place >= seq, or_(place > seq, records.c.id > row_id))
     cursor = connection.execute(query).cursor
-    return cursor.fetchall() if cursor is not None else ()
+    rows = cursor.fetchall() if cursor is not None else ()
+    return rows, are_doubtful(connection, rows)

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, StaticPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from policylayer.core.errors import AuditUnavailable, ConfigError
+from policylayer.store.damage import decoded, is_undecoded
 from policylayer.store.inserting import TOGETHER, Statements
 from policylayer.store.rows import Place, Row
 from policylayer.store.store import Add, T
@@ -83,7 +84,22 @@ def connect(path: Path, busy: float) -> sqlite3.Connection:
 
 
 def snapshot(connection: Connection, fn: Callable[[Connection], T]) -> T:
-    """What `fn` reads, all of one moment."""
+    """What `fn` reads, all of one moment. Where it meets a text that is not UTF-8 it is called once more, and is given
+    what can be read of it (`damage.py`): to look at every text like that would make each read slower."""
+    try:
+        return _of_one_moment(connection, fn)
+    except (DBAPIError, sqlite3.Error) as error:
+        if not is_undecoded(error):
+            raise
+    raw: Any = connection.connection.driver_connection
+    raw.text_factory = decoded
+    try:
+        return _of_one_moment(connection, fn)
+    finally:
+        raw.text_factory = str
+
+
+def _of_one_moment(connection: Connection, fn: Callable[[Connection], T]) -> T:
     connection.exec_driver_sql("BEGIN")
     try:
         return fn(connection)
@@ -157,6 +173,8 @@ class Session:
     def __init__(self, path: Path, busy: float) -> None:
         check_links(path)
         self.raw = connect(path, busy)
+        # What it reads is little, and reading it twice would write twice.
+        self.raw.text_factory = decoded
         self._pin = Pin(path)
         try:
             # SQLAlchemy never begins or ends a transaction here: isolation_level None makes that ours.

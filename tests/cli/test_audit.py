@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import sqlite3
 from collections.abc import Iterable
-from contextlib import redirect_stdout
+from contextlib import closing, redirect_stdout
 from pathlib import Path
+from types import NoneType
 
 import orjson
 import pytest
@@ -116,6 +118,30 @@ def test_verify_counts_what_lists_and_exports_have(run: Runner, home: Path) -> N
     assert told["kinds"] == {"decision": 2, "event": events}
     assert told["rows"] == sum(told["kinds"].values())
     assert "2 decisions, " in run("audit", "verify").out
+
+
+@pytest.mark.shows("audit.5")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "target = CAST(target AS BLOB)",
+        "target = CAST(x'ff41' AS TEXT)",
+        "link = 4000000000000",
+        "id = x'ff', kind = x'ff', seq = x'ff'",
+        "chain = CAST(x'ff41' AS TEXT)",
+    ],
+)
+def test_verify_names_a_row_that_no_writer_wrote(run: Runner, home: Path, change: str) -> None:
+    write(home, [decided("a"), decided("b"), decided("c")])
+    with closing(sqlite3.connect(home / "policylayer.db", isolation_level=None)) as connection:
+        connection.execute("DROP TRIGGER records_no_update")
+        connection.execute(f"UPDATE records SET {change} WHERE target = 'b'")
+    done = run("audit", "verify", "--json")
+    assert done.code == 1
+    assert "changed" in {problem["what"] for problem in done.json["problems"]}
+    assert all(type(problem["seq"]) in (int, NoneType) for problem in done.json["problems"])
+    done = run("audit", "verify")
+    assert (done.code, "changed: the row is not what was written here" in done.out) == (1, True)
 
 
 def test_verify_counts_one_as_one() -> None:
