@@ -15,16 +15,16 @@ from typing import Any, Final
 from uuid import UUID
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, RowMapping, Select, exists, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, exists, or_, select
 
-from policylayer.audit.shown import Family, decision_json, event_json
+from policylayer.audit.legible import legible
+from policylayer.audit.shown import CALLS, Family, decision_json, event_json
 from policylayer.clock import uuid7
 from policylayer.core.commands import Kind
 from policylayer.core.decision import Effect, ReasonCode
 from policylayer.core.immutable import immutable
 from policylayer.store.tables import equals, holds, is_event, records
 
-CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
 EXACT: Final = ("principal", "server", "method", "target", "effect", "reason_code", "approval_id")
 """Filters that compare a column."""
 
@@ -43,6 +43,9 @@ DEEP: Final = 1000
 """How many times a call that is held again is followed from row to row for its outcome: more than anybody approves."""
 
 MOST: Final = 1000
+
+SPARE: Final = 100
+"""So many ids are looked at for one that is not damaged, where a page is to end."""
 
 LOOKED: Final = 10_000
 """Rows that a page looks at for a text, a rule or what was enforced: at most some 40 ms, where they lie apart."""
@@ -82,11 +85,11 @@ class Page:
 def decision(connection: Connection, row_id: str) -> dict[str, Any] | None:
     """One decision, with the rows that released it or held it anew as `children`."""
     query = select(records).where(records.c.id == row_id, records.c.kind.in_(CALLS))
-    row = connection.execute(query).mappings().first()
+    row = connection.execute(query).first()
     if row is None:
         return None
     family = relatives(connection, [row_id])
-    shown = decision_json(row, family)
+    shown = decision_json(legible(row), family)
     return {**shown, "children": [decision_json(child, family) for child in family.calls.get(row_id, ())]}
 
 
@@ -131,7 +134,7 @@ def events(
     if cursor is not None:
         query = query.where(records.c.id < cursor)
     rows, following = _rows(connection, query, limit)
-    return Page([event_json(row) for row in rows], following)
+    return Page([event_json(legible(row)) for row in rows], following)
 
 
 def where(filters: Filters) -> Select[Any]:
@@ -187,8 +190,8 @@ def far(
     """The id that is so many rows away from the beginning, of those that indexes find; None: there are not so many."""
     order = records.c.id.desc() if newest_first else records.c.id.asc()
     candidates = select(records.c.id).where(*begin, *_indexed(filters)).order_by(order)
-    found: str | None = connection.scalar(candidates.offset(rows - 1).limit(1))
-    return found
+    found = connection.scalars(candidates.offset(rows - 1).limit(SPARE))
+    return next((row_id for row_id in found if type(row_id) is str), None)
 
 
 def relatives(connection: Connection, ids: Collection[str]) -> Family:
@@ -196,10 +199,11 @@ def relatives(connection: Connection, ids: Collection[str]) -> Family:
     family = Family()
     level, followed = list(ids), set(ids)
     for _ in range(DEEP):
+        level = [row_id for row_id in level if type(row_id) is str]  # no row names a damaged id as its parent
         if not level:
             break
         children = select(records).where(records.c.parent.in_(level)).order_by(records.c.id)
-        level = [row["id"] for row in connection.execute(children).mappings() if family.add(row)]
+        level = [row.id for row in connection.execute(children) if family.add(legible(row))]
         # A page holds parents and children alike, and a damaged row may be its own: each is followed once.
         level = [row_id for row_id in level if row_id not in followed]
         followed.update(level)
@@ -235,12 +239,19 @@ def _names_rule(name: str) -> ColumnElement[bool]:
 def _page(connection: Connection, query: Select[Any], limit: int, end: str | None) -> Page:
     """Decisions; where there are too few of them up to `end`, the next page goes on behind it."""
     rows, following = _rows(connection, query, limit)
-    family = relatives(connection, [row["id"] for row in rows])
-    return Page([decision_json(row, family) for row in rows], following or end)
+    family = relatives(connection, [row.id for row in rows])
+    return Page([decision_json(legible(row), family) for row in rows], following or end)
 
 
-def _rows(connection: Connection, query: Select[Any], limit: int) -> tuple[Sequence[RowMapping], str | None]:
-    """So many rows, and the id of the last where there are more."""
+def _rows(connection: Connection, query: Select[Any], limit: int) -> tuple[Sequence[Row[Any]], str | None]:
+    """So many rows, and the id of the last where there are more. A damaged id is no cursor: such a row is followed by
+    others on its page, or is on the next one."""
     limit = max(1, min(limit, MOST))
-    rows = list(connection.execute(query.limit(limit + 1)).mappings())
-    return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
+    rows = connection.execute(query.limit(limit + 1)).all()
+    if len(rows) <= limit:
+        return rows, None
+    ends = [at for at in range(limit) if type(rows[at].id) is str]
+    if not ends and limit < MOST:
+        return _rows(connection, query, limit * 2)
+    end = ends[-1] + 1 if ends else limit
+    return rows[:end], rows[end - 1].id if ends else None

@@ -1,4 +1,5 @@
-"""A row of the decision log as it is shown outside (docs/interface.md). Must not know the database.
+"""A row of the decision log, as far as it is legible (`legible.py`), as it is shown outside (docs/interface.md). Must
+not know the database.
 
 What a call came to is told by other rows: its outcome, or the row that released it. A call that was refused was never
 sent, which no row needs to say.
@@ -8,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 
 import orjson
 
+from policylayer.audit.legible import DAMAGED, EPOCH
 from policylayer.core.commands import Kind, OutcomeState
 from policylayer.core.decision import Effect, ReasonCode
 
 Stored = Mapping[Any, Any]
+CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)
 CODES: Final = frozenset(map(str, ReasonCode))
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NAMES: Final = {"time_us": "time", "on_behalf_of": "for", "grant_id": "grant"}
+"""Columns that are shown under another name."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,7 @@ class Family:
         if row["kind"] == Kind.OUTCOME.value:
             self.outcomes.setdefault(row["parent"], row)
             return False
-        if row["kind"] == Kind.EVENT.value:
+        if row["kind"] not in CALLS:
             return False
         self.calls.setdefault(row["parent"], []).append(row)
         return True
@@ -76,21 +80,21 @@ def decision_json(row: Stored, family: Family) -> dict[str, Any]:
         "reason_code": row["reason_code"],
         "told": told(row, outcome),
         "reason": row["reason"],
-        "rules": loaded(row["rules"]) or [],
-        "observed": loaded(row["observed"]) or [],
+        "rules": row["rules"] or [],
+        "observed": row["observed"] or [],
         "revision": row["revision"],
-        "arguments": loaded(row["arguments"]),
+        "arguments": row["arguments"],
         "arguments_mode": row["arguments_mode"],
-        "input": loaded(row["input"]),
+        "input": row["input"],
         "digest": row["digest"],
         "approval_id": row["approval_id"],
         "session": row["session"],
         "protocol": row["protocol"],
         "client": row["client"],
         "ip": row["ip"],
-        "labels": loaded(row["labels"]) or [],
-        "charges": loaded(row["charges"]) or [],
-        "detail": loaded(row["detail"]) or {},
+        "labels": row["labels"] or [],
+        "charges": row["charges"] or [],
+        "detail": _detail(row, outcome),
         "outcome": outcome_json(row, family),
         "latency_us": sum(part for part in ours if part is not None) if any(p is not None for p in ours) else None,
         "latency": split,
@@ -103,8 +107,7 @@ def told(row: Stored, outcome: Stored | None) -> str | None:
     """The reason code that the agent was told of this row: of a hold, how it ended. None: its call was let through, or
     is held, or went on in another row."""
     if row["enforced"] == Effect.DENY.value:
-        code: str | None = row["reason_code"]
-        return code
+        return row["reason_code"] if row["reason_code"] in CODES else None
     held = row["enforced"] == Effect.REQUIRE_APPROVAL.value
     return outcome["reason"] if held and outcome is not None and outcome["reason"] in CODES else None
 
@@ -136,10 +139,18 @@ def event_json(row: Stored) -> dict[str, Any]:
         "time": moment(row["time_us"]),
         "type": row["reason_code"],
         "actor": row["principal"],
-        "detail": loaded(row["detail"]) or {},
+        "detail": _detail(row),
         "chain": row["chain"],
         "seq": row["seq"],
     }
+
+
+def _detail(row: Stored, outcome: Stored | None = None) -> dict[str, Any]:
+    """What the other columns have no place for, and what of the row and of its outcome is damaged."""
+    damaged = [NAMES.get(name, name) for name in row[DAMAGED]]
+    damaged += [f"outcome.{NAMES.get(name, name)}" for name in outcome[DAMAGED]] if outcome else []
+    detail: dict[str, Any] = row["detail"] or {}
+    return {**detail, "damaged": damaged} if damaged else detail
 
 
 def moment(time_us: int) -> str:

@@ -180,7 +180,10 @@ def said_of(row: Kept) -> tuple[Effect | None, str]:
         return None, "judged as the calls it stands for"
     if row.effect == "allow" and not row.rules:
         return None, "not decided by policy: passed or filtered"
-    return (Effect.ALLOW if code == "over_limit" else EFFECTS[row.effect or ""]), ""
+    if code == "over_limit":
+        return Effect.ALLOW, ""
+    effect = EFFECTS.get(row.effect or "")
+    return effect, "" if effect is not None else "the row is damaged"
 
 
 # --- what is left out -------------------------------------------------------------------------------------------------

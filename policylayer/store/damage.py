@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from types import NoneType
@@ -60,9 +61,15 @@ def are_doubtful(connection: Connection, rows: Sequence[Sequence[Any]]) -> bool:
     return undecoded or float in set(map(type, chain.from_iterable(map(NUMBERS, rows))))
 
 
+@lru_cache(maxsize=1024)
+def _misfits(types: tuple[type, ...]) -> tuple[str, ...]:
+    """By the types of the cells: rows have few different ones, and a page of a log has many rows."""
+    return tuple(name for name, kind, fits in zip(COLUMNS, types, FITS, strict=True) if kind not in fits)
+
+
 def misfits(row: Sequence[Any]) -> tuple[str, ...]:
     """The columns of a whole row that hold what does not fit them."""
-    return tuple(name for name, cell, fits in zip(COLUMNS, row, FITS, strict=True) if type(cell) not in fits)
+    return _misfits(tuple(map(type, row)))
 
 
 def printable(cell: Any) -> str:

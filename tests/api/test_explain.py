@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 
+from policylayer.api.schemas import standalone
 from policylayer.core.commands import Kind, Record, Recorded
 from policylayer.core.decision import Decision, Effect, ReasonCode
 from policylayer.policy.change_edits import OWN
@@ -83,3 +87,24 @@ async def test_one_that_policy_did_not_decide(tmp_path: Path) -> None:
 async def test_one_that_there_is_not(tmp_path: Path) -> None:
     async with api(tmp_path) as rig:
         assert (await rig.ask("GET", "/decisions/x/explain")).status == 404
+
+
+@pytest.mark.shows("audit.1")
+async def test_one_that_is_damaged(tmp_path: Path) -> None:
+    """What policy said is not known any more; all else that is asked of the log is answered."""
+    async with api(tmp_path) as rig:
+        row_id = await row(rig)
+        with closing(sqlite3.connect(rig.backstage.config.database.removeprefix("sqlite:///"))) as connection:
+            connection.execute("DROP TRIGGER records_no_update")
+            connection.execute(
+                "UPDATE records SET effect = x'ff', target = CAST(x'ff41' AS TEXT), link = 4000000000000"
+            )
+            connection.commit()
+        answer = await rig.ask("GET", f"/decisions/{row_id}/explain")
+        assert (answer.status, answer.json["code"]) == (409, "not_decided")
+        assert "damaged" in answer.json["detail"]
+        one = await rig.ask("GET", f"/decisions/{row_id}")
+        page = await rig.ask("GET", "/decisions")
+        assert (one.status, page.status, (await rig.ask("GET", "/events")).status) == (200, 200, 200)
+        assert [each["detail"] for each in page.json["items"]] == [{"damaged": ["target", "effect", "link"]}]
+        jsonschema_rs.validate(standalone("Decision"), one.json)

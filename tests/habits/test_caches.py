@@ -46,6 +46,7 @@ BOUNDED = {
     "proxy/fitness.py": {"_accept": HEAD},
     "rego/embedded.py": {"self._argument_paths": OURS},
     "serve/exchange.py": {"answer_head": "keyed by heads of ours"},
+    "store/damage.py": {"_misfits": "keyed by the types of a row's cells"},
     "upstream/http.py": {"self._make": HEAD},
     "upstream/pool.py": {"_context": OURS},
     "wire/stand_ins.py": {"_validator": "keyed by schemas of at most 64 KiB", "_cost": "keyed by the same"},

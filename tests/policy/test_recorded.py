@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from policylayer.audit.legible import legible
 from policylayer.audit.shown import Family, decision_json
 from policylayer.core.call import Question, ServerFacts, Subject
 from policylayer.core.commands import Kind
@@ -88,7 +89,7 @@ def test_as_shown_and_as_stored_are_one_row() -> None:
         on_behalf_of=Subject("user:x"),
     )
     row = row_of(asked, policy_set(policy(rule("a", ALLOW, {"tools": ["t"], "on_behalf_of": ["*"]}))).decide(asked))
-    whole: dict[str, Any] = {**row._asdict(), "chain": "c", "seq": 1}
+    whole = legible((*row, "c", 1, "k", b""))
     facts = {"s": ServerFacts("s")}.get
     shown = recorded(kept(decision_json(whole, Family())), facts, lambda *_: ())
     assert shown == recorded(kept_of(row), facts, lambda *_: ())

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from policylayer.audit.legible import legible
 from policylayer.audit.pages import PAGE, newest
 from policylayer.audit.queries import EVERYTHING
 from policylayer.audit.shown import Family, decision_json
@@ -44,7 +45,7 @@ def one_by_one(before: PolicySet, after: PolicySet, number: int) -> tuple[Counte
     groups: Counter[Any] = Counter()
     counts: Counter[str] = Counter()
     for asked, row in rows(before, range(number)):
-        shown = decision_json({**row._asdict(), "chain": "chain", "seq": 1}, Family())
+        shown = decision_json(legible((*row, "chain", 1, "key", b"")), Family())
         read = recorded(kept(shown), FACTS.get, after.reads)
         if read.effect is None:
             counts["not compared"] += 1
