@@ -46,6 +46,8 @@ async def create_grant(asked: Asked) -> Any:
             raise Problem("exists", "a grant of that name exists", extra={"help": help})
         return grants.create(conn, clock, body["name"], body["principal"], body["servers"], expires, actor)
 
+    # Asked before the grant stands: what is only a hint must not be able to lose its token.
+    unopened = _unopened(asked)
     made = await _made(asked, work, "grant.created", grants.view)
     facts = asked.services.facts.known
     observed = [name for name in made["servers"] if name in facts and facts[name].mode == "observe"]
@@ -111,6 +113,15 @@ async def revoke_token(asked: Asked) -> Any:
         return tokens.revoke(conn, clock, named, actor)
 
     return tokens.view(await _ended(asked, work, "token.revoked", NO_TOKEN, TOKENS))
+
+
+def _unopened(asked: Asked) -> list[str]:
+    """Servers that no rule opens to the principal; none where the policies cannot be read, which is told elsewhere."""
+    body, opens, now = asked.body, asked.services.policies.opens, asked.services.clock.now()
+    try:
+        return [name for name in sorted(set(body["servers"])) if not opens(body["principal"], name, now)]
+    except (PolicyLayerError, OSError):
+        return []
 
 
 def _which(asked: Asked) -> dict[str, Any]:

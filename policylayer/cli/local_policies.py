@@ -124,6 +124,11 @@ class LocalPolicies:
             return read(self._config.policies)
         except Unsettled as problem:
             raise PolicyError(problem.message, problem.help) from None
+        except OSError as problem:
+            why = (problem.strerror or "failed").lower()
+            raise PolicyError(
+                f"the policies cannot be read: {why}", "look at the owner and mode of their folder"
+            ) from None
 
     def _loaded(self, snapshot: Snapshot) -> Loaded:
         loaded = load(snapshot.files)

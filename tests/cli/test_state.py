@@ -85,6 +85,25 @@ def test_a_principal_that_no_rule_lets_in_is_told(run: Runner) -> None:
     assert "No rule" not in known.err
 
 
+def unreadable(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_a_grant_shows_its_token_also_where_the_policies_cannot_be_read(
+    run: Runner, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a rule opens it is a hint; the token is shown once."""
+    asked = ("--principal", "agent:bot", "--servers", "shop", "--json")
+    with monkeypatch.context() as locked:
+        locked.setattr("policylayer.revisions.folder.git_folder", unreadable)
+        assert run("grant", "create", "a", *asked).json["token"].startswith("plg_")
+    config = home / "policylayer.yaml"
+    config.write_text(config.read_text() + "policies: git:.@gone\n")
+    done = run("grant", "create", "b", *asked)
+    assert (done.code, done.json["token"][:4], done.err) == (0, "plg_", "")
+    assert len(run("grant", "list", "--json").lines) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
