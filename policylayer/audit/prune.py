@@ -3,7 +3,8 @@
 The event is a row like any other, so it is linked, and a forged one is found; what it says is in `telling.py`. Must not
 be done in passing: it is the only place that lifts the append-only triggers, in its own transactions. What may be
 removed is seen once, before the first of them (`plan`): never what is written meanwhile, nor what is not over yet, nor
-the only rows by which it is seen that others are missing.
+the only rows by which it is seen that others are missing. What a process that runs on last said of its policies is told
+anew where it goes: nothing else says what it runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, delete, func, select, text
 from policylayer.audit.checkpoints import stored
 from policylayer.audit.left_open import first_open
 from policylayer.audit.queries import first_id
+from policylayer.audit.replicas import STILL_ACTIVE, retold
 from policylayer.audit.telling import PRUNED, WHOLE, Heads, Telling, merged
 from policylayer.clock import Clock
 from policylayer.core.approval import State
@@ -131,7 +133,7 @@ def _step(
         return 0, done
     telling = Telling()
     telling.hear(connection, PRUNED)
-    forgotten = _told_by(connection, cuts)
+    forgotten, active = _told_by(connection, cuts), retold(connection, cuts)
     removed = _remove(connection, cuts)
     upto = max(upto, telling.upto)
     present = heads(connection, upto)
@@ -146,6 +148,8 @@ def _step(
         "heads": merged([told, present, plan.missing]),
     }
     add(event_row(clock.new_id(), clock.time_us(), PRUNED, actor, detail))
+    for told_anew in active:
+        add(event_row(clock.new_id(), clock.time_us(), STILL_ACTIVE, actor, told_anew))
     return removed, done
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
-from policylayer.audit import queries
+from sqlalchemy import Connection
+
+from policylayer.audit.replicas import Activation, newest, serving
 from policylayer.cli.exits import CommandError
 from policylayer.cli.stale import stale
 from policylayer.clock import Clock
@@ -20,6 +21,7 @@ from policylayer.config import Config
 from policylayer.config.facts import known_of
 from policylayer.core.call import Question
 from policylayer.core.errors import PolicyError
+from policylayer.core.instants import when
 from policylayer.policy.diagnostics import as_json
 from policylayer.policy.directory import principals_of
 from policylayer.policy.explain_shown import Told
@@ -89,31 +91,28 @@ class LocalPolicies:
     async def reload(self) -> dict[str, Any]:
         """Wait until the proxy has active what lies at the source."""
         assert self.store is not None
-        snapshot = read(self._config.policies)
+        await self.store.read(_active)  # where no proxy serves, nothing is to be waited for
+        snapshot = await asyncio.to_thread(self._read)
         known = known_of(self._config)
         finding = await asyncio.to_thread(judge, Case(snapshot.files, snapshot.diagnostics, known, NOT_ENFORCED, 60))
         refused = [{"revision": snapshot.revision, "diagnostics": [as_json(each) for each in finding.diagnostics]}]
         deadline = asyncio.get_running_loop().time() + WAIT
         while True:
-            active = await self._active(self.store)
-            if finding.policies is None or (active and active["detail"].get("revision") == snapshot.revision):
+            active = await self.store.read(_active)
+            if active and (finding.policies is None or active.detail.get("revision") == snapshot.revision):
                 return {
-                    "revision": active["detail"]["revision"] if active else None,
-                    "activated_at": _milliseconds(active["time"]) if active else None,
-                    "commit": active["detail"].get("commit") if active else None,
+                    "revision": active.detail.get("revision"),
+                    "activated_at": when(active.since_us),
+                    "commit": active.detail.get("commit"),
                     "refused": refused if finding.policies is None else [],
                     "restart": await asyncio.to_thread(stale, self._config),
                 }
             if asyncio.get_running_loop().time() > deadline:
                 raise CommandError(
                     f"no proxy has activated `{snapshot.revision[:19]}…` in {WAIT:g}s",
-                    "is `policylayer serve` running?",
+                    "what the proxy itself prints says what keeps it",
                 )
             await asyncio.sleep(EACH)
-
-    async def _active(self, store: Store) -> dict[str, Any] | None:
-        page = await store.read(partial(queries.events, type="policy_activated", limit=1))
-        return page.items[0] if page.items else None
 
     def _opened(self) -> AbstractAsyncContextManager[Active]:
         snapshot = self._read()
@@ -137,6 +136,11 @@ class LocalPolicies:
         return loaded
 
 
-def _milliseconds(text: str) -> str:
-    """As the running proxy tells it."""
-    return datetime.fromisoformat(text).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _active(connection: Connection) -> Activation | None:
+    """What was last activated by a proxy that serves; None while it has yet to."""
+    names = serving(connection)
+    if not names:
+        raise CommandError(
+            "no proxy serves from this database", "start it, which reads the policies too: `policylayer serve -c FILE`"
+        )
+    return max(newest(connection, names).values(), key=lambda each: each.id, default=None)

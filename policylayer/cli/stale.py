@@ -23,7 +23,8 @@ from policylayer.processes import ended
 
 SERVING: Final = "SELECT life, host, pid FROM chains WHERE program = 'serve' AND closed_us IS NULL"
 ACTIVATED: Final = (
-    "SELECT detail FROM records WHERE kind = 'event' AND reason_code = 'policy_activated' ORDER BY id DESC LIMIT 1000"
+    "SELECT detail FROM records WHERE kind = 'event' AND reason_code <> 'rule' "
+    "AND reason_code IN ('policy_activated', 'policy_still_active') ORDER BY id DESC LIMIT 1000"
 )
 SQLITE: Final = "sqlite:///"
 PATIENCE: Final = 2.0

@@ -139,10 +139,10 @@ def is_event() -> ColumnElement[bool]:
     return records.c.kind == literal_column("'event'")
 
 
-def equals(name: str, value: str) -> list[ColumnElement[bool]]:
-    """Rows whose column holds this; where that is not usual, written so that SQLite sees that the index has them."""
-    found = [records.c[name] == value]
-    if USUAL.get(name, value) != value:
+def equals(name: str, *values: str) -> list[ColumnElement[bool]]:
+    """Rows whose column holds one of these; where none is usual, so that SQLite sees that the index has them."""
+    found = [records.c[name] == values[0] if len(values) == 1 else records.c[name].in_(values)]
+    if USUAL.get(name) not in (None, *values):
         found.append(records.c[name] != literal_column(f"'{USUAL[name]}'"))
     return found
 

@@ -15,16 +15,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, insert, select, update
 
+from policylayer.audit import replicas
 from policylayer.audit import verify as verify_module
 from policylayer.audit.checkpoints import take
 from policylayer.audit.prune import prune
 from policylayer.audit.recorder import Recorder
+from policylayer.audit.replicas import ACTIVATED, own_name
 from policylayer.audit.verify import Report, verify
 from policylayer.clock import Clock
 from policylayer.core.commands import Recorded, RecordOutcome
 from policylayer.core.decision import Effect
 from policylayer.processes import life_of
-from policylayer.store.rows import Row
+from policylayer.store.rows import Row, event_row
 from policylayer.store.sqlite import SqliteStore
 from policylayer.store.store import Program, Store, open_store
 from policylayer.store.tables import approvals, chains, records
@@ -38,6 +40,11 @@ COMMAND = "policylayer test"
 
 def row(**more: Any) -> Row:
     return Row(id=CLOCK.new_id(), kind="decision", time_us=CLOCK.time_us(), reason="because", **more)
+
+
+def activated(revision: str) -> Row:
+    """As a process says which policies it runs with."""
+    return event_row(CLOCK.new_id(), CLOCK.time_us(), ACTIVATED, None, {**own_name(), "revision": revision})
 
 
 def seen(report: Report) -> list[tuple[str, int | None]]:
@@ -308,7 +315,7 @@ async def test_rows_put_before_the_cut_are_found(path: Path) -> None:
     await store.close()
 
 
-STEPS = st.lists(st.sampled_from(["chain", "rows", "checkpoint", "prune", "early", "elsewhere"]), max_size=14)
+STEPS = st.lists(st.sampled_from(["chain", "rows", "checkpoint", "prune", "early", "elsewhere", "policy"]), max_size=14)
 
 
 @pytest.mark.shows("audit.5")
@@ -325,6 +332,7 @@ async def _whatever(path: Path, steps: list[str], most: int, rng: random.Random)
     url = f"sqlite:///{path}"
     serving = await opened(url, "serve")
     outside: list[bytes] = []
+    runs: str | None = None
     times = [CLOCK.time_us()]
     for step in (*steps, "prune", "checkpoint"):
         times.append(CLOCK.time_us())
@@ -332,6 +340,9 @@ async def _whatever(path: Path, steps: list[str], most: int, rng: random.Random)
             await chain(url, rng.randrange(1, 4))
         elif step == "rows":
             await serving.append(tuple(row() for _ in range(rng.randrange(1, 4))))
+        elif step == "policy":
+            runs = f"sha256:{len(times)}"
+            await serving.append((activated(runs),))
         elif step in ("checkpoint", "elsewhere"):
             made = await serving.write(lambda connection: take(connection, KEYS, CLOCK))
             if made is not None and step == "elsewhere":
@@ -342,6 +353,7 @@ async def _whatever(path: Path, steps: list[str], most: int, rng: random.Random)
             await command.close()
         report = await verify(serving, KEYS, outside)
         assert report.good, (step, report.problems)
+        assert [*(await serving.read(replicas.revisions)).values()] == [runs]
     await serving.close()
     for change in ("UPDATE records SET reason = 'other' WHERE id = '{}'", "DELETE FROM records WHERE id = '{}'"):
         await _found(path, outside, change, rng)

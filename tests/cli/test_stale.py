@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 
 import httpx2
@@ -37,6 +39,45 @@ def test_who_reads_the_file_says_that_the_proxy_has_not(run: Runner, home: Path)
         assert httpx2.get(f"{url}/api/v1/policy", headers=headers).json()["restart"] == here["restart"]
         assert "is read by a restart" in proxy.output()
     assert "has changed" not in run("access").err
+
+
+@pytest.mark.shows("proxy.1")
+def test_a_proxy_is_asked_also_when_the_log_was_pruned_since_it_began(run: Runner, home: Path) -> None:
+    policy = home / "policies" / "shop.yaml"
+    with Command("serve", cwd=home) as proxy:
+        assert proxy.url
+        first = run("reload", "--json").json
+        assert run("audit", "prune", "--before", "0s", "--yes", "--json").json["removed"] > 0
+        assert run("reload", "--json").json == first
+        config = home / "policylayer.yaml"
+        config.write_text(config.read_text() + "approvals: {hold: 1s}\n")
+        assert SAID.format(proxy.process.pid) in run("doctor").out
+        good = policy.read_text()
+        policy.write_text("policy: shop\n")
+        done = run("reload")
+        assert (done.code, done.out) == (3, f"Active: {first['revision']} since {first['activated_at']}\n")
+        assert "Refused: sha256:" in done.err
+        policy.write_text(good)
+    assert run("audit", "verify").code == 0
+
+
+@pytest.mark.shows("proxy.1")
+def test_a_reload_wants_a_proxy_that_runs(run: Runner, home: Path) -> None:
+    with Command("serve", cwd=home) as proxy:
+        assert proxy.url
+        config = home / "policylayer.yaml"
+        configured = config.read_text()
+        config.write_text(f"{configured}policies: git:.@gone\n")
+        done = run("reload")
+        assert (done.code, "has no commit that `gone` names" in done.err) == (3, True)
+        config.write_text(configured)
+        proxy.end(signal.SIGKILL)
+    began = time.monotonic()
+    done = run("reload")
+    assert (done.code, done.out) == (1, "")
+    assert "no proxy serves from this database" in done.err
+    assert "policylayer serve -c FILE" in done.err
+    assert time.monotonic() - began < 10
 
 
 def test_one_that_does_not_say_what_it_began_with_is_not_accused() -> None:

@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "events.md").read_text()
 DOTTED = r'"((?:approval|waiver|grant|token|session|server|rejected|chain|log)\.[a-z_]+)"'
-PLAIN = ("freeze", "thaw", "reload", "policy_activated", "policy_refused", "rejected", "unauthenticated")
+POLICY = ("policy_activated", "policy_still_active", "policy_refused")
+PLAIN = (*POLICY, "freeze", "thaw", "reload", "rejected", "unauthenticated")
 
 
 @pytest.mark.shows("audit.1")
