@@ -35,6 +35,7 @@ from policylayer.config import load
 from policylayer.core.call import Json
 from policylayer.core.errors import AuditUnavailable
 from policylayer.keys import Keys
+from policylayer.store.roles import may_create
 
 T = TypeVar("T")
 
@@ -125,6 +126,9 @@ def _marks(keys: Keys, value: Json) -> list[str]:
 
 
 async def _prune(back: Backstage, at: str) -> int:
+    if back.store.dialect == "postgresql" and not await back.store.read(may_create):
+        help = "use the owner's configuration: `policylayer audit prune -c OWNER.yaml …`"
+        raise CommandError("only the tables' owner may remove rows, and `database` names another role", help)
     before_us = int(datetime.fromisoformat(at).timestamp() * 1_000_000)
     total = await prune(back.store, back.keys, back.clock, before_us=before_us, actor=user())
     if total:

@@ -21,24 +21,30 @@ REACH: Final = "is the server running, and are host, port, user and password in 
 def postgres(config: Config) -> Finding:
     """Whether it answers, whom it takes us for, which schema it has, and whether we may write there."""
     try:
-        role, found, may_write = asyncio.run(_look(config.database))
+        role, found, may = asyncio.run(_look(config.database))
     except TimeoutError:
         return Finding("database", "bad", f"did not answer in {PATIENCE:g}s", REACH)
     except PolicyLayerError as error:
         return Finding("database", "bad", error.message, error.help or REACH)
     who = f"answers the role `{role}`"
+    if found is None and not may:
+        return Finding("database", "bad", f"{who}, which may not make the schema that is not there yet", _owner(role))
     if found is None:
         return Finding("database", "ok", f"{who}; no schema yet, it is made at the first start")
     if found != HEAD:
         fix = "policylayer migrate" if found < HEAD else "run the version of policylayer that made it"
         return Finding("database", "bad", f"{who}; schema `{found}`, this version needs `{HEAD}`", fix)
-    if not may_write:
-        fix = f"as the tables' owner: policylayer migrate -c owner.yaml --role {role}"
-        return Finding("database", "bad", f"{who}, which may not add to the log", fix)
+    if not may:
+        return Finding("database", "bad", f"{who}, which may not add to the log", _owner(role))
     return Finding("database", "ok", f"{who}, which may add to the log; schema `{found}`")
 
 
+def _owner(role: str) -> str:
+    return f"as the tables' owner: policylayer migrate -c owner.yaml --role {role}"
+
+
 async def _look(url: str) -> tuple[str, str | None, bool]:
+    """The role, the schema, and whether it may do there what comes next: make one, or add to the log."""
     from sqlalchemy import Connection, text
 
     from policylayer.store.schema import version
@@ -48,7 +54,8 @@ async def _look(url: str) -> tuple[str, str | None, bool]:
         role = str(connection.scalar(text("SELECT current_user")))
         found = version(connection)
         if found is None:
-            return role, None, True
+            making = text("SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)")
+            return role, None, bool(connection.scalar(making))
         asked = text("SELECT to_regclass('records') IS NOT NULL AND has_table_privilege('records', 'INSERT')")
         return role, found, bool(connection.scalar(asked))
 

@@ -34,7 +34,7 @@ def migrate(
     loaded = load(config, policies=False)
     from policylayer.store.migrate import migrate as run
 
-    with _told():
+    with _told(loaded.database):
         before, after = run(loaded.database)
     granted = {}
     if role is not None:
@@ -63,13 +63,21 @@ def _grant(database: str, role: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _told(database: str) -> Iterator[None]:
     """What PostgreSQL, or the way to it, says is no fault of ours."""
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        why = getattr(getattr(error, "orig", None), "__cause__", None) or getattr(error, "orig", None) or error
-        help = "does the server run, and are user, password and database in `database` there? It must own the tables"
-        raise CommandError(f"the database cannot be migrated: {why or type(error).__name__}", help) from None
+        why, help = _why(error, database)
+        raise CommandError(f"the database cannot be migrated: {why}", help) from None
+
+
+def _why(error: Exception, database: str) -> tuple[str, str]:
+    if database.startswith("sqlite:"):
+        return str(getattr(error, "orig", None) or error), "the file and its folder must be there, and be writable"
+    from policylayer.store.backend import address
+    from policylayer.store.unanswered import told
+
+    return told(error, address(database), "use the configuration of the tables' owner, who may make and change them")

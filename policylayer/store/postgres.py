@@ -20,7 +20,7 @@ from policylayer.clock import Clock
 from policylayer.core.errors import AuditUnavailable, ConfigError, PolicyLayerError
 from policylayer.keys import Keys
 from policylayer.processes import life_of
-from policylayer.store.backend import SCHEMA_LOCK, bare, reading_engine, writing_engine
+from policylayer.store.backend import SCHEMA_LOCK, reading_engine, writing_engine
 from policylayer.store.lane import Lane
 from policylayer.store.listening import Listening
 from policylayer.store.lives import Lives, claim
@@ -31,6 +31,7 @@ from policylayer.store.roles import may_create
 from policylayer.store.rows import Row
 from policylayer.store.schema import prepare
 from policylayer.store.store import TOPICS, Add, Program, T, Told, Topic
+from policylayer.store.unanswered import told
 from policylayer.store.waiting import Item, Waiting
 from policylayer.tasks import spawn
 
@@ -82,8 +83,8 @@ class PostgresStore:
             await plain.end()
             if isinstance(error, PolicyLayerError) or not isinstance(error, Exception):
                 raise
-            cause = str(bare(error)) or type(bare(error)).__name__
-            raise ConfigError(f"the database does not answer: {cause}", "see whether it runs, and the URL") from error
+            why, help = told(error, self._writing.url)
+            raise ConfigError(f"the database does not answer as it must: {why}", help) from error
         self._waiting = Waiting(self._program.limits, self._clock, self._hand_over, self.meter)
         self._waiting.on_late(self._tell_late)
         self._tasks = [spawn(lane.run(), f"store-lane-{number}") for number, lane in enumerate(self._lanes)]
@@ -121,8 +122,8 @@ class PostgresStore:
         except NoConnection as error:
             raise AuditUnavailable("the database cannot be read: all connections wait for it") from error
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            cause = str(bare(error)) or type(bare(error)).__name__
-            raise AuditUnavailable(f"the database cannot be read: {cause}") from error
+            why, help = told(error, self._reading.url)
+            raise AuditUnavailable(f"the database cannot be read: {why}", help) from error
 
     async def write(self, fn: Callable[[Connection], T], *, topics: tuple[Topic, ...] = ()) -> T:
         """Run `fn` in a transaction of its own. It is run again where it has to give way to another."""

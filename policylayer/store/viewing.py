@@ -109,9 +109,11 @@ class PostgresView:
     def __init__(self, url: str) -> None:
         try:
             from policylayer.store.backend import reading_engine
+            from policylayer.store.unanswered import told
         except ImportError as missing:
             raise not_installed(missing) from None
         self._engine = reading_engine(url, 1)
+        self._told = told
 
     async def read(self, fn: Callable[[Connection], T]) -> T:
         """What `fn` reads in one snapshot."""
@@ -119,8 +121,8 @@ class PostgresView:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(fn)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            why = getattr(error, "orig", None) or error
-            raise AuditUnavailable(f"the database cannot be read: {why or type(error).__name__}") from error
+            why, help = self._told(error, self._engine.url)
+            raise AuditUnavailable(f"the database cannot be read: {why}", help) from error
 
     async def close(self) -> None:
         """Let go."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
 from policylayer.cli.examination import _file
+from policylayer.store.backend import writing_engine
 from tests.cli.runner import Runner
 from tests.support.opa import opa
 from tests.support.ports import free_port
@@ -22,6 +24,14 @@ def found(run: Runner, what: str) -> dict[str, str]:
     return line
 
 
+WORDS = {"GRANT": "TO", "REVOKE": "FROM"}
+
+
+def key(home: Path) -> None:
+    (home / "policylayer.key").write_text(bytes(range(32)).hex())
+    (home / "policylayer.key").chmod(0o600)
+
+
 def configure(home: Path, line: str) -> None:
     with (home / "policylayer.yaml").open("a") as file:
         file.write(f"{line}\n")
@@ -32,8 +42,14 @@ def test_a_postgresql_that_is_not_there(run: Runner, home: Path) -> None:
     configure(home, f"database: postgresql://nobody@127.0.0.1:{free_port()}/x")
     told = found(run, "database")
     assert told["state"] == "bad"
-    assert "cannot be read" in told["message"]
+    assert "cannot be read: nothing answers at `127.0.0.1:" in told["message"]
     assert "is the server running" in told["fix"]
+    key(home)
+    done = run("grant", "list")
+    assert (done.code, "Errno" in done.err) == (1, False)
+    assert "nothing answers at `127.0.0.1:" in done.err
+    assert "is the server running" in done.err
+    assert "nothing answers at `127.0.0.1:" in run("migrate").err
 
 
 def test_a_postgresql_says_whom_it_takes_us_for(run: Runner, home: Path, postgres_url: str) -> None:
@@ -94,6 +110,45 @@ def test_roles_that_there_are_not(run: Runner, home: Path, postgres_url: str) ->
     assert done.code == 1
     assert 'cannot be migrated: role "nobody" does not exist' in done.err
     assert "internal error" not in done.err
+
+
+def test_a_role_that_the_owner_has_to_let_in(run: Runner, home: Path, postgres_url: str) -> None:
+    """Before there is a schema, when there is one, and when the log is pruned: it is said whose turn it is."""
+    key(home)
+    role = f"proxy{os.getpid()}"
+    configure(home, f"database: {postgres_url}")
+    shutil.copy(home / "policylayer.yaml", home / "owner.yaml")
+    proxys = home / "policylayer.yaml"
+    proxys.write_text(proxys.read_text().replace("://postgres@", f"://{role}@"))
+    owner = ("-c", "owner.yaml")
+    asyncio.run(as_owner(postgres_url, f"CREATE ROLE {role} LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC"))
+    try:
+        told = found(run, "database")
+        assert (told["state"], "may not make the schema" in told["message"]) == ("bad", True)
+        assert told["fix"].endswith(f"policylayer migrate -c owner.yaml --role {role}")
+        for use, said in (("REVOKE", "no schema has been selected"), ("GRANT", "permission denied for schema public")):
+            asyncio.run(as_owner(postgres_url, f"{use} USAGE ON SCHEMA public {WORDS[use]} PUBLIC"))
+            refused = run("serve")
+            assert (refused.code, said in refused.err) == (3, True)
+            assert f"policylayer migrate -c OWNER.yaml --role {role}" in refused.err
+        assert "the configuration of the tables' owner" in run("migrate").err
+        assert run("migrate", *owner).code == 0
+        assert f"policylayer migrate -c OWNER.yaml --role {role}" in run("serve").err
+        assert run("migrate", "--role", role, *owner).code == 0
+        pruned = run("audit", "prune", "--before", "1d", "--yes")
+        assert (pruned.code, "only the tables' owner may remove rows" in pruned.err) == (1, True)
+        assert "policylayer audit prune -c OWNER.yaml" in pruned.err
+        assert run("audit", "prune", "--before", "1d", "--yes", *owner).code == 0
+    finally:
+        asyncio.run(as_owner(postgres_url, f"DROP OWNED BY {role}", f"DROP ROLE {role}"))
+
+
+async def as_owner(url: str, *statements: str) -> None:
+    engine = writing_engine(url)
+    async with engine.connect() as connection:
+        for statement in statements:
+            await connection.exec_driver_sql(statement)
+    await engine.dispose()
 
 
 def test_a_new_postgresql_wants_a_key_that_someone_makes(run: Runner, home: Path, postgres_url: str) -> None:
