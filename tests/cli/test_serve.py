@@ -46,6 +46,8 @@ def test_serving_and_reaching_its_state(run: Runner, home: Path) -> None:
         with Command("serve", cwd=home) as second:
             assert second.process.wait(20) == 3
             assert f"is served by process {proxy.process.pid}" in second.output()
+        beside = run("migrate")
+        assert (beside.code, f"is served by process {proxy.process.pid}" in beside.err) == (3, True)
 
         # What a command writes is seen at once by the running proxy.
         grant = run("grant", "create", "bot", "--principal", "agent:bot", "--servers", "shop", "--json").json["token"]
@@ -152,4 +154,5 @@ def test_a_taken_port_is_one_line(home: Path) -> None:
         with pytest.raises(ConfigError) as refused:
             asyncio.run(serve_config(load(config), print))
         assert refused.value.message == f"cannot listen on `127.0.0.1:{port}`: address already in use"
+        assert code_of(refused.value) == 3
         assert refused.value.help
