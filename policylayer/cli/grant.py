@@ -41,8 +41,7 @@ def create(
         body["expires_at"] = instant(expires)
     with reach(config, url, token, "grant create") as proxy:
         made = proxy.ask("POST", "/grants", body=body)
-        base = proxy.url
-    _show(made, json, base)
+        _show(made, json, proxy.url)  # before anything is closed: it is the only time
 
 
 @app.command("list")
@@ -74,8 +73,7 @@ def rotate(
     with reach(config, url, token, "grant rotate") as proxy:
         found = _find(proxy, named)
         made = proxy.ask("POST", f"/grants/{found}/rotate", body={"overlap_seconds": seconds})
-        base = proxy.url
-    _show(made, json, base)
+        _show(made, json, proxy.url)  # before anything is closed: it is the only time
 
 
 @app.command()

@@ -1,7 +1,7 @@
-"""While the program is being loaded, Ctrl-C ends it at once.
+"""While the program is being loaded, or closes after a first Ctrl-C, another ends it at once.
 
-A KeyboardInterrupt inside the start of a native library can crash the process, and there is nothing to clean up yet.
-Must not know what is loaded.
+A KeyboardInterrupt inside the start of a native library can crash the process, and there is nothing to clean up yet;
+whoever interrupts the end itself wants no more of it. Must not know what is loaded, nor closed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from policylayer.cli.exits import INTERRUPTED
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Around imports, and nothing that has begun anything."""
+    """Around imports, or an end that may break off anywhere; nothing else that has begun anything."""
     before = signal.getsignal(signal.SIGINT)
     if before != signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         yield

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -16,6 +17,7 @@ from policylayer.api.problem import Problem
 from policylayer.api.table import ROUTES
 from policylayer.backstage import Backstage, base_url, services
 from policylayer.cli.exits import CommandError, UsageError
+from policylayer.cli.loading import loading
 from policylayer.cli.local_policies import LocalPolicies
 from policylayer.cli.output import note
 from policylayer.cli.reach import VOTES, problem, user
@@ -60,8 +62,12 @@ class Local:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._runner.run(self._backstage.close())
-        self._runner.close()
+        interrupted = kind is not None and issubclass(kind, KeyboardInterrupt)
+        with loading() if interrupted else nullcontext():
+            try:
+                self._runner.run(self._backstage.close())
+            finally:
+                self._runner.close()
 
     def ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, body: Mapping[str, Any] | None = None

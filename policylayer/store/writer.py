@@ -99,9 +99,9 @@ class Writer:
                 self._open_chain(session)
         except BaseException as error:
             self._discard()
-            self._call(self._started.set_exception, _refusal(self._path, error))
+            self._call(_settle, self._started, _refusal(self._path, error))
             return
-        self._call(self._started.set_result, None)
+        self._call(_settle, self._started, None)
         try:
             while not self._stopping:
                 batch = self._take()
@@ -111,7 +111,7 @@ class Writer:
                     self._look()
         finally:
             self._discard()
-            self._call(self._ended.set_result, None)
+            self._call(_settle, self._ended, None)
 
     def _take(self) -> list[Item]:
         """The next batch; nothing if nothing comes for a while."""
@@ -278,6 +278,16 @@ class Writer:
         """Call it on the loop; a loop that is gone needs no telling."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(callback, *arguments)
+
+
+def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:
+    """Tell whoever waits for the thread; one that was interrupted waits no more."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 DAMAGED: Final = "restore it from a backup, or name another file"

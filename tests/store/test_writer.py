@@ -364,3 +364,20 @@ async def test_two_writers_keep_chains_of_their_own(store: SqliteStore, path: Pa
     await other.close()
     found = sql("SELECT chain, count(*), min(seq), max(seq) FROM records GROUP BY chain")
     assert sorted(found) == sorted((chain, 51, 1, 51) for chain in (*store.own_chains(), *other.own_chains()))
+
+
+async def test_whoever_is_interrupted_at_the_end_hears_no_more_of_it(path: Path) -> None:
+    """Two quick Ctrl-C: the first ends the command, the second its closing."""
+    said: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+    store = SqliteStore(path, KEYS, Clock(), Program())
+    await store.start()
+    closing = asyncio.ensure_future(store.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while any(thread.name == "store-writer" for thread in threading.enumerate()):
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert said == []
