@@ -28,8 +28,11 @@ from policylayer.config import Config, ConfigProblems, Server, load
 from policylayer.config.facts import known_of
 from policylayer.core.errors import ConfigError, PolicyLayerError
 from policylayer.keys import Keys
+from policylayer.policy.codes import Code
 from policylayer.store.schema import HEAD
+from policylayer.store.session import check_links
 from policylayer.store.viewing import remembered_key
+from policylayer.store.writer import DAMAGED, HELP
 
 LOW: Final = 256 * 1024 * 1024
 EMPTY: Final = 16 * 1024 * 1024
@@ -74,7 +77,7 @@ def _keys(config: Config) -> Iterator[Finding]:
         if remembered is not None:
             yield Finding("keys", "bad", f"the key file `{source.files[0]}` is missing", LOST)
         elif config.database.startswith("sqlite:"):
-            yield Finding("keys", "ok", f"`{source.files[0].name}` is made at the first start")
+            yield _not_there_yet("keys", source.files[0])
         else:
             fix = f"openssl rand -hex 32 > {source.files[0]} && chmod 600 {source.files[0]}"
             yield Finding("keys", "bad", f"there is no key file `{source.files[0]}`", fix)
@@ -96,24 +99,47 @@ def _database(config: Config) -> Iterator[Finding]:
         return
     path = Path(config.database.removeprefix("sqlite:///"))
     if not path.exists():
-        there = path.parent.is_dir()
-        fix = "" if there else f"mkdir -p {path.parent}"
-        yield Finding("database", "ok" if there else "bad", f"`{path.name}` is made at the first start", fix)
+        yield _not_there_yet("database", path)
         return
     try:
         yield from _file(path)
+    except ConfigError as error:
+        yield Finding("database", "bad", error.message, error.help)
     except sqlite3.Error as error:
-        yield Finding("database", "bad", f"`{path}` cannot be read: {error}", "restore it from a backup")
+        fix = HELP.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, DAMAGED)
+        yield Finding("database", "bad", f"`{path}` cannot be read: {error}", fix)
+
+
+def _not_there_yet(what: str, path: Path) -> Finding:
+    """Of a file that the first start makes: whether it can."""
+    folder = path.parent
+    if not folder.is_dir():
+        return Finding(what, "bad", f"`{path}` cannot be made: there is no folder `{folder}`", f"mkdir -p {folder}")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return Finding(what, "bad", f"`{path}` cannot be made: `{folder}` is {_whose(folder)}", _made_ours(folder))
+    return Finding(what, "ok", f"`{path.name}` is made at the first start")
+
+
+def _whose(path: Path) -> str:
+    return "another user's" if path.stat().st_uid != os.getuid() else "read-only"
+
+
+def _made_ours(path: Path) -> str:
+    return f"run as its owner, or: chown {os.getuid()} {path} && chmod u+rw {path}"
 
 
 def _file(path: Path) -> Iterator[Finding]:
-    found = path.stat()
-    mode = stat.S_IMODE(found.st_mode)
+    if not path.is_file():
+        yield Finding("database", "bad", f"`{path}` is not a file", "name a file in `database`")
+        return
+    check_links(path)
+    if not os.access(path, os.R_OK):
+        yield Finding("database", "bad", f"`{path}` cannot be read by the user `{os.getuid()}`", _made_ours(path))
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
     locked = next((each for each in (path, path.parent) if not os.access(each, os.W_OK)), None)
     if locked is not None:
-        owner = "another user's" if locked.stat().st_uid != os.getuid() else "read-only"
-        fix = f"run as its owner, or: chown {os.getuid()} {locked} && chmod u+w {locked}"
-        yield Finding("database", "bad", f"`{locked}` is {owner}, and cannot be written", fix)
+        yield Finding("database", "bad", f"`{locked}` is {_whose(locked)}, and cannot be written", _made_ours(locked))
     if mode & 0o077:
         yield Finding("database", "doubtful", f"others may read or write `{path}`", f"chmod 600 {path}")
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=2)) as raw:
@@ -156,7 +182,10 @@ def _policies(config: Config) -> Iterator[Finding]:
         yield Finding("policies", "bad", error.message, error.help)
         return
     if found.loaded.policy_set is None:
-        first = next(each for each in found.diagnostics if each.is_error)
+        # What cannot be read comes first: the others may be errors only because it is missing.
+        first = min(
+            (each for each in found.diagnostics if each.is_error), key=lambda each: each.code != Code.UNREADABLE
+        )
         message = f"do not load: {first.file}:{first.line}:{first.column}: {first.message}"
         yield Finding("policies", "bad", message, "policylayer check")
         return

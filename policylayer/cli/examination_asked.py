@@ -75,7 +75,7 @@ def opa(config: Config) -> Finding:
     except PolicyLayerError as error:  # the client is not installed
         return Finding("opa", "bad", error.message, error.help)
     except Exception as failure:
-        why = "did not answer in time" if isinstance(failure, TimeoutError) else str(failure) or type(failure).__name__
+        why = "did not answer in time" if isinstance(failure, TimeoutError) else str(failure) or "cannot be asked"
         message = f"`{config.opa.url}` {why}"
         return Finding("opa", "bad", message, "is it running, and are `url`, `path`, `token` and `ca` right?")
     return Finding("opa", "ok", f"`{config.opa.url}` answers")

@@ -242,8 +242,21 @@ def _no(status: int) -> Any:
     raise Unanswered(f"answered with status {status}")
 
 
+WAYS: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (TimeoutError, "timed out"),
+    (aiohttp.ClientConnectorDNSError, "cannot be reached: the name of its host is not known"),
+    (aiohttp.ClientSSLError, "cannot be reached: no trusted encrypted connection comes about"),
+    (aiohttp.ClientConnectorError, "cannot be reached: nothing answers there"),
+    (aiohttp.ServerConnectionError, "ended the connection without an answer"),
+    (aiohttp.ClientResponseError, "answered something that is no HTTP"),
+    (aiohttp.ClientError, "cannot be asked: the connection broke"),
+    (OSError, "cannot be asked: the connection broke"),
+)
+"""How asking fails, the first that fits."""
+
+
 def _unanswered(failure: Exception) -> Unanswered:
     """The failure in our words; the text of a foreign exception can hold addresses and tokens."""
     if isinstance(failure, Unanswered):
         return failure
-    return Unanswered("timed out" if isinstance(failure, TimeoutError) else f"failed: {type(failure).__name__}")
+    return Unanswered(next((said for kind, said in WAYS if isinstance(failure, kind)), "cannot be asked"))

@@ -63,7 +63,13 @@ def test_a_postgresql_says_whom_it_takes_us_for(run: Runner, home: Path, postgre
 def test_an_opa_that_is_not_there(run: Runner, home: Path) -> None:
     configure(home, f'opa: {{url: "http://127.0.0.1:{free_port()}"}}')
     told = found(run, "opa")
-    assert (told["state"], "failed: ClientConnectorError" in told["message"]) == ("bad", True)
+    assert (told["state"], "cannot be reached: nothing answers there" in told["message"]) == ("bad", True)
+
+
+def test_an_opa_whose_name_is_not_known(run: Runner, home: Path) -> None:
+    configure(home, 'opa: {url: "http://opa.invalid:8181"}')
+    told = found(run, "opa")
+    assert told["message"].endswith("cannot be reached: the name of its host is not known")
 
 
 async def _with_opa(run: Runner, home: Path, more: str) -> dict[str, str]:
@@ -86,10 +92,53 @@ def test_a_file_that_cannot_be_written(run: Runner, home: Path, monkeypatch: pyt
     path = home / "policylayer.db"
     path.chmod(stat.S_IRUSR)
     # Root may write everything.
-    monkeypatch.setattr(os, "access", lambda each, mode: os.stat(each).st_mode & stat.S_IWUSR)
+    monkeypatch.setattr(os, "access", as_its_mode_says)
     (locked, *_) = _file(path)
     assert (locked.state, "is read-only" in locked.message) == ("bad", True)
-    assert "chmod u+w" in locked.fix
+    assert "chmod u+rw" in locked.fix
+    path.chmod(0)
+    (locked,) = _file(path)
+    assert (locked.state, "cannot be read by the user" in locked.message) == ("bad", True)
+    assert "chmod u+rw" in locked.fix
+
+
+def as_its_mode_says(path: Path, asked: int) -> bool:
+    return stat.S_IMODE(os.stat(path).st_mode) >> 6 & asked == asked
+
+
+@pytest.mark.usefixtures("begun")
+@pytest.mark.shows("proxy.1")
+def test_a_database_that_a_start_refuses(run: Runner, home: Path) -> None:
+    os.link(home / "policylayer.db", home / "other.db")
+    told = found(run, "database")
+    assert (told["state"], "has another name (a hard link)" in told["message"]) == ("bad", True)
+    assert "find -L" in told["fix"]
+    (home / "other.db").unlink()
+    configure(home, "database: sqlite:///policies")
+    told = found(run, "database")
+    assert (told["state"], told["message"]) == ("bad", f"`{home / 'policies'}` is not a file")
+
+
+@pytest.mark.shows("proxy.1")
+def test_files_that_the_first_start_cannot_make(run: Runner, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configure(home, "database: sqlite:///nosuch/x.db\nkeys: {file: nosuch/k}")
+    for what, name in (("database", "x.db"), ("keys", "k")):
+        told = found(run, what)
+        assert (told["state"], told["fix"]) == ("bad", f"mkdir -p {home / 'nosuch'}")
+        assert told["message"] == f"`{home / 'nosuch' / name}` cannot be made: there is no folder `{home / 'nosuch'}`"
+    (home / "nosuch").mkdir(mode=0o500)
+    monkeypatch.setattr(os, "access", as_its_mode_says)
+    told = found(run, "keys")
+    assert (told["state"], told["message"].endswith("nosuch` is read-only")) == ("bad", True)
+
+
+def test_a_policy_that_cannot_be_read_is_what_doctor_names(run: Runner, home: Path) -> None:
+    """Without it there may be no policy at all, which is not what is wrong."""
+    for name in ("principals.yaml", "shop_test.yaml"):
+        (home / "policies" / name).unlink()
+    (home / "policies" / "shop.yaml").chmod(0o666)
+    told = found(run, "policies")
+    assert (told["state"], "anybody on this machine may write this file" in told["message"]) == ("bad", True)
 
 
 def test_a_grant_on_a_server_that_is_observed(run: Runner, home: Path) -> None:
