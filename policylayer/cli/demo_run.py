@@ -31,6 +31,9 @@ ENDING: Final = 2.0
 AGENT: Final = "agent:refund-bot"
 APPROVER: Final = "user:lena@example.com"
 TOKENS: Final = "tokens.json"
+DATABASE: Final = "policylayer.db"
+"""As `demo.py` configures it."""
+
 ENV: Final = "env"
 """What a shell sources to look around: `. .demo/env`."""
 
@@ -46,6 +49,7 @@ class Tokens:
 
 def run(home: Path, port: int, config: str) -> int:
     """Run until Ctrl-C."""
+    _check_folder(home)
     _check_port(port)
     # What is logged goes to a file: the terminal is for what happens.
     log = (home / "policylayer.log").open("a", encoding="utf-8")
@@ -54,6 +58,19 @@ def run(home: Path, port: int, config: str) -> int:
     configure(to=log)
     with log, asyncio.Runner() as runner:
         return runner.run(_run(home, port, config))
+
+
+def _check_folder(home: Path) -> None:
+    """Another demo in the same folder is told before its configuration is written anew."""
+    from policylayer.store.lock import FileLock
+
+    lock = FileLock(home.resolve() / DATABASE)
+    try:
+        lock.take()
+    except ConfigError as error:
+        help = "end what runs there, or name another folder and port: `policylayer demo --dir DIR --port 0`"
+        raise CommandError(f"the folder `{home}` is not free: {error.message}", help) from None
+    lock.release()
 
 
 def _check_port(port: int) -> None:

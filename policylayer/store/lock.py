@@ -5,11 +5,17 @@ Must not be used by commands: they are second writers by right. The lock is besi
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from pathlib import Path
+from typing import Final
 
 from policylayer.core.errors import ConfigError
+
+DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+UNWRITABLE: Final = "it and its folder must be writable: look at their owner and mode"
+IN_THE_WAY: Final = "remove it, if no proxy serves there"
 
 
 class FileLock:
@@ -25,9 +31,8 @@ class FileLock:
         try:
             handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise ConfigError(
-                f"the lock `{self.path}` cannot be opened: {error.strerror}", "remove it, if no proxy serves there"
-            ) from None
+            message = f"the lock `{self.path}` cannot be opened: {(error.strerror or 'failed').lower()}"
+            raise ConfigError(message, UNWRITABLE if error.errno in DENIED else IN_THE_WAY) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from policylayer.store.lock import FileLock
 from tests.cli.program import Command
 from tests.cli.runner import Runner
 
@@ -79,3 +80,18 @@ def test_a_taken_port_is_one_line(run: Runner, tmp_path: Path) -> None:
     assert "address already in use" in done.err
     assert 'make up ARGS="--port 0"' in done.err
     assert "`policylayer demo --port 0`" in done.err
+
+
+def test_a_second_one_in_the_same_folder_is_told_of_another(run: Runner, tmp_path: Path) -> None:
+    """And leaves what the first one wrote."""
+    home = tmp_path / "here"
+    home.mkdir()
+    first = FileLock(home / "policylayer.db")
+    first.take()
+    (home / "policylayer.yaml").write_text("of the first one")
+    done = run("demo", "--port", "0", "--dir", home)
+    first.release()
+    assert (done.code, "is served by process" in done.err) == (1, True)
+    assert "`policylayer demo --dir DIR --port 0`" in done.err
+    assert "database`" not in done.err.partition("help:")[2]
+    assert (home / "policylayer.yaml").read_text() == "of the first one"
