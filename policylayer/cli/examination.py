@@ -83,7 +83,7 @@ def _keys(config: Config) -> Iterator[Finding]:
             yield Finding("keys", "bad", f"there is no key file `{source.files[0]}`", fix)
         return
     try:
-        keys = Keys.load(source.files, source.value, create=False)
+        keys = Keys.load(source.files, source.value, create=False, variable=source.variable)
     except ConfigError as error:
         yield Finding("keys", "bad", error.message, error.help)
         return
