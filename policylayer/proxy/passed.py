@@ -84,7 +84,9 @@ def _give_up(visit: Visit, message: Message) -> None:
 def _named(visit: Visit, message: Message) -> Request | None:
     """The caller's own request that it cancels."""
     id = message.params.get("requestId")
-    return visit.session.asked(id) if visit.session is not None and isinstance(id, int | str) else None
+    # JSON's `true` is no id, though Python's is a number.
+    is_id = type(id) is int or type(id) is str
+    return visit.session.asked(id) if visit.session is not None and is_id else None
 
 
 def _is_own(visit: Visit, message: Message) -> bool:

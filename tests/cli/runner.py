@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from policylayer.cli import main
+from tests.support.logging_kept import logging_kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,8 @@ class Runner:
     def __call__(self, *arguments: str | Path) -> Done:
         """Run one command; no traceback, ever."""
         self.capfd.readouterr()
-        code = main([str(argument) for argument in arguments])
+        with logging_kept():
+            code = main([str(argument) for argument in arguments])
         captured = self.capfd.readouterr()
         assert "Traceback" not in captured.err
         return Done(code, captured.out, captured.err)

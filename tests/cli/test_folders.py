@@ -35,7 +35,6 @@ def closed(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ["access"],
         ["explain", "--principal", "agent:bot", "--server", "shop", "--tool", "get_x"],
         ["replay"],
-        ["reload"],
     ],
 )
 @pytest.mark.usefixtures("begun")
@@ -107,7 +106,6 @@ def test_what_needs_no_policies_works_without(run: Runner, command: list[str]) -
         ["explain", "--principal", "agent:bot", "--server", "shop", "--tool", "get_x"],
         ["explain", "019ac000-0000-7000-8000-000000000000"],
         ["replay"],
-        ["reload"],
     ],
 )
 @pytest.mark.usefixtures("gone")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from policylayer.proxy import saying
 from policylayer.serve import logs
+from tests.support.logging_kept import logging_kept
 
 pytestmark = pytest.mark.shows("audit.1")
 
@@ -37,16 +38,10 @@ ODD = {
 @pytest.fixture
 def out() -> Iterator[io.StringIO]:
     """What the log writes."""
-    root, hook = logging.getLogger(), threading.excepthook
-    handlers, level = root.handlers, root.level
     made = io.StringIO()
-    logs.configure(to=made)
-    yield made
-    structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
-    logging.captureWarnings(False)
-    root.handlers, threading.excepthook = handlers, hook
-    root.setLevel(level)
+    with logging_kept():
+        logs.configure(to=made)
+        yield made
 
 
 def of_a_library(text: str, *values: object) -> None:
