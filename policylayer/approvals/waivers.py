@@ -16,9 +16,9 @@ from typing import Any, Final, TypeAlias
 import orjson
 from sqlalchemy import Connection, func, insert, select, update
 
-from policylayer.approvals import demand as demands
 from policylayer.approvals import rows
 from policylayer.approvals.binding import Kept
+from policylayer.approvals.demand import limited
 from policylayer.approvals.rows import Desk, Row
 from policylayer.approvals.voters import Parties
 from policylayer.approvals.waiver_rows import BOUND, stands
@@ -69,8 +69,8 @@ class Similar:
 def waivable(row: Row, rules: Iterable[HoldRule]) -> list[HoldRule]:
     """Those of an approval's rules that whoever may vote on them may waive."""
     rules = list(rules)
-    limited = demands.limited(row["rules"]) if rules else frozenset()
-    return [rule for rule in rules if _may_waive(rule) and rule.ref.name not in limited]
+    one_by_one = limited(row["rules"]) if rules else frozenset()
+    return [rule for rule in rules if _may_waive(rule) and rule.ref.name not in one_by_one]
 
 
 def refusal(

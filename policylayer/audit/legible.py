@@ -14,10 +14,10 @@ from typing import Any, Final
 import orjson
 
 from policylayer.core.decision import Effect
+from policylayer.policy.times import EPOCH
 from policylayer.store.damage import FITS, misfits, printable
 from policylayer.store.rows import COLUMNS
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 FIRST: Final = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 LAST: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND

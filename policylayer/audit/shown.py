@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import orjson
 
-from policylayer.audit.legible import DAMAGED, EPOCH
+from policylayer.audit.legible import DAMAGED
 from policylayer.core.commands import Kind, OutcomeState
 from policylayer.core.decision import Effect, ReasonCode
+from policylayer.policy.times import EPOCH
 
 Stored = Mapping[Any, Any]
 CALLS: Final = (Kind.DECISION.value, Kind.ROUND.value, Kind.RELEASE.value)

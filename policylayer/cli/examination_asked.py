@@ -11,11 +11,10 @@ from typing import Final
 from policylayer.cli.finding import Finding
 from policylayer.clock import Clock
 from policylayer.config import Config
-from policylayer.core.errors import PolicyLayerError
+from policylayer.core.errors import REACH, PolicyLayerError, rights
 from policylayer.store.schema import HEAD
 
 PATIENCE: Final = 5.0
-REACH: Final = "is the server running, and are host, port, user and password in `database` right?"
 
 
 def postgres(config: Config) -> Finding:
@@ -28,19 +27,15 @@ def postgres(config: Config) -> Finding:
         return Finding("database", "bad", error.message, error.help or REACH)
     who = f"answers the role `{role}`"
     if found is None and not may:
-        return Finding("database", "bad", f"{who}, which may not make the schema that is not there yet", _owner(role))
+        return Finding("database", "bad", f"{who}, which may not make the schema that is not there yet", rights(role))
     if found is None:
         return Finding("database", "ok", f"{who}; no schema yet, it is made at the first start")
     if found != HEAD:
         fix = "policylayer migrate" if found < HEAD else "run the version of policylayer that made it"
         return Finding("database", "bad", f"{who}; schema `{found}`, this version needs `{HEAD}`", fix)
     if not may:
-        return Finding("database", "bad", f"{who}, which may not add to the log", _owner(role))
+        return Finding("database", "bad", f"{who}, which may not add to the log", rights(role))
     return Finding("database", "ok", f"{who}, which may add to the log; schema `{found}`")
-
-
-def _owner(role: str) -> str:
-    return f"as the tables' owner: policylayer migrate -c owner.yaml --role {role}"
 
 
 async def _look(url: str) -> tuple[str, str | None, bool]:

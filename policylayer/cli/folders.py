@@ -22,7 +22,6 @@ from policylayer.policy.known import Known
 from policylayer.policy.load import Loaded, load
 from policylayer.policy.testing import TestResult
 from policylayer.policy.testing import run as run_tests
-from policylayer.revisions.snapshot import Unsettled
 from policylayer.revisions.sources import read
 
 CONFIG: Final = Path("policylayer.yaml")
@@ -102,10 +101,7 @@ def _shown(source: str) -> str:
 
 def checked(source: str, known: Known) -> Checked:
     """Read and load one source. `PolicyError` where there is nothing to read."""
-    try:
-        snapshot = read(source)
-    except Unsettled as problem:
-        raise PolicyError(problem.message, problem.help) from None
+    snapshot = read(source)
     loaded = load(snapshot.files, known)
     diagnostics = ordered((*loaded.diagnostics, *snapshot.diagnostics, *_of_rego(loaded, snapshot.files)))
     if any(each.is_error for each in diagnostics):

@@ -33,7 +33,7 @@ from policylayer.rego.opening import opa_server
 from policylayer.revisions.active import Active
 from policylayer.revisions.judging import Case, judge
 from policylayer.revisions.opened import opened
-from policylayer.revisions.snapshot import Snapshot, Unsettled
+from policylayer.revisions.snapshot import Snapshot
 from policylayer.revisions.sources import read
 from policylayer.store.store import Store
 
@@ -121,8 +121,6 @@ class LocalPolicies:
     def _read(self) -> Snapshot:
         try:
             return read(self._config.policies)
-        except Unsettled as problem:
-            raise PolicyError(problem.message, problem.help) from None
         except OSError as problem:
             why = (problem.strerror or "failed").lower()
             raise PolicyError(

@@ -66,6 +66,15 @@ WAIVERS: Final = "`policylayer approvals waivers` lists them, with their ids"
 """Where one is to choose among waivers, or names one that there is not."""
 
 
+REACH: Final = "is the server running, and are host, port, user and password in `database` right?"
+"""Where a database server does not answer, or not as one."""
+
+
+def rights(role: str | None) -> str:
+    """What to do where a role may not do there what the proxy does."""
+    return f"as the tables' owner: `policylayer migrate -c OWNER.yaml --role {role or 'ROLE'}`"
+
+
 class ApprovalError(PolicyLayerError):
     """A vote or transition that is not allowed.
 

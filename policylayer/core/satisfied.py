@@ -8,7 +8,6 @@ any demand (in a test, in a recorded row) stands for whatever the rule asks. Lim
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Final
@@ -24,7 +23,7 @@ _DEMAND: Final = "demand "
 def asks(rule: HoldRule) -> str:
     """The digest of what a rule asks of approvers, wherever it stands in its file, and whichever call it is about."""
     asked = [sorted(rule.approvers), rule.quorum, rule.note_required, rule.each_round]
-    return base64.urlsafe_b64encode(sha256(orjson.dumps(asked)).digest()).rstrip(b"=").decode()
+    return sha256(orjson.dumps(asked)).hexdigest()
 
 
 def demand(rule: HoldRule) -> str:

@@ -38,6 +38,7 @@ _MAPS: Final = ("dependentSchemas", "dependencies")
 _BELOW: Final = ("additionalProperties", "items", "contains", "additionalItems", "unevaluatedProperties")
 _BELOW_TOO: Final = (*_BELOW, "unevaluatedItems")
 _ELSEWHERE: Final = ("$dynamicRef", "$recursiveRef")
+_NAMED: Final = ("$anchor", "$dynamicAnchor", "$recursiveAnchor")
 
 
 class _EndlessError(Exception):
@@ -125,7 +126,9 @@ class Cost:
     def _admit(self, part: Mapping[str, Any]) -> None:
         """Raises where a part says what is not told here, or has too many expressions."""
         nested = part is not self._root and "$id" in part
-        if nested or not part.keys().isdisjoint(_ELSEWHERE) or (part.get("format") == "regex" and not self._own):
+        if nested or not part.keys().isdisjoint(_ELSEWHERE):
+            raise _EndlessError
+        if not self._own and (part.get("format") == "regex" or not part.keys().isdisjoint(_NAMED)):
             raise _EndlessError
         if id(part) not in self._seen and not self._own:
             self._seen.add(id(part))

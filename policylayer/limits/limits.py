@@ -71,7 +71,7 @@ class Limits:
     def charge(self, conn: Connection, charging: Charging) -> Charged:
         """Charge everything the decision says, or nothing, and the decision that says what is exceeded."""
         charges = charging.decision.charges
-        names = {(each.counter, each.key): self._names(each) for each in charges}
+        names = self._names(charges)
         until: dict[Name, int] = {}
         for each in charges:
             for name in names[each.counter, each.key]:
@@ -87,8 +87,7 @@ class Limits:
     def exceeded(self, conn: Connection, charges: Iterable[Charge]) -> tuple[Charge, ...]:
         """Those that could not be charged now."""
         wanted = tuple(charges)
-        names = {(each.counter, each.key): self._names(each) for each in wanted}
-        return tuple(filter(self._standing(conn, wanted, names).exceeds, wanted))
+        return tuple(filter(self._standing(conn, wanted, self._names(wanted)).exceeds, wanted))
 
     def give_back(self, conn: Connection, row_id: str) -> None:
         """Undo what a row charged: nothing of it reached the server."""
@@ -97,9 +96,12 @@ class Limits:
             if "bucket" in each:
                 counters.give_back(conn, (each["counter"], each["key"]), each["bucket"], Decimal(each["amount"]))
 
-    def _names(self, charge: Charge) -> tuple[Name, ...]:
-        """The counter's name, and those that it had under earlier keys: what was charged there counts too."""
-        return tuple((storable(charge.counter), key) for key in keys_of(self._keys, charge))
+    def _names(self, charges: Iterable[Charge]) -> dict[Name, tuple[Name, ...]]:
+        """Each counter's name, and those that it had under earlier keys: what was charged there counts too."""
+        return {
+            (each.counter, each.key): tuple((storable(each.counter), key) for key in keys_of(self._keys, each))
+            for each in charges
+        }
 
     def _standing(self, conn: Connection, charges: Iterable[Charge], names: Mapping[Name, Sequence[Name]]) -> _Standing:
         every = sorted({name for several in names.values() for name in several})

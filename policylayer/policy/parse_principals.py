@@ -19,7 +19,6 @@ from policylayer.policy.dotted import SUBJECT
 from policylayer.policy.nodes import Broken, Key, Node, Scalar, kind_of
 from policylayer.policy.nodes import Mapping as MappingNode
 from policylayer.policy.nodes import Sequence as SequenceNode
-from policylayer.policy.parse_time import microseconds
 from policylayer.policy.shapes import (
     ANYTHING,
     Definitions,
@@ -32,6 +31,7 @@ from policylayer.policy.shapes import (
     Values,
     to_json,
 )
+from policylayer.policy.times import microseconds
 from policylayer.policy.words import Moment, Parsed, text_of
 
 PRINCIPAL: Final = r"[a-z][a-z0-9_-]{0,31}:[^\s*?\[\]{}\\]{1,200}"

@@ -6,7 +6,6 @@ Whether a bound may stand where it stands is `check_time`'s; whether a zone exis
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from policylayer.core.call import Json
@@ -16,17 +15,12 @@ from policylayer.policy.diagnostics import quote
 from policylayer.policy.nodes import Node
 from policylayer.policy.nodes import Scalar as ScalarNode
 from policylayer.policy.shapes import Definitions, Field, ListOf, Reading, Record, Shape, Values
+from policylayer.policy.times import microseconds
 from policylayer.policy.words import Choice, Moment, Parsed
 
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _ZONE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def microseconds(moment: datetime) -> int:
-    """Microseconds since 1970."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _minutes(text: str, node: ScalarNode, reading: Reading) -> int | None:

@@ -22,6 +22,11 @@ _reader: Final = ThreadPoolExecutor(1, thread_name_prefix="reader")
 """One: several would read no faster, since one interpreter runs them all, and the loop would wait for each of them."""
 
 
+async def read(size: int, work: Callable[P, T], /, *args: P.args, **named: P.kwargs) -> T:
+    """What `work` gives, on a message of so many bytes: at once, or where it is large, beside the loop."""
+    return work(*args, **named) if size <= INLINE else await aside(work, *args, **named)
+
+
 async def aside(work: Callable[P, T], /, *args: P.args, **named: P.kwargs) -> T:
     """What `work` gives, done in a thread. It must change nothing that others see."""
     return await asyncio.get_running_loop().run_in_executor(_reader, partial(work, *args, **named))

@@ -14,7 +14,7 @@ import orjson
 
 from policylayer import __version__
 from policylayer.core.errors import ProtocolFault
-from policylayer.proxy.aside import INLINE, aside
+from policylayer.proxy import aside
 from policylayer.proxy.events import events_of
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.limits import Limits
@@ -76,6 +76,4 @@ async def _streamed(answer: Answer, limits: Limits) -> ServerMessage:
 
 
 async def _read(raw: bytes, limits: Limits) -> ServerMessage | Rejection:
-    decode = server_messages.decode
-    large = len(raw) > INLINE
-    return await aside(decode, raw, limits.server_message) if large else decode(raw, limits.server_message)
+    return await aside.read(len(raw), server_messages.decode, raw, limits.server_message)

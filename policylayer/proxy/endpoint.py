@@ -15,9 +15,8 @@ from typing import Any, Final
 import structlog
 
 from policylayer.core.errors import AuditUnavailable
-from policylayer.proxy import judged, judging, passed, rounds, saying, session_streams
+from policylayer.proxy import aside, judged, judging, passed, rounds, saying, session_streams
 from policylayer.proxy.admission import admit, refuse, unauthenticated
-from policylayer.proxy.aside import INLINE, aside
 from policylayer.proxy.downstream import Downstream, Gone, Overfull, Oversize, Receive, Send
 from policylayer.proxy.fitness import Refused, refused
 from policylayer.proxy.forwarding import session_not_found
@@ -153,8 +152,7 @@ class McpEndpoint:
         body = await self._body(visit)
         if body is None:
             return
-        large, limits = len(body) > INLINE, self.deps.limits.message
-        message = await aside(decode, body, visit.headers, limits) if large else decode(body, visit.headers, limits)
+        message = await aside.read(len(body), decode, body, visit.headers, self.deps.limits.message)
         if not await self._still_known(visit, body):
             return
         if isinstance(message, Rejection):

@@ -22,8 +22,7 @@ class Limits:
     are bytes of large requests under way, and of large answers not read yet. `questions` are those of one server on one
     stream, pings aside, `questions_a_minute` all those in one session, `asked` those of one message, `rounds` how often
     one call, or one task, may ask. `dropped_a_minute` are events of one stream that nobody gets; comments are none.
-    `task_bytes` are of the requests that made tasks; what ends in `_each` is one
-    principal's share.
+    `task_bytes` are of the requests that made tasks; what ends in `_each` is one principal's share.
     """
 
     message: wire.Limits = wire.DEFAULT

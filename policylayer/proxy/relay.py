@@ -18,7 +18,7 @@ import orjson
 
 from policylayer.core.commands import Outcome, OutcomeState
 from policylayer.core.errors import Lost, UpstreamError
-from policylayer.proxy.aside import INLINE, aside
+from policylayer.proxy import aside
 from policylayer.proxy.downstream import LARGE
 from policylayer.proxy.events import events_of
 from policylayer.proxy.faults import REFUSES_US, Unread, Unusable
@@ -75,10 +75,8 @@ class Relay:
         body = await answer.read(self.visit.deps.limits.answer)
         hidden = self.visit.hidden(body)
         if hidden is not body:
-            self.visit.deps.metrics.count("credentials_hidden", self.visit.server.name)
-            self.request.told_ours = True
-        large = len(hidden) > INLINE
-        message = await aside(self._response, answer.status, hidden) if large else self._response(answer.status, hidden)
+            self.visit.told_ours(self.request)
+        message = await aside.read(len(hidden), self._response, answer.status, hidden)
         data = message.raw if self.request.take is None else await self.request.take(message)
         if len(data) > LARGE:
             self._make_room(data)

@@ -15,8 +15,7 @@ from policylayer.approvals.state import asked_digest
 from policylayer.core.call import Call, Json
 from policylayer.core.decision import Effect
 from policylayer.core.errors import AuditUnavailable
-from policylayer.proxy import server_requests
-from policylayer.proxy.aside import INLINE, aside
+from policylayer.proxy import aside, server_requests
 from policylayer.proxy.faults import Unusable
 from policylayer.proxy.pace import Pace
 from policylayer.proxy.sessions import Request, key_of
@@ -69,8 +68,8 @@ class Sift:
     async def event(self, event: sse.Event) -> bytes:
         """What goes to the agent for this event. Raises `Unusable`."""
         self.resumable = self.resumable or event.id is not None
-        clean, large = self._visit.hidden(event.raw) is event.raw, len(event.raw) > INLINE
-        alike = clean and (await aside(sse.reads_alike, event.raw) if large else sse.reads_alike(event.raw))
+        clean, size = self._visit.hidden(event.raw) is event.raw, len(event.raw)
+        alike = clean and await aside.read(size, sse.reads_alike, event.raw)
         if not clean:
             event = self._without_ours(event)
         if not event.data:
@@ -78,8 +77,7 @@ class Sift:
             return event.raw if alike else await self._odd(event)
         if event.event not in (None, "", "message"):
             return await self._drop("event_type")
-        limits = self._visit.deps.limits.server_message
-        message = await aside(heard, event.data, limits) if large else heard(event.data, limits)
+        message = await aside.read(size, heard, event.data, self._visit.deps.limits.server_message)
         if isinstance(message, Rejection):
             raise Unusable(f"an event is no message: {message.reason}")
         data = await self._message(message)
@@ -89,10 +87,8 @@ class Sift:
 
     def _without_ours(self, event: sse.Event) -> sse.Event:
         """An event in whose bytes the proxy's own credential stands, as it may go on. Its comments do not."""
-        hidden, visit = self._visit.hidden, self._visit
-        visit.deps.metrics.count("credentials_hidden", visit.server.name)
-        if self._request is not None:
-            self._request.told_ours = True
+        hidden = self._visit.hidden
+        self._visit.told_ours(self._request)
         event_type, id = (
             text if text and hidden(raw := text.encode()) is raw else None for text in (event.event, event.id)
         )

@@ -20,7 +20,7 @@ from policylayer.identity.authenticator import opens
 from policylayer.policy.inside_kept import reads_inside
 from policylayer.proxy.downstream import Downstream, Event
 from policylayer.proxy.ports import Deps
-from policylayer.proxy.sessions import Owner, Session, owner_of
+from policylayer.proxy.sessions import Owner, Request, Session, owner_of
 from policylayer.proxy.task_owners import Task
 from policylayer.upstream.interface import Answer, Exchange, Upstream
 from policylayer.wire.fields import Headers
@@ -98,6 +98,12 @@ class Visit:
         """What the server says, without the credential that we use there; the same object where it is not in there."""
         credentials = self.deps.credentials.get(self.server.name)
         return said if credentials is None else credentials.hidden(said)
+
+    def told_ours(self, request: Request | None) -> None:
+        """The server said our credential, which was hidden; `request` is what it answered."""
+        self.deps.metrics.count("credentials_hidden", self.server.name)
+        if request is not None:
+            request.told_ours = True
 
     # --- the right to ask ---------------------------------------------------------------------------------------------
 

@@ -13,11 +13,11 @@ from typing import Final
 import asyncpg
 from sqlalchemy.engine import URL
 
+from policylayer.core.errors import REACH, rights
 from policylayer.store.backend import bare
 
 PORT: Final = 5432
 ENCODE: Final = "in a user or password write `@` as `%40`, `/` as `%2F`, `:` as `%3A`, `%` as `%25`"
-REACH: Final = "is the server running, and are host, port, user and password in `database` right?"
 NAME: Final = f"is the host in `database` right? {ENCODE[0].upper()}{ENCODE[1:]}"
 LOGIN: Final = f"are user and password in `database` right? {ENCODE[0].upper()}{ENCODE[1:]}"
 NO_DATABASE: Final = "make it as its owner (`CREATE DATABASE`), or name another in `database`"
@@ -39,11 +39,6 @@ def told(error: BaseException, at: URL, denied: str | None = None) -> tuple[str,
     if isinstance(cause, OSError):
         return f"nothing answers at {place}", REACH
     return str(cause) or "the connection failed", REACH
-
-
-def rights(role: str | None) -> str:
-    """What to do where a role may not do what the proxy does."""
-    return f"as the tables' owner: `policylayer migrate -c OWNER.yaml --role {role or 'ROLE'}`"
 
 
 def _help(error: asyncpg.PostgresError, denied: str) -> str:

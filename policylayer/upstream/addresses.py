@@ -1,8 +1,8 @@
-"""Where a server's name may lead: never to link-local or metadata addresses, and never further in than at first.
+"""Where a server's name may lead: never to link-local or metadata addresses, and never elsewhere than at first.
 
 The URL comes from the operator's configuration, so private and loopback servers are normal; what is not normal is a
 name that was public when it was first looked up and later resolves to a private or loopback address (DNS rebinding).
-What counts is the innermost address of each lookup; a name that moves further out is as good as a public one.
+Nor may a name that was inside lead out later: a credential meant for a server here would go to a stranger.
 An address that the operator wrote as a literal is taken as meant. Knows nothing of HTTP; `pool.py` asks it, and
 `connector.py`, as a resolver of aiohttp's, which is not loaded for it: that takes a tenth of a start.
 """
@@ -25,8 +25,6 @@ _Key: TypeAlias = tuple[str, int]
 
 _Found: TypeAlias = Sequence[Any] | Exception
 """What the system says of a name."""
-
-INWARDS: Final[tuple[Reach, ...]] = ("public", "private", "loopback", "forbidden")
 
 METADATA: Final = frozenset({ip_address("100.100.100.200"), ip_address("fd00:ec2::254"), ip_address("168.63.129.16")})
 """Cloud metadata services outside the link-local range (Alibaba, AWS over IPv6, Azure)."""
@@ -128,7 +126,7 @@ class GuardedResolver:
 
     def __init__(self, inner: Resolver | None = None) -> None:
         self._inner = inner or SystemResolver()
-        self._first: dict[str, Reach] = {}
+        self._first: dict[str, frozenset[Reach]] = {}
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[Address]:
         """The addresses of `host`. Raises OSError where one of them may not be used."""
@@ -143,9 +141,13 @@ class GuardedResolver:
     def _check(self, host: str, addresses: Sequence[str]) -> None:
         if not addresses:
             return
-        now = max(map(reach, addresses), key=INWARDS.index)
-        if now == "forbidden":
+        now = frozenset(map(reach, addresses))
+        if "forbidden" in now:
             raise OSError(None, f"`{host}` resolves to a link-local, metadata or unusable address")
         first = self._first.setdefault(host, now)
-        if INWARDS.index(now) > INWARDS.index(first):
-            raise OSError(None, f"`{host}` resolved to {first} addresses first, and now to {now} ones")
+        if not now <= first:
+            raise OSError(None, f"`{host}` resolved to {_words(first)} addresses first, and now to {_words(now)} ones")
+
+
+def _words(reaches: frozenset[Reach]) -> str:
+    return " and ".join(sorted(reaches))

@@ -174,7 +174,7 @@ def test_a_role_that_the_owner_has_to_let_in(run: Runner, home: Path, postgres_u
     try:
         told = found(run, "database")
         assert (told["state"], "may not make the schema" in told["message"]) == ("bad", True)
-        assert told["fix"].endswith(f"policylayer migrate -c owner.yaml --role {role}")
+        assert told["fix"].endswith(f"`policylayer migrate -c OWNER.yaml --role {role}`")
         for use, said in (("REVOKE", "no schema has been selected"), ("GRANT", "permission denied for schema public")):
             asyncio.run(as_owner(postgres_url, f"{use} USAGE ON SCHEMA public {WORDS[use]} PUBLIC"))
             refused = run("serve")

@@ -12,7 +12,8 @@ pytest.importorskip("asyncpg", reason="`asyncpg` is not installed")
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from policylayer.store.unanswered import LATER, LOGIN, NAME, NO_DATABASE, REACH, told
+from policylayer.core.errors import REACH
+from policylayer.store.unanswered import LATER, LOGIN, NAME, NO_DATABASE, told
 
 URL = make_url("postgresql://proxy@db.example/log")
 REFUSED = OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 5432)")

@@ -78,19 +78,21 @@ async def test_a_name_that_was_public_may_not_become_private(inner: str) -> None
 @pytest.mark.parametrize(
     ("answers", "refused"),
     [
-        ([["10.0.0.5"], ["10.0.0.5", "93.184.216.34"], ["93.184.216.34"], ["10.0.0.6"], ["127.0.0.1"]], 4),
-        ([["127.0.0.1"], ["10.0.0.5"], ["93.184.216.34", "10.0.0.5"], ["::1"]], None),
+        ([["10.0.0.5"], ["10.0.0.6"], ["127.0.0.1"]], 2),
+        ([["10.0.0.5"], ["10.0.0.5", "93.184.216.34"]], 1),
+        ([["127.0.0.1"], ["::1"], ["10.0.0.5"]], 2),
+        ([["127.0.0.1"], ["93.184.216.34"]], 1),
         ([["93.184.216.34", "10.0.0.5"], ["10.0.0.5"], ["93.184.216.34"], ["93.184.216.34", "::1"]], 3),
         ([[], ["10.0.0.5"], [], ["127.0.0.1"]], 3),
     ],
 )
-async def test_a_name_may_lead_further_out_and_never_further_in_than_at_first(
-    answers: list[list[str]], refused: int | None
+async def test_a_name_may_lead_neither_further_in_nor_further_out_than_at_first(
+    answers: list[list[str]], refused: int
 ) -> None:
     resolver = GuardedResolver(Names(*answers))
     for number, answer in enumerate(answers):
         if number == refused:
-            with pytest.raises(OSError, match="now to loopback"):
+            with pytest.raises(OSError, match="addresses first, and now to"):
                 await resolver.resolve("shop.example", 443)
         else:
             assert len(await resolver.resolve("shop.example", 443)) == len(answer)

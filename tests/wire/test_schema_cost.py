@@ -104,6 +104,11 @@ def test_a_reference_that_leads_nowhere_here_cannot_be_told(reference: Any) -> N
     assert schema.work({}, 2) == ENDLESS
 
 
+@pytest.mark.parametrize("word", ["$anchor", "$dynamicAnchor", "$recursiveAnchor"])
+def test_a_part_that_bears_another_name_cannot_be_told(word: str) -> None:
+    assert cost({"properties": {"a": {word: "x"}}}, {"a": 1}) == ENDLESS
+
+
 @pytest.mark.shows("proxy.5")
 def test_values_are_tried_only_as_often_as_the_work_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
